@@ -1,1 +1,4 @@
-//! placeholder
+//! The agent: gathers what a breach leaves behind on a host, seals it, and hands it on.
+
+pub mod artifacts;
+pub mod platform;

@@ -1,0 +1,103 @@
+//! The registry of artifacts, in order of volatility (RFC 3227), and the one way out of an artifact.
+
+use std::path::Path;
+
+use evidence::gap::Reason;
+use serde_json::{Map, Value};
+
+/// How far an artifact reaches into a person's data; the policy's thresholds hang on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// State and settings of the system.
+    Triage,
+    /// Whole files, logs and histories.
+    Files,
+}
+
+/// One field of an artifact's records, for the reference that is generated from the code.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// The JSON key.
+    pub name: &'static str,
+    /// Its JSON type, and unit where it has one ("integer, bytes").
+    pub kind: &'static str,
+    /// What it says and where it comes from.
+    pub about: &'static str,
+}
+
+/// A record: one JSON object, one line in `results/NAME.jsonl`.
+pub type Record = Map<String, Value>;
+
+/// What a run was asked for, as an artifact may know it.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// Where the host's tree begins: `/`, or a fixture in tests. Every path is joined to it.
+    pub root: &'a Path,
+    /// The roots of a walk, as asked for (file hashes).
+    pub paths: &'a [std::path::PathBuf],
+    /// The artifact's options from the profile.
+    pub options: &'a Map<String, Value>,
+}
+
+/// The run must stop: no more may be written (cancelled, full, out of time).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the collection was stopped")]
+pub struct Stopped;
+
+/// The only way out of an artifact: a file, a record, or a gap.
+pub trait Sink {
+    /// Writes one record of this artifact.
+    ///
+    /// # Errors
+    /// The run must stop.
+    fn record(&mut self, record: Record) -> Result<(), Stopped>;
+
+    /// Collects the file at `path` (host path, from the host's root) whole; a failure is a gap that the sink writes.
+    ///
+    /// # Errors
+    /// The run must stop.
+    fn file(&mut self, path: &Path) -> Result<(), Stopped>;
+
+    /// Collects `open` (a deleted or in-memory file) under `name` below the results.
+    ///
+    /// # Errors
+    /// The run must stop.
+    fn open_file(&mut self, name: &str, open: std::fs::File) -> Result<(), Stopped>;
+
+    /// Says that something asked for was not obtained.
+    ///
+    /// # Errors
+    /// The run must stop.
+    fn gap(&mut self, subject: &str, reason: Reason, text: &str) -> Result<(), Stopped>;
+}
+
+/// One kind of evidence.
+pub trait Artifact: Sync {
+    /// The name in profiles and of `results/NAME.jsonl`: lower case, words joined by `_`.
+    fn name(&self) -> &'static str;
+    /// One sentence for people.
+    fn about(&self) -> &'static str;
+    /// How far it reaches.
+    fn class(&self) -> Class {
+        Class::Triage
+    }
+    /// Whether it belongs into part 1 (state that is gone in seconds).
+    fn volatile(&self) -> bool {
+        false
+    }
+    /// The fields of its records; empty when it writes none.
+    fn fields(&self) -> &'static [Field];
+    /// Gathers it.
+    ///
+    /// # Errors
+    /// Only when the run must stop; everything else is a gap.
+    fn collect(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped>;
+}
+
+/// Every artifact, the most volatile first.
+pub const ARTIFACTS: &[&dyn Artifact] = &[];
+
+/// The artifact called `name`.
+pub fn find(name: &str) -> Option<&'static dyn Artifact> {
+    ARTIFACTS.iter().copied().find(|a| a.name() == name)
+}
