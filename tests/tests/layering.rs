@@ -1,0 +1,106 @@
+//! Holds the arrows between the crates, and keeps code of one operating system in its place.
+
+use std::{fs, path::Path, path::PathBuf};
+
+const ARROWS: &[(&str, &[&str])] = &[
+    ("evidence", &[]),
+    ("protocol", &["evidence"]),
+    ("agent", &["evidence", "protocol"]),
+    ("collector-server", &["evidence", "protocol"]),
+    ("investigator", &["evidence", "protocol"]),
+];
+
+/// Folders of the agent that may say `cfg(unix)` and its like.
+const OS_FOLDERS: &[&str] = &["agent/src/platform", "agent/src/files"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+#[test]
+fn crates_depend_only_along_the_arrows() {
+    for (name, allowed) in ARROWS {
+        let text = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = text.parse().unwrap();
+        for table in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            let Some(found) = manifest.get(table).and_then(|t| t.as_table()) else {
+                continue;
+            };
+            for (other, _) in ARROWS {
+                assert!(
+                    !found.contains_key(*other) || allowed.contains(other),
+                    "{name} must not depend on {other} ({table})"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn evidence_has_no_sockets_and_no_database() {
+    let text = fs::read_to_string(root().join("evidence/Cargo.toml")).unwrap();
+    for banned in [
+        "tokio",
+        "ureq",
+        "sqlx",
+        "rustls.workspace",
+        "axum",
+        "rustix",
+    ] {
+        assert!(!text.contains(banned), "evidence must not need {banned}");
+    }
+}
+
+#[test]
+fn code_of_one_system_stands_in_its_folder() {
+    let mut wrong = Vec::new();
+    for (name, _) in ARROWS {
+        sources(&root().join(name).join("src"), &mut |path, text| {
+            let shown = path.strip_prefix(root()).unwrap().display().to_string();
+            let marks = [
+                "cfg(windows)",
+                "cfg(unix)",
+                "cfg(target_os",
+                "cfg(not(unix",
+                "cfg(not(windows",
+            ];
+            if !OS_FOLDERS.iter().any(|f| shown.starts_with(f))
+                && text.lines().any(|l| marks.iter().any(|m| l.contains(m)))
+            {
+                wrong.push(shown);
+            }
+        });
+    }
+    assert!(
+        wrong.is_empty(),
+        "code of one system outside its folder: {wrong:?}"
+    );
+}
+
+#[test]
+fn every_file_says_what_it_holds() {
+    let mut wrong = Vec::new();
+    for (name, _) in ARROWS {
+        sources(&root().join(name).join("src"), &mut |path, text| {
+            if !text.starts_with("//!") || text.contains("(placeholder") && text.lines().count() > 3
+            {
+                wrong.push(path.display().to_string());
+            }
+        });
+    }
+    assert!(
+        wrong.is_empty(),
+        "files without a first line of `//!`: {wrong:?}"
+    );
+}
+
+fn sources(folder: &Path, see: &mut dyn FnMut(&Path, &str)) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, see);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            see(&path, &fs::read_to_string(&path).unwrap());
+        }
+    }
+}
