@@ -1,5 +1,8 @@
 //! The registry of artifacts, in order of volatility (RFC 3227), and the one way out of an artifact.
 
+#[doc(hidden)]
+pub mod testing;
+
 use std::path::Path;
 
 use evidence::gap::Reason;
