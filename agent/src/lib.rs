@@ -1,4 +1,8 @@
 //! The agent: gathers what a breach leaves behind on a host, seals it, and hands it on.
 
 pub mod artifacts;
+pub mod cli;
+pub mod courier;
+pub mod exit;
+pub mod link;
 pub mod platform;

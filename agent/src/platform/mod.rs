@@ -1,1 +1,3 @@
 //! The only place with code of one operating system.
+
+pub mod socket;

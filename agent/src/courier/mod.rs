@@ -1,0 +1,3 @@
+//! The half that owns the spool (and, as a service, the network): it sees ciphertext only.
+
+pub mod spool;

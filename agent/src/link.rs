@@ -1,0 +1,228 @@
+//! What the reader and the half that owns the spool may say to each other, and nothing else.
+//!
+//! One message is one packet of JSON with a ceiling on its length; unknown fields, unknown
+//! messages and unexpected descriptors end the conversation. No message carries a path: the
+//! spool makes every name itself, from numbers and parsed ids.
+
+use std::{
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+};
+
+use evidence::{digest::Digest, ids::CollectionId};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::platform::socket;
+
+/// The version of this message set; both halves come from one binary, so only equality is asked.
+pub const VERSION: u32 = 1;
+
+/// No message is longer. A statement with its certificates takes about 8 KiB.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// How a part is wrapped, which decides its file's ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wrapping {
+    /// An age file.
+    Age,
+    /// Not encrypted (a local collection that was told so).
+    None,
+}
+
+/// What the reader says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "say", rename_all = "snake_case", deny_unknown_fields)]
+pub enum FromReader {
+    /// The first message: which collection this will be.
+    Begin {
+        /// The message set's version.
+        v: u32,
+        /// The collection.
+        collection: CollectionId,
+        /// How every part of it is wrapped.
+        wrapping: Wrapping,
+        /// The certificate of a seal key made for the run, to lie beside the parts.
+        seal_certificate_pem: String,
+    },
+    /// Asks for an empty file to write the next part into.
+    OpenPart {
+        /// The part's number, from 1.
+        part: u32,
+    },
+    /// The part is written to its end and sealed.
+    Sealed {
+        /// The part's number.
+        part: u32,
+        /// How many bytes lie in its file.
+        size_bytes: u64,
+        /// Their digest.
+        sha256: Digest,
+        /// The signed statement, as it shall lie beside the part.
+        statement: String,
+    },
+    /// Nothing more comes.
+    Done {},
+}
+
+/// What the spool's half answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "say", rename_all = "snake_case", deny_unknown_fields)]
+pub enum FromSpool {
+    /// The collection's folder is there. Its identity lets the reader leave it out.
+    Ready {
+        /// The message set's version.
+        v: u32,
+        /// The folder's device.
+        device: u64,
+        /// The folder's inode.
+        inode: u64,
+    },
+    /// The empty file comes with this message as a descriptor.
+    PartOpened {
+        /// The part's number.
+        part: u32,
+    },
+    /// The part and its statement have reached the disk under their final names.
+    Durable {
+        /// The part's number.
+        part: u32,
+    },
+    /// It can't be done; the conversation ends here.
+    Failed {
+        /// Why, for people.
+        text: String,
+    },
+    /// All that was sealed is durable.
+    Finished {},
+}
+
+/// Why the conversation can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The socket failed.
+    #[error(
+        "the link between the agent's halves broke. The other half may have been ended; start again."
+    )]
+    Socket(#[source] io::Error),
+    /// The other half closed it.
+    #[error("the other half of the agent is gone. See its messages above, and start again.")]
+    Closed,
+    /// The message is none of the set.
+    #[error(
+        "the other half said something that is not in the protocol. Both halves must be of one version."
+    )]
+    Malformed(#[source] serde_json::Error),
+    /// The message is longer than the protocol allows.
+    #[error(
+        "a message of {0} bytes doesn't fit the link. This is a fault of ours; please report it."
+    )]
+    TooLong(usize),
+    /// A message of the set, in the wrong place.
+    #[error("the other half answered out of turn: {0}. Both halves must be of one version.")]
+    OutOfTurn(String),
+    /// The spool's half could not do it.
+    #[error(
+        "the output folder can't take the collection: {0}. Make room or choose another folder."
+    )]
+    Failed(String),
+}
+
+/// One end of the link.
+#[derive(Debug)]
+pub struct Link {
+    socket: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+impl Link {
+    /// Speaks over `socket`.
+    pub fn new(socket: OwnedFd) -> Self {
+        Self {
+            socket,
+            buffer: vec![0; MESSAGE_BYTES_MAX],
+        }
+    }
+
+    /// Sends `message`, with a descriptor where the protocol has one.
+    ///
+    /// # Errors
+    /// The message is too long, or the other half is gone.
+    pub fn send<M: Serialize>(
+        &mut self,
+        message: &M,
+        handed: Option<BorrowedFd<'_>>,
+    ) -> Result<(), LinkError> {
+        let bytes = serde_json::to_vec(message).map_err(LinkError::Malformed)?;
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            return Err(LinkError::TooLong(bytes.len()));
+        }
+        socket::send(&self.socket, &bytes, handed).map_err(LinkError::Socket)
+    }
+
+    /// Waits for the next message; `None` when the other half closed the link.
+    ///
+    /// # Errors
+    /// The message is too long or none of the set.
+    pub fn receive<M: DeserializeOwned>(
+        &mut self,
+    ) -> Result<Option<(M, Option<OwnedFd>)>, LinkError> {
+        let (length, handed) =
+            socket::receive(&self.socket, &mut self.buffer).map_err(LinkError::Socket)?;
+        if length == 0 {
+            return Ok(None);
+        }
+        let message =
+            serde_json::from_slice(&self.buffer[..length]).map_err(LinkError::Malformed)?;
+        Ok(Some((message, handed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends() -> (Link, Link) {
+        let (one, other) = socket::pair().unwrap();
+        (Link::new(one), Link::new(other))
+    }
+
+    #[test]
+    fn carries_a_message_and_a_descriptor() {
+        let (mut spool, mut reader) = ends();
+        let file = tempfile::tempfile().unwrap();
+        let said = FromSpool::PartOpened { part: 1 };
+        spool
+            .send(&said, Some(std::os::fd::AsFd::as_fd(&file)))
+            .unwrap();
+        let (heard, handed) = reader.receive::<FromSpool>().unwrap().unwrap();
+        assert_eq!(heard, said);
+        assert!(handed.is_some());
+        drop(spool);
+        assert!(reader.receive::<FromSpool>().unwrap().is_none());
+    }
+
+    #[test]
+    fn refuses_what_is_not_in_the_set() {
+        for text in [
+            r#"{"say":"open_part","part":1,"name":"../x"}"#,
+            r#"{"say":"open_part","part":1,"part":2}"#,
+            r#"{"say":"open_part","part":-1}"#,
+            r#"{"say":"done","x":1}"#,
+            r#"{"say":"run"}"#,
+            "[]",
+            "garbage",
+        ] {
+            let (one, mut other) = ends();
+            socket::send(&one.socket, text.as_bytes(), None).unwrap();
+            assert!(other.receive::<FromReader>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_a_message_past_the_ceiling() {
+        let (one, mut other) = ends();
+        socket::send(&one.socket, &vec![b' '; MESSAGE_BYTES_MAX + 1], None).unwrap();
+        assert!(other.receive::<FromReader>().is_err());
+    }
+}
