@@ -4,5 +4,6 @@ pub mod artifacts;
 pub mod cli;
 pub mod courier;
 pub mod exit;
+pub mod files;
 pub mod link;
 pub mod platform;

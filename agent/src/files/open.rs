@@ -1,0 +1,353 @@
+//! Opening by component: each folder is entered from the one before, no component may be a link, and the file that
+//! was opened is the file that was looked at.
+
+use std::{
+    ffi::{CStr, CString, OsStr, OsString},
+    fs::File,
+    io::Read as _,
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::{Component, Path, PathBuf},
+};
+
+use evidence::gap::Reason;
+use rustix::{
+    fd::{AsFd, BorrowedFd, OwnedFd},
+    fs::{Mode, OFlags},
+    io::Errno,
+};
+
+use super::stat::{Kind, Stat};
+
+/// How many links one path may lead through, as in the kernel.
+const LINKS_AT_MOST: usize = 40;
+
+/// Why something was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The system refused or failed.
+    #[error("{path} could not be opened: {source}. Look at its permissions and its file system.")]
+    System {
+        /// What was to be opened.
+        path: String,
+        /// The system's word.
+        source: Errno,
+    },
+    /// What was opened is not what was listed.
+    #[error(
+        "{0} was replaced between listing and opening. Somebody is changing the tree: look at it closely."
+    )]
+    Replaced(String),
+    /// It is no regular file.
+    #[error(
+        "{path} is a {kind}, and only regular files are opened. Its record stands without contents."
+    )]
+    NotAFile {
+        /// What was to be opened.
+        path: String,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// It leads through too many links.
+    #[error("{0} leads through too many links. Look for a loop of links.")]
+    LinkLoop(String),
+}
+
+impl OpenError {
+    /// The reason for `gaps.jsonl`.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::System { source, .. } => reason_of(*source),
+            Self::Replaced(_) => Reason::Replaced,
+            Self::NotAFile { .. } => Reason::NotApplicable,
+            Self::LinkLoop(_) => Reason::ReadError,
+        }
+    }
+
+    /// Whether there simply is nothing at the path.
+    pub fn is_not_found(&self) -> bool {
+        self.reason() == Reason::NotFound
+    }
+
+    fn system(path: &Path, source: Errno) -> Self {
+        Self::System {
+            path: path.display().to_string(),
+            source,
+        }
+    }
+}
+
+/// The reason for a gap that `error` gives.
+pub fn reason_of(error: Errno) -> Reason {
+    match error {
+        Errno::NOENT | Errno::NOTDIR => Reason::NotFound,
+        Errno::ACCESS | Errno::PERM => Reason::PermissionDenied,
+        Errno::LOOP => Reason::Replaced,
+        Errno::NOSYS | Errno::OPNOTSUPP => Reason::Unsupported,
+        Errno::MFILE | Errno::NFILE | Errno::NAMETOOLONG | Errno::FBIG => Reason::Limit,
+        _ => Reason::ReadError,
+    }
+}
+
+/// An open folder of the host, its host path, and what it was when opened.
+#[derive(Debug)]
+pub struct Folder {
+    fd: OwnedFd,
+    path: PathBuf,
+    stat: Stat,
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// A regular file, open for reading.
+#[derive(Debug)]
+pub struct Opened {
+    /// The file itself.
+    pub file: File,
+    /// What it was right after opening.
+    pub before: Stat,
+    /// Whether reading it leaves its access time alone.
+    pub keeps_atime: bool,
+}
+
+impl Folder {
+    /// Opens the host's root: `/`, or a fixture's folder.
+    ///
+    /// # Errors
+    /// It is not there, or no folder.
+    pub fn root(at: &Path) -> Result<Self, OpenError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd =
+            rustix::fs::open(at, flags, Mode::empty()).map_err(|e| OpenError::system(at, e))?;
+        let stat = Stat::of_open(&fd).map_err(|e| OpenError::system(at, e))?;
+        let path = PathBuf::from("/");
+        Ok(Self { fd, path, stat })
+    }
+
+    /// Its path on the host.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it was when opened.
+    pub fn stat(&self) -> &Stat {
+        &self.stat
+    }
+
+    /// The host path of `name` in here.
+    pub fn path_of(&self, name: &CStr) -> PathBuf {
+        self.path.join(OsStr::from_bytes(name.to_bytes()))
+    }
+
+    /// Looks at `name` without opening it.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn look(&self, name: &CStr) -> Result<Stat, OpenError> {
+        Stat::of_entry(&self.fd, name).map_err(|e| OpenError::system(&self.path_of(name), e))
+    }
+
+    /// Enters the folder `name`, which was `listed` so.
+    ///
+    /// # Errors
+    /// It can't be opened, or is not what was listed.
+    pub fn enter(&self, name: &CStr, listed: &Stat) -> Result<Self, OpenError> {
+        let path = self.path_of(name);
+        let (fd, _) = open_at(&self.fd, name, OFlags::DIRECTORY).map_err(|e| match e {
+            // It was a folder when listed.
+            Errno::NOTDIR | Errno::LOOP => OpenError::Replaced(path.display().to_string()),
+            e => OpenError::system(&path, e),
+        })?;
+        let stat = Stat::of_open(&fd).map_err(|e| OpenError::system(&path, e))?;
+        if !stat.is_same(listed) {
+            return Err(OpenError::Replaced(path.display().to_string()));
+        }
+        Ok(Self { fd, path, stat })
+    }
+
+    /// Opens the regular file `name`, which was `listed` so.
+    ///
+    /// # Errors
+    /// It is no regular file, can't be opened, or is not what was listed.
+    pub fn open(&self, name: &CStr, listed: &Stat) -> Result<Opened, OpenError> {
+        let shown = || self.path_of(name).display().to_string();
+        if listed.kind != Kind::File {
+            let kind = listed.kind.word();
+            return Err(OpenError::NotAFile {
+                path: shown(),
+                kind,
+            });
+        }
+        // O_NONBLOCK and O_NOCTTY: should a pipe or terminal be slipped in here, opening it neither hangs nor binds.
+        let (fd, keeps_atime) = open_at(&self.fd, name, OFlags::NONBLOCK | OFlags::NOCTTY)
+            .map_err(|e| match e {
+                Errno::LOOP | Errno::NXIO => OpenError::Replaced(shown()),
+                e => OpenError::system(&self.path_of(name), e),
+            })?;
+        let before = Stat::of_open(&fd).map_err(|e| OpenError::system(&self.path_of(name), e))?;
+        if !before.is_same(listed) {
+            return Err(OpenError::Replaced(shown()));
+        }
+        Ok(Opened {
+            file: File::from(fd),
+            before,
+            keeps_atime,
+        })
+    }
+
+    /// Where the link `name` points, in its exact bytes.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn target(&self, name: &CStr) -> Result<OsString, OpenError> {
+        rustix::fs::readlinkat(&self.fd, name, Vec::new())
+            .map(|target| OsString::from_vec(target.into_bytes()))
+            .map_err(|e| OpenError::system(&self.path_of(name), e))
+    }
+}
+
+/// Opens for reading without following a link; without touching the access time where the system lets us.
+fn open_at(folder: &OwnedFd, name: &CStr, more: OFlags) -> Result<(OwnedFd, bool), Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | more;
+    match rustix::fs::openat(folder, name, flags | OFlags::NOATIME, Mode::empty()) {
+        // O_NOATIME is for the owner and CAP_FOWNER only.
+        Err(Errno::PERM) => {
+            rustix::fs::openat(folder, name, flags, Mode::empty()).map(|fd| (fd, false))
+        }
+        other => other.map(|fd| (fd, true)),
+    }
+}
+
+/// A name as the system wants it; a NUL inside can name nothing.
+pub(super) fn c_name(name: &OsStr) -> Result<CString, OpenError> {
+    CString::new(name.as_bytes()).map_err(|_| OpenError::system(Path::new(name), Errno::NOENT))
+}
+
+/// Opens the folder at the host path `path`, no component of which may be a link.
+///
+/// # Errors
+/// A component is missing, unreadable, a link, or was replaced.
+pub fn open_folder(root: &Path, path: &Path) -> Result<Folder, OpenError> {
+    let mut folder = Folder::root(root)?;
+    for part in normal_parts(path) {
+        let name = c_name(&part)?;
+        let listed = folder.look(&name)?;
+        if listed.kind != Kind::Folder {
+            return Err(OpenError::system(&folder.path_of(&name), Errno::NOTDIR));
+        }
+        folder = folder.enter(&name, &listed)?;
+    }
+    Ok(folder)
+}
+
+/// Opens the regular file at the host path `path`, no component of which may be a link.
+///
+/// # Errors
+/// A component is missing, unreadable, a link, no regular file, or was replaced.
+pub fn open_file(root: &Path, path: &Path) -> Result<Opened, OpenError> {
+    let (folder, name) = open_parent(root, path)?;
+    let listed = folder.look(&name)?;
+    folder.open(&name, &listed)
+}
+
+/// Opens the folder of `path` and gives its last name.
+///
+/// # Errors
+/// As [`open_folder`]; or the path names the root itself.
+pub fn open_parent(root: &Path, path: &Path) -> Result<(Folder, CString), OpenError> {
+    let mut parts = normal_parts(path);
+    let last = parts
+        .pop()
+        .ok_or_else(|| OpenError::system(path, Errno::ISDIR))?;
+    let parent: PathBuf = std::iter::once(OsString::from("/")).chain(parts).collect();
+    Ok((open_folder(root, &parent)?, c_name(&last)?))
+}
+
+/// Reads at most `limit_bytes` of a small text of the system, links resolved within `root` first.
+///
+/// # Errors
+/// As [`open_file`], or the read fails.
+pub fn read_small(root: &Path, path: &Path, limit_bytes: u64) -> Result<Vec<u8>, OpenError> {
+    let opened = open_file(root, &resolve(root, path)?)?;
+    let mut bytes = Vec::new();
+    opened
+        .file
+        .take(limit_bytes)
+        .read_to_end(&mut bytes)
+        .map_err(|e| OpenError::system(path, Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
+    Ok(bytes)
+}
+
+/// The host path that `path` leads to when its links are followed by hand, never out of `root`. What isn't there
+/// stays as written.
+///
+/// # Errors
+/// A loop of links, or a folder that can't be looked into.
+pub fn resolve(root: &Path, path: &Path) -> Result<PathBuf, OpenError> {
+    let mut waiting: Vec<OsString> = normal_parts(path);
+    waiting.reverse();
+    let mut done = PathBuf::from("/");
+    let mut links = 0;
+    while let Some(part) = waiting.pop() {
+        if part == ".." {
+            done.pop();
+            continue;
+        }
+        let next = done.join(&part);
+        match link_target(root, &done, &part)? {
+            None => done = next,
+            Some(target) => {
+                links += 1;
+                if links > LINKS_AT_MOST {
+                    return Err(OpenError::LinkLoop(path.display().to_string()));
+                }
+                if target.is_absolute() {
+                    done = PathBuf::from("/");
+                }
+                waiting.extend(parts_with_parents(&target).into_iter().rev());
+            }
+        }
+    }
+    Ok(done)
+}
+
+fn link_target(root: &Path, folder: &Path, name: &OsStr) -> Result<Option<PathBuf>, OpenError> {
+    let look = || {
+        let folder = open_folder(root, folder)?;
+        let name = c_name(name)?;
+        match folder.look(&name)?.kind {
+            Kind::Link => folder.target(&name).map(|t| Some(PathBuf::from(t))),
+            _ => Ok(None),
+        }
+    };
+    match look() {
+        Err(error) if error.is_not_found() => Ok(None),
+        other => other,
+    }
+}
+
+/// The components of a host path, `.` and `..` taken out by their text alone.
+pub(super) fn normal_parts(path: &Path) -> Vec<OsString> {
+    let mut parts = Vec::new();
+    for part in parts_with_parents(path) {
+        if part == ".." {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
+    }
+    parts
+}
+
+fn parts_with_parents(path: &Path) -> Vec<OsString> {
+    path.components()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some(OsString::from("..")),
+            _ => None,
+        })
+        .collect()
+}

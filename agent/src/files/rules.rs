@@ -1,0 +1,327 @@
+//! Rules as data: which files to take, as patterns over host paths, all expanded in one walk that enters only the
+//! folders which a pattern can still match in.
+//!
+//! `*`, `?`, `[...]` and `{a,b}` match within one name (a leading dot too); `**` stands for any depth; a leading `~`
+//! for every home folder. Links are followed by hand, and only in the part of a pattern before its first wildcard.
+
+use std::{
+    collections::BTreeSet,
+    ffi::{CStr, OsStr, OsString},
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
+
+use evidence::gap::Reason;
+use globset::{GlobBuilder, GlobMatcher};
+use rustix::io::Errno;
+
+use super::{
+    list::next_names,
+    open::{Folder, OpenError, c_name, normal_parts, reason_of, resolve},
+    place::{Place, place_of_entry},
+    record::text_of,
+    stat::{Kind, Stat},
+};
+use crate::artifacts::{Sink, Stopped};
+
+/// How deep below the root a rule may lead.
+const DEPTH_AT_MOST: usize = 200;
+
+/// One pattern of files to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// The pattern over host paths.
+    pub pattern: &'static str,
+}
+
+/// A rule, in one line.
+pub const fn rule(pattern: &'static str) -> Rule {
+    Rule { pattern }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Name(OsString),
+    Glob(GlobMatcher),
+    Deep,
+}
+
+/// Where in which pattern the walk stands.
+type State = (usize, usize);
+
+/// Patterns made ready for one host.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    patterns: Vec<Vec<Step>>,
+}
+
+impl Compiled {
+    /// Reads `patterns`, with `~` standing for each of `homes` and links before the first wildcard resolved.
+    pub fn new<'a>(
+        root: &Path,
+        patterns: impl Iterator<Item = &'a str>,
+        homes: &[PathBuf],
+    ) -> Self {
+        let mut texts = BTreeSet::new();
+        for pattern in patterns {
+            match pattern.strip_prefix("~/") {
+                Some(rest) => texts.extend(homes.iter().map(|home| (home.clone(), rest))),
+                None => drop(texts.insert((PathBuf::from("/"), pattern))),
+            }
+        }
+        let mut seen = BTreeSet::new();
+        let mut compiled = Self::default();
+        for (base, pattern) in texts {
+            for (prefix, rest) in split(root, &base, pattern) {
+                if seen.insert((prefix.clone(), rest.clone())) {
+                    compiled.push(&prefix, &rest);
+                }
+            }
+        }
+        compiled
+    }
+
+    fn push(&mut self, prefix: &Path, rest: &[&str]) {
+        let mut steps: Vec<Step> = normal_parts(prefix).into_iter().map(Step::Name).collect();
+        for part in rest {
+            match *part {
+                "**" => steps.push(Step::Deep),
+                text => match GlobBuilder::new(text).literal_separator(true).build() {
+                    Ok(glob) => steps.push(Step::Glob(glob.compile_matcher())),
+                    // No pattern after all: then it is a name.
+                    Err(_) => steps.push(Step::Name(text.into())),
+                },
+            }
+        }
+        if !steps.is_empty() {
+            self.patterns.push(steps);
+        }
+    }
+
+    fn start(&self) -> Vec<State> {
+        (0..self.patterns.len())
+            .map(|pattern| (pattern, 0))
+            .collect()
+    }
+
+    /// The states that hold without a further name: `**` may stand for nothing.
+    fn spread(&self, states: &[State]) -> Vec<State> {
+        let mut all = states.to_vec();
+        let mut at = 0;
+        while let Some(&(pattern, place)) = all.get(at) {
+            let steps = &self.patterns[pattern];
+            let next = (pattern, place + 1);
+            if matches!(steps[place], Step::Deep) && place + 1 < steps.len() && !all.contains(&next)
+            {
+                all.push(next);
+            }
+            at += 1;
+        }
+        all
+    }
+
+    /// Whether `name` is taken, and what may be taken below it.
+    fn step(&self, states: &[State], name: &CStr) -> (bool, Vec<State>) {
+        let name = OsStr::from_bytes(name.to_bytes());
+        let (mut taken, mut next) = (false, Vec::new());
+        for &(pattern, place) in states {
+            let steps = &self.patterns[pattern];
+            let is_last = place + 1 == steps.len();
+            let (fits, goes_to) = match &steps[place] {
+                Step::Name(wanted) => (wanted == name, place + 1),
+                Step::Glob(glob) => (glob.is_match(Path::new(name)), place + 1),
+                Step::Deep => (true, place),
+            };
+            taken |= fits && is_last;
+            if fits && goes_to < steps.len() && !next.contains(&(pattern, goes_to)) {
+                next.push((pattern, goes_to));
+            }
+        }
+        (taken, next)
+    }
+
+    /// The only names that matter, where every state waits for a plain name: then nothing needs listing.
+    fn names(&self, states: &[State]) -> Option<BTreeSet<&OsStr>> {
+        states
+            .iter()
+            .map(|&(pattern, place)| match &self.patterns[pattern][place] {
+                Step::Name(name) => Some(name.as_os_str()),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+/// The plain folders before the first wildcard (as written and, through links, as they are), and what follows.
+fn split<'a>(root: &Path, base: &Path, pattern: &'a str) -> Vec<(PathBuf, Vec<&'a str>)> {
+    let parts: Vec<&str> = pattern.split('/').filter(|p| !p.is_empty()).collect();
+    let is_wild = |part: &&str| part.contains(['*', '?', '[', '{']);
+    let plain = parts.iter().position(|p| is_wild(p)).unwrap_or(parts.len());
+    let (plain, rest) = parts.split_at(plain);
+    let written: PathBuf = std::iter::once(base.to_owned())
+        .chain(plain.iter().map(PathBuf::from))
+        .collect();
+    let led = resolve(root, &written).unwrap_or_else(|_| written.clone());
+    if led == written {
+        return vec![(written, rest.to_vec())];
+    }
+    // The link on the way is evidence too; the last one of a plain path is taken as a link under its own name.
+    let as_written = match (rest.is_empty(), written.parent(), written.file_name()) {
+        (true, Some(parent), Some(name)) => resolve(root, parent)
+            .unwrap_or_else(|_| parent.to_owned())
+            .join(name),
+        _ => return vec![(led, rest.to_vec())],
+    };
+    vec![(led, Vec::new()), (as_written, Vec::new())]
+}
+
+/// What a sweep calls for each entry that a rule takes.
+pub type Found<'a> = dyn FnMut(&mut dyn Sink, &Path, &Stat) -> Result<(), Stopped> + 'a;
+
+/// Hands every entry but folders that one of `rules` takes to `sink.file`.
+///
+/// # Errors
+/// The run must stop.
+pub fn sweep(
+    root: &Path,
+    rules: &[Rule],
+    homes: &[PathBuf],
+    sink: &mut dyn Sink,
+) -> Result<(), Stopped> {
+    let compiled = Compiled::new(root, rules.iter().map(|r| r.pattern), homes);
+    sweep_with(root, &compiled, sink, &mut |sink, path, _| sink.file(path))
+}
+
+/// Calls `found` for every entry but folders that `compiled` takes; what can't be looked into is a gap.
+///
+/// # Errors
+/// The run must stop.
+pub fn sweep_with(
+    root: &Path,
+    compiled: &Compiled,
+    sink: &mut dyn Sink,
+    found: &mut Found<'_>,
+) -> Result<(), Stopped> {
+    let folder = match Folder::root(root) {
+        Ok(folder) => folder,
+        Err(error) => return sink.gap("/", error.reason(), &error.to_string()),
+    };
+    let mut sweep = Sweep {
+        compiled,
+        sink,
+        found,
+    };
+    sweep.folder(&folder, &compiled.spread(&compiled.start()), 0)
+}
+
+struct Sweep<'a, 'f> {
+    compiled: &'a Compiled,
+    sink: &'a mut dyn Sink,
+    found: &'a mut Found<'f>,
+}
+
+impl Sweep<'_, '_> {
+    /// Recursion is bounded by [`DEPTH_AT_MOST`], and so are the open folders.
+    fn folder(&mut self, folder: &Folder, states: &[State], depth: usize) -> Result<(), Stopped> {
+        if let Some(names) = self.compiled.names(states) {
+            for name in names {
+                if let Ok(name) = c_name(name) {
+                    self.entry(folder, &name, states, depth, true)?;
+                }
+            }
+            return Ok(());
+        }
+        loop {
+            let names = match next_names(folder) {
+                Ok(names) => names,
+                Err(e) => return self.refused(folder.path(), e),
+            };
+            if names.is_empty() {
+                return Ok(());
+            }
+            for name in names {
+                self.entry(folder, &name, states, depth, false)?;
+            }
+        }
+    }
+
+    fn entry(
+        &mut self,
+        folder: &Folder,
+        name: &CStr,
+        states: &[State],
+        depth: usize,
+        is_guess: bool,
+    ) -> Result<(), Stopped> {
+        let (taken, next) = self.compiled.step(states, name);
+        if !taken && next.is_empty() {
+            return Ok(());
+        }
+        let path = folder.path_of(name);
+        let stat = match folder.look(name) {
+            Ok(stat) => stat,
+            // A rule is a sweep: what isn't there is no gap. What was listed and has gone is.
+            Err(e) if e.is_not_found() && is_guess => return Ok(()),
+            Err(e) if e.is_not_found() => {
+                return self.sink.gap(
+                    &text_of(&path),
+                    Reason::Vanished,
+                    "It was listed and has gone.",
+                );
+            }
+            Err(e) => return self.error(&path, &e),
+        };
+        if stat.kind != Kind::Folder {
+            return if taken {
+                (self.found)(self.sink, &path, &stat)
+            } else {
+                Ok(())
+            };
+        }
+        if next.is_empty() {
+            return Ok(());
+        }
+        self.enter(folder, name, &stat, &next, depth)
+    }
+
+    fn enter(
+        &mut self,
+        folder: &Folder,
+        name: &CStr,
+        stat: &Stat,
+        next: &[State],
+        depth: usize,
+    ) -> Result<(), Stopped> {
+        let path = folder.path_of(name);
+        let subject = text_of(&path);
+        if depth >= DEPTH_AT_MOST {
+            return self.sink.gap(
+                &subject,
+                Reason::Limit,
+                "Deeper than 200 folders; all below is missing.",
+            );
+        }
+        let is_elsewhere = stat.automount || stat.device != folder.stat().device;
+        if is_elsewhere && !matches!(place_of_entry(folder, name), Ok(Place::Local)) {
+            let text = "Not a local file system; all below is missing.";
+            return self.sink.gap(&subject, Reason::OtherFileSystem, text);
+        }
+        match folder.enter(name, stat) {
+            Ok(inner) => self.folder(&inner, &self.compiled.spread(next), depth + 1),
+            Err(error) => self.error(&path, &error),
+        }
+    }
+
+    fn error(&mut self, path: &Path, error: &OpenError) -> Result<(), Stopped> {
+        let reason = match error.reason() {
+            Reason::NotFound => Reason::Vanished,
+            reason => reason,
+        };
+        self.sink.gap(&text_of(path), reason, &error.to_string())
+    }
+
+    fn refused(&mut self, path: &Path, error: Errno) -> Result<(), Stopped> {
+        let text = format!("The folder can't be listed: {error}. All below is missing.");
+        self.sink.gap(&text_of(path), reason_of(error), &text)
+    }
+}

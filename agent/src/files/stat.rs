@@ -1,0 +1,169 @@
+//! What the system says of a file, taken by statx: type, identity, owner, and all times in ns.
+
+use std::ffi::CStr;
+
+use evidence::instant::Instant;
+use rustix::{
+    fd::AsFd,
+    fs::{AtFlags, Statx, StatxAttributes, StatxFlags, StatxTimestamp},
+    io::Errno,
+};
+
+/// The type of an entry in a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A regular file: the only kind whose contents are read.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link, never followed by the kernel on our behalf.
+    Link,
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// A character device.
+    CharacterDevice,
+    /// A block device.
+    BlockDevice,
+    /// None of these.
+    Unknown,
+}
+
+impl Kind {
+    /// The word that stands in records.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Folder => "folder",
+            Self::Link => "link",
+            Self::Fifo => "fifo",
+            Self::Socket => "socket",
+            Self::CharacterDevice => "character_device",
+            Self::BlockDevice => "block_device",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    fn of_mode(mode: u32) -> Self {
+        match mode & 0o170_000 {
+            0o100_000 => Self::File,
+            0o040_000 => Self::Folder,
+            0o120_000 => Self::Link,
+            0o010_000 => Self::Fifo,
+            0o140_000 => Self::Socket,
+            0o020_000 => Self::CharacterDevice,
+            0o060_000 => Self::BlockDevice,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Everything that statx tells of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// Its type.
+    pub kind: Kind,
+    /// Type and permission bits as the system keeps them.
+    pub mode: u32,
+    /// The owner's id.
+    pub uid: u32,
+    /// The group's id.
+    pub gid: u32,
+    /// How many names it has.
+    pub links: u64,
+    /// The device it lies on, major in the upper half.
+    pub device: u64,
+    /// Its inode.
+    pub inode: u64,
+    /// The length that the system claims.
+    pub size_bytes: u64,
+    /// What it takes on disk.
+    pub allocated_bytes: u64,
+    /// Last read, where the mount keeps it.
+    pub accessed: Instant,
+    /// Last change of the contents.
+    pub modified: Instant,
+    /// Last change of contents or metadata.
+    pub changed: Instant,
+    /// When it was made, where the file system knows.
+    pub born: Option<Instant>,
+    /// chattr +i.
+    pub immutable: bool,
+    /// chattr +a.
+    pub append_only: bool,
+    /// Opening it would mount something.
+    pub automount: bool,
+}
+
+impl Stat {
+    /// Of `name` in `folder`, without following a link, mounting anything, or asking a distant server.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn of_entry(folder: impl AsFd, name: &CStr) -> Result<Self, Errno> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+        rustix::fs::statx(folder, name, flags, wanted()).map(|s| Self::from(&s))
+    }
+
+    /// Of what is open as `file`.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn of_open(file: impl AsFd) -> Result<Self, Errno> {
+        rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, wanted()).map(|s| Self::from(&s))
+    }
+
+    /// Whether both are the same object: its type, device and inode agree.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.device == other.device && self.inode == other.inode
+    }
+
+    /// Whether the contents or metadata differ between the two looks (a later access time alone is no change).
+    pub fn has_changed(&self, later: &Self) -> bool {
+        self.size_bytes != later.size_bytes
+            || self.modified != later.modified
+            || self.changed != later.changed
+    }
+
+    /// Device and inode, by which a file is known whatever its name.
+    pub fn identity(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+}
+
+fn wanted() -> StatxFlags {
+    StatxFlags::BASIC_STATS | StatxFlags::BTIME
+}
+
+fn instant(time: &StatxTimestamp) -> Instant {
+    Instant {
+        seconds: time.tv_sec,
+        ns: time.tv_nsec.min(999_999_999),
+    }
+}
+
+impl From<&Statx> for Stat {
+    fn from(s: &Statx) -> Self {
+        let has_birth = s.stx_mask & StatxFlags::BTIME.bits() != 0;
+        let has = |attribute| s.stx_attributes.contains(attribute);
+        Self {
+            kind: Kind::of_mode(u32::from(s.stx_mode)),
+            mode: u32::from(s.stx_mode),
+            uid: s.stx_uid,
+            gid: s.stx_gid,
+            links: u64::from(s.stx_nlink),
+            device: (u64::from(s.stx_dev_major) << 32) | u64::from(s.stx_dev_minor),
+            inode: s.stx_ino,
+            size_bytes: s.stx_size,
+            allocated_bytes: s.stx_blocks.saturating_mul(512),
+            accessed: instant(&s.stx_atime),
+            modified: instant(&s.stx_mtime),
+            changed: instant(&s.stx_ctime),
+            born: has_birth.then(|| instant(&s.stx_btime)),
+            immutable: has(StatxAttributes::IMMUTABLE),
+            append_only: has(StatxAttributes::APPEND),
+            automount: has(StatxAttributes::AUTOMOUNT),
+        }
+    }
+}

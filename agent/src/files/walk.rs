@@ -1,0 +1,458 @@
+//! The walk of whole trees on several threads: each folder entered from the one above, entries visited where they are
+//! found, idle threads given work by busy ones, results handed over in bounded batches.
+//!
+//! Memory is bounded by depth and number of threads, never by the tree.
+
+use std::{
+    collections::VecDeque,
+    ffi::CString,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{SyncSender, sync_channel},
+    },
+};
+
+use evidence::gap::Reason;
+use rustix::io::Errno;
+
+use super::{
+    list::next_names,
+    open::{Folder, OpenError, open_parent, reason_of},
+    place::{Place, place_of, place_of_entry},
+    record::text_of,
+    stat::{Kind, Stat},
+};
+
+/// Folders that one thread holds open at once; soft limits of 1,024 descriptors are common.
+const DEPTH_AT_MOST: usize = 200;
+/// Results a batch.
+const BATCH: usize = 64;
+/// Batches on their way.
+const BATCHES: usize = 16;
+
+/// Where the walk goes and where it doesn't.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// Enter distant file systems and overlays below the roots too. Trees that the kernel makes up are never entered.
+    pub other_file_systems: bool,
+    /// Device and inode of folders to leave out: the collection's own output.
+    pub excluded: Vec<(u64, u64)>,
+    /// Walking threads.
+    pub threads: usize,
+}
+
+/// Something that the walk couldn't reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missed {
+    /// The path on the host.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: Reason,
+    /// More for people.
+    pub text: String,
+}
+
+impl Missed {
+    /// From a failure to open; what has gone since it was listed is called so.
+    pub fn from_error(path: PathBuf, error: &OpenError) -> Self {
+        let reason = match error.reason() {
+            Reason::NotFound => Reason::Vanished,
+            reason => reason,
+        };
+        Self {
+            path,
+            reason,
+            text: error.to_string(),
+        }
+    }
+}
+
+/// Looks at one entry, on a walking thread. The buffer is the thread's own.
+pub trait Visit: Sync {
+    /// What a visit gives.
+    type Outcome: Send;
+    /// Visits `name` in `folder`, which was listed as `stat`; `stop` says to give up early.
+    fn visit(
+        &self,
+        folder: &Folder,
+        name: &CString,
+        stat: &Stat,
+        buffer: &mut [u8],
+        stop: &AtomicBool,
+    ) -> Self::Outcome;
+    /// What stands for something missed.
+    fn missed(&self, missed: Missed) -> Self::Outcome;
+}
+
+enum Job {
+    /// A root: parent and name.
+    Entry(Arc<Folder>, CString),
+    Folder(Arc<Folder>, usize),
+    Names(Arc<Folder>, VecDeque<CString>, usize),
+}
+
+struct Frame {
+    folder: Arc<Folder>,
+    names: VecDeque<CString>,
+    is_listed: bool,
+    depth: usize,
+}
+
+struct Queue {
+    jobs: VecDeque<Job>,
+    busy: usize,
+}
+
+struct Shared<'a, V: Visit> {
+    visit: &'a V,
+    scope: &'a Scope,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    idle: AtomicUsize,
+    stop: AtomicBool,
+}
+
+/// Walks `paths` below `root` and calls `each` with every outcome, on the calling thread, until it returns an error.
+///
+/// # Errors
+/// Whatever `each` returned.
+pub fn walk<V: Visit, E>(
+    root: &Path,
+    paths: &[PathBuf],
+    scope: &Scope,
+    visit: &V,
+    mut each: impl FnMut(V::Outcome) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut jobs = VecDeque::new();
+    for path in without_nested(paths) {
+        match root_job(root, &path) {
+            Ok(job) => jobs.push_back(job),
+            Err(error) => each(visit.missed(Missed {
+                reason: error.reason(),
+                text: error.to_string(),
+                path,
+            }))?,
+        }
+    }
+    let shared = Shared {
+        visit,
+        scope,
+        queue: Mutex::new(Queue { jobs, busy: 0 }),
+        changed: Condvar::new(),
+        idle: AtomicUsize::new(0),
+        stop: AtomicBool::new(false),
+    };
+    let (sender, receiver) = sync_channel::<Vec<V::Outcome>>(BATCHES);
+    std::thread::scope(|threads| {
+        for _ in 0..scope.threads.max(1) {
+            let sender = sender.clone();
+            let shared = &shared;
+            threads.spawn(move || Worker::new(shared, sender).run());
+        }
+        drop(sender);
+        let mut result = Ok(());
+        // Dropped at the first error: the walkers' sends fail then, and they end.
+        for batch in receiver {
+            result = batch.into_iter().try_for_each(&mut each);
+            if result.is_err() {
+                shared.halt();
+                break;
+            }
+        }
+        result
+    })
+}
+
+fn root_job(root: &Path, path: &Path) -> Result<Job, OpenError> {
+    if path
+        .components()
+        .all(|c| c == std::path::Component::RootDir)
+    {
+        return Ok(Job::Folder(Arc::new(Folder::root(root)?), 0));
+    }
+    let (parent, name) = open_parent(root, path)?;
+    parent.look(&name)?;
+    Ok(Job::Entry(Arc::new(parent), name))
+}
+
+/// Roots below other roots are walked with those.
+fn without_nested(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let mut roots: Vec<PathBuf> = Vec::new();
+    let mut sorted = paths.to_vec();
+    sorted.sort();
+    for path in sorted {
+        if !roots.iter().any(|root| path.starts_with(root)) {
+            roots.push(path);
+        }
+    }
+    roots
+}
+
+impl<V: Visit> Shared<'_, V> {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn halt(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Under the lock, so that no thread misses it between its look and its wait.
+        let _held = self.lock();
+        self.changed.notify_all();
+    }
+
+    /// The next job; none when all is done. Called by a thread that has nothing left.
+    fn next(&self) -> Option<Job> {
+        let mut queue = self.lock();
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return None;
+            }
+            if let Some(job) = queue.jobs.pop_front() {
+                queue.busy += 1;
+                return Some(job);
+            }
+            if queue.busy == 0 {
+                self.changed.notify_all();
+                return None;
+            }
+            self.idle.fetch_add(1, Ordering::Relaxed);
+            queue = self
+                .changed
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+            self.idle.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn done(&self) {
+        self.lock().busy -= 1;
+        self.changed.notify_all();
+    }
+
+    fn give(&self, job: Job) {
+        self.lock().jobs.push_back(job);
+        self.changed.notify_one();
+    }
+
+    fn is_hungry(&self) -> bool {
+        self.idle.load(Ordering::Relaxed) > 0 && self.lock().jobs.is_empty()
+    }
+}
+
+struct Worker<'a, V: Visit> {
+    shared: &'a Shared<'a, V>,
+    sender: SyncSender<Vec<V::Outcome>>,
+    batch: Vec<V::Outcome>,
+    stack: Vec<Frame>,
+    buffer: Vec<u8>,
+}
+
+/// Nobody listens any longer.
+struct Deaf;
+
+impl<'a, V: Visit> Worker<'a, V> {
+    fn new(shared: &'a Shared<'a, V>, sender: SyncSender<Vec<V::Outcome>>) -> Self {
+        Self {
+            shared,
+            sender,
+            batch: Vec::with_capacity(BATCH),
+            stack: Vec::new(),
+            buffer: vec![0; super::digest::BUFFER_BYTES],
+        }
+    }
+
+    fn run(mut self) {
+        while let Some(job) = self.shared.next() {
+            let result = self.job(job);
+            self.shared.done();
+            if result.is_err() {
+                self.shared.halt();
+                return;
+            }
+        }
+        let _nobody_listens = self.flush();
+    }
+
+    fn job(&mut self, job: Job) -> Result<(), Deaf> {
+        self.stack.clear();
+        match job {
+            Job::Entry(parent, name) => self.root(&parent, &name)?,
+            Job::Folder(folder, depth) => match place_of(&*folder) {
+                Ok(Place::Virtual) => self.elsewhere(folder.path().to_owned())?,
+                _ => self.push(folder, depth),
+            },
+            Job::Names(folder, names, depth) => {
+                self.stack.push(Frame {
+                    folder,
+                    names,
+                    is_listed: true,
+                    depth,
+                });
+            }
+        }
+        while !self.stack.is_empty() {
+            self.one()?;
+        }
+        Ok(())
+    }
+
+    /// One entry of the innermost folder, or its end.
+    fn one(&mut self) -> Result<(), Deaf> {
+        if self.shared.stop.load(Ordering::Relaxed) {
+            return Err(Deaf);
+        }
+        if self.shared.is_hungry() {
+            self.share();
+        }
+        let Some(frame) = self.stack.last_mut() else {
+            return Ok(());
+        };
+        if let Some(name) = frame.names.pop_front() {
+            let (folder, depth) = (Arc::clone(&frame.folder), frame.depth);
+            return self.entry(&folder, &name, depth, false);
+        }
+        if frame.is_listed {
+            self.stack.pop();
+            return Ok(());
+        }
+        match next_names(&frame.folder) {
+            Ok(names) => {
+                frame.is_listed = names.is_empty();
+                frame.names = names.into();
+                Ok(())
+            }
+            Err(error) => {
+                frame.is_listed = true;
+                let path = frame.folder.path().to_owned();
+                self.unlisted(path, error)
+            }
+        }
+    }
+
+    /// A root asked for by name: a distant one is entered then.
+    fn root(&mut self, parent: &Arc<Folder>, name: &CString) -> Result<(), Deaf> {
+        self.entry(parent, name, 0, true)
+    }
+
+    fn entry(
+        &mut self,
+        folder: &Arc<Folder>,
+        name: &CString,
+        depth: usize,
+        is_root: bool,
+    ) -> Result<(), Deaf> {
+        let stat = match folder.look(name) {
+            Ok(stat) => stat,
+            Err(error) => return self.miss(Missed::from_error(folder.path_of(name), &error)),
+        };
+        if self.shared.scope.excluded.contains(&stat.identity()) {
+            return Ok(());
+        }
+        let outcome =
+            self.shared
+                .visit
+                .visit(folder, name, &stat, &mut self.buffer, &self.shared.stop);
+        self.put(outcome)?;
+        if stat.kind == Kind::Folder {
+            self.enter(folder, name, &stat, depth, is_root)?;
+        }
+        Ok(())
+    }
+
+    fn enter(
+        &mut self,
+        folder: &Arc<Folder>,
+        name: &CString,
+        stat: &Stat,
+        depth: usize,
+        is_root: bool,
+    ) -> Result<(), Deaf> {
+        let path = folder.path_of(name);
+        if depth >= DEPTH_AT_MOST {
+            let text = format!("Deeper than {DEPTH_AT_MOST} folders; all below is missing.");
+            return self.miss(Missed {
+                path,
+                reason: Reason::Limit,
+                text,
+            });
+        }
+        if is_root || stat.automount || stat.device != folder.stat().device {
+            let is_asked = is_root || self.shared.scope.other_file_systems;
+            match place_of_entry(&**folder, name) {
+                Ok(Place::Local) => {}
+                Ok(Place::Distant | Place::Overlay) if is_asked => {}
+                Ok(_) => return self.elsewhere(path),
+                Err(error) => return self.unlisted(path, error),
+            }
+        }
+        match folder.enter(name, stat) {
+            Ok(inner) => self.push(Arc::new(inner), depth + 1),
+            Err(error) => self.miss(Missed::from_error(path, &error))?,
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, folder: Arc<Folder>, depth: usize) {
+        self.stack.push(Frame {
+            folder,
+            names: VecDeque::new(),
+            is_listed: false,
+            depth,
+        });
+    }
+
+    /// Gives half of the outermost names that wait here to a thread that has none.
+    fn share(&mut self) {
+        if let Some(frame) = self.stack.iter_mut().find(|f| f.names.len() > 1) {
+            let half = frame.names.split_off(frame.names.len() / 2);
+            self.shared
+                .give(Job::Names(Arc::clone(&frame.folder), half, frame.depth));
+        }
+    }
+
+    fn elsewhere(&mut self, path: PathBuf) -> Result<(), Deaf> {
+        let text = "Not a local file system; all below is missing.".to_owned();
+        self.miss(Missed {
+            path,
+            reason: Reason::OtherFileSystem,
+            text,
+        })
+    }
+
+    fn unlisted(&mut self, path: PathBuf, error: Errno) -> Result<(), Deaf> {
+        let text = format!(
+            "{} can't be listed: {error}. All below is missing.",
+            text_of(&path)
+        );
+        self.miss(Missed {
+            path,
+            reason: reason_of(error),
+            text,
+        })
+    }
+
+    fn miss(&mut self, missed: Missed) -> Result<(), Deaf> {
+        let outcome = self.shared.visit.missed(missed);
+        self.put(outcome)
+    }
+
+    fn put(&mut self, outcome: V::Outcome) -> Result<(), Deaf> {
+        self.batch.push(outcome);
+        if self.batch.len() >= BATCH {
+            self.flush()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), Deaf> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.sender
+            .send(std::mem::take(&mut self.batch))
+            .map_err(|_| Deaf)
+    }
+}
