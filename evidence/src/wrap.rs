@@ -1,1 +1,308 @@
-//! (placeholder: being written)
+//! Encryption of a part to the vault's recipients, with age, while it is written.
+//!
+//! The wrapping is named by type in the statement ([`AGE`], [`NONE`]), so that
+//! others can stand beside it later. Only X25519 recipients: passphrases and
+//! plug-ins have no place on a host. Debian's `age` reads what this writes.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+/// The wrapping's name in statements.
+pub const AGE: &str = "age";
+
+/// The name of no wrapping at all, which only a local collection may ask for.
+pub const NONE: &str = "none";
+
+/// What can go wrong with wrapping and unwrapping.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WrapError {
+    /// Not a recipient.
+    #[error("{0:?} is not an age recipient. It must start with `age1` and have 62 characters.")]
+    NotARecipient(String),
+    /// Not an identity.
+    #[error(
+        "this is not an age identity. Give the file that holds the line `AGE-SECRET-KEY-1...`."
+    )]
+    NotAnIdentity,
+    /// Nobody to encrypt to.
+    #[error("there is nobody to encrypt to. Name at least one recipient.")]
+    NoRecipients,
+    /// The encryption could not be set up.
+    #[error("the encryption could not start. Check the recipients and the file to write to.")]
+    Encrypt(#[source] io::Error),
+    /// None of the keys fits.
+    #[error("none of the given keys opens the file. Use the vault key that it was encrypted to.")]
+    NoMatchingKey,
+    /// Not an age file, or a damaged one.
+    #[error(
+        "the file is not an age file, or its head was changed. Fetch it again, and compare its digest with the statement."
+    )]
+    Malformed,
+    /// It could not be read.
+    #[error("the encrypted file can't be read. Check the medium.")]
+    Read(#[source] io::Error),
+}
+
+/// Somebody to encrypt to: `age1...`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Recipient(age::x25519::Recipient);
+
+impl FromStr for Recipient {
+    type Err = WrapError;
+
+    fn from_str(text: &str) -> Result<Self, WrapError> {
+        let wrong = |_| WrapError::NotARecipient(text.chars().take(80).collect());
+        Ok(Self(text.parse().map_err(wrong)?))
+    }
+}
+
+impl fmt::Display for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for Recipient {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Recipient {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// The key that opens what was encrypted to its recipient.
+#[derive(Clone)]
+pub struct Identity(age::x25519::Identity);
+
+impl Identity {
+    /// A new key.
+    pub fn generate() -> Self {
+        Self(age::x25519::Identity::generate())
+    }
+
+    /// Whom to encrypt to so that this key opens it.
+    pub fn recipient(&self) -> Recipient {
+        Recipient(self.0.to_public())
+    }
+
+    /// The key as the line `AGE-SECRET-KEY-1...`.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        use age::secrecy::ExposeSecret as _;
+        Zeroizing::new(self.0.to_string().expose_secret().to_owned())
+    }
+
+    /// Reads every key of an identity file: one a line, `#` starts a comment.
+    ///
+    /// # Errors
+    /// A line is neither, or there is no key.
+    pub fn parse_file(text: &str) -> Result<Vec<Self>, WrapError> {
+        let lines = text.lines().map(str::trim);
+        let keys: Vec<Self> = lines
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(str::parse)
+            .collect::<Result<_, _>>()?;
+        if keys.is_empty() {
+            return Err(WrapError::NotAnIdentity);
+        }
+        Ok(keys)
+    }
+}
+
+impl FromStr for Identity {
+    type Err = WrapError;
+
+    fn from_str(text: &str) -> Result<Self, WrapError> {
+        let key = text.trim().parse().map_err(|_| WrapError::NotAnIdentity)?;
+        Ok(Self(key))
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity of {}", self.recipient())
+    }
+}
+
+/// Encrypts what is written to it and passes it on.
+///
+/// What is dropped without [`finish`](Self::finish) is a truncated file, which
+/// no reader takes for a whole one.
+pub struct WrapWriter<W: Write>(age::stream::StreamWriter<W>);
+
+impl<W: Write> WrapWriter<W> {
+    /// Writes the head for `recipients` to `output` and starts.
+    ///
+    /// # Errors
+    /// There are no recipients, or the output refuses the head.
+    pub fn new(recipients: &[Recipient], output: W) -> Result<Self, WrapError> {
+        let all = recipients.iter().map(|one| &one.0 as &dyn age::Recipient);
+        let encryptor =
+            age::Encryptor::with_recipients(all).map_err(|_| WrapError::NoRecipients)?;
+        let writer = encryptor.wrap_output(output).map_err(WrapError::Encrypt)?;
+        Ok(Self(writer))
+    }
+
+    /// Writes the last piece and gives the output back.
+    ///
+    /// # Errors
+    /// The output refuses it.
+    pub fn finish(self) -> io::Result<W> {
+        self.0.finish()
+    }
+}
+
+impl<W: Write> Write for WrapWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Decrypts what it reads; an error of kind `UnexpectedEof` or `InvalidData` says that the file is cut or changed.
+pub struct UnwrapReader<R: Read>(age::stream::StreamReader<R>);
+
+impl<R: Read> UnwrapReader<R> {
+    /// Reads the head from `input` and looks for a key that fits.
+    ///
+    /// # Errors
+    /// No key fits, or it is no age file.
+    pub fn new(identities: &[Identity], input: R) -> Result<Self, WrapError> {
+        let decryptor = age::Decryptor::new(input).map_err(unwrap_error)?;
+        let reader = identities.iter().map(|one| &one.0 as &dyn age::Identity);
+        Ok(Self(decryptor.decrypt(reader).map_err(unwrap_error)?))
+    }
+}
+
+impl<R: Read> Read for UnwrapReader<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+fn unwrap_error(error: age::DecryptError) -> WrapError {
+    match error {
+        age::DecryptError::NoMatchingKeys => WrapError::NoMatchingKey,
+        age::DecryptError::Io(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
+            ) =>
+        {
+            WrapError::Read(error)
+        }
+        _ => WrapError::Malformed,
+    }
+}
+
+/// Encrypts bytes that are in memory already.
+///
+/// # Errors
+/// There are no recipients.
+pub fn wrap(recipients: &[Recipient], plain: &[u8]) -> Result<Vec<u8>, WrapError> {
+    let mut writer = WrapWriter::new(recipients, Vec::new())?;
+    writer.write_all(plain).map_err(WrapError::Encrypt)?;
+    writer.finish().map_err(WrapError::Encrypt)
+}
+
+/// Whether `head`, the first bytes of a file, are those of an age file.
+pub fn is_wrapped(head: &[u8]) -> bool {
+    head.starts_with(b"age-encryption.org/v1")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn open(keys: &[Identity], bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut plain = Vec::new();
+        UnwrapReader::new(keys, bytes)
+            .map_err(io::Error::other)?
+            .read_to_end(&mut plain)?;
+        Ok(plain)
+    }
+
+    #[test]
+    fn any_one_recipient_opens_it() {
+        let keys = [Identity::generate(), Identity::generate()];
+        let plain = vec![7; 200_000];
+        let secret = wrap(&keys.each_ref().map(Identity::recipient), &plain).unwrap();
+        assert!(is_wrapped(&secret));
+        for key in keys {
+            let key = key.to_text().parse::<Identity>().unwrap();
+            assert_eq!(open(&[key], &secret).unwrap(), plain);
+        }
+        assert!(matches!(
+            UnwrapReader::new(&[Identity::generate()], secret.as_slice()),
+            Err(WrapError::NoMatchingKey)
+        ));
+        assert!(matches!(wrap(&[], b""), Err(WrapError::NoRecipients)));
+    }
+
+    #[test]
+    fn cut_or_changed_is_never_opened() {
+        let key = [Identity::generate()];
+        let secret = wrap(&[key[0].recipient()], &[1; 300]).unwrap();
+        for at in 0..secret.len() {
+            assert!(open(&key, &secret[..at]).is_err(), "cut at {at}");
+            let mut changed = secret.clone();
+            changed[at] ^= 1;
+            assert!(open(&key, &changed).is_err(), "changed at {at}");
+        }
+        assert!(open(&key, &[secret, vec![0]].concat()).is_err());
+    }
+
+    #[test]
+    fn identity_files_have_comments() {
+        let key = Identity::generate();
+        let text = format!("# made today\n\n{}\n", *key.to_text());
+        assert_eq!(Identity::parse_file(&text).unwrap().len(), 1);
+        assert!(Identity::parse_file("# nothing\n").is_err());
+        assert!("age1xyz".parse::<Recipient>().is_err());
+    }
+
+    #[test]
+    fn debians_age_opens_ours_and_we_open_its() {
+        let dir = tempfile::tempdir().unwrap();
+        let (key, plain) = (Identity::generate(), vec![3; 100_000]);
+        let path = |name: &str| dir.path().join(name);
+        std::fs::write(path("key"), key.to_text().as_bytes()).unwrap();
+        std::fs::write(path("plain"), &plain).unwrap();
+        let ours = wrap(&[key.recipient()], &plain).unwrap();
+        std::fs::write(path("ours"), ours).unwrap();
+        let age = |args: &[&str]| {
+            let out = Command::new("age")
+                .current_dir(dir.path())
+                .args(args)
+                .output()
+                .unwrap();
+            assert!(out.status.success(), "{out:?}");
+        };
+        age(&["-d", "-i", "key", "-o", "opened", "ours"]);
+        assert_eq!(std::fs::read(path("opened")).unwrap(), plain);
+        age(&["-r", &key.recipient().to_string(), "-o", "theirs", "plain"]);
+        let theirs = std::fs::read(path("theirs")).unwrap();
+        assert_eq!(open(&[key], &theirs).unwrap(), plain);
+    }
+}
