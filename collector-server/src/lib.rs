@@ -1,1 +1,10 @@
-//! placeholder
+//! The Fieldseal server: receives sealed parts over mTLS and keeps them.
+//!
+//! It holds ciphertext only and has no key to open it.
+
+pub mod ca;
+pub mod keyfile;
+pub mod serve;
+
+#[cfg(test)]
+mod testing;
