@@ -1,5 +1,8 @@
 //! The registry of artifacts, in order of volatility (RFC 3227), and the one way out of an artifact.
 
+mod passwd;
+pub mod processes;
+mod source;
 #[doc(hidden)]
 pub mod testing;
 
@@ -98,7 +101,7 @@ pub trait Artifact: Sync {
 }
 
 /// Every artifact, the most volatile first.
-pub const ARTIFACTS: &[&dyn Artifact] = &[];
+pub const ARTIFACTS: &[&dyn Artifact] = &[&processes::Processes];
 
 /// The artifact called `name`.
 pub fn find(name: &str) -> Option<&'static dyn Artifact> {

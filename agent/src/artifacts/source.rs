@@ -1,0 +1,94 @@
+//! From the host's small files to values in a record; a failed read becomes a reason, never an empty value.
+
+use std::io::{Error, ErrorKind};
+
+use evidence::gap::Reason;
+use evidence::instant::Instant;
+use serde_json::Value;
+
+use super::{Record, Request, Sink, Stopped};
+use crate::platform::procfs;
+
+/// What a failed read of the host means in a gap.
+pub(crate) fn reason_of(error: &Error) -> Reason {
+    const ESRCH: i32 = 3;
+    match error.kind() {
+        _ if error.raw_os_error() == Some(ESRCH) => Reason::Vanished,
+        ErrorKind::NotFound => Reason::NotFound,
+        ErrorKind::PermissionDenied => Reason::PermissionDenied,
+        ErrorKind::Unsupported => Reason::Unsupported,
+        ErrorKind::InvalidInput => Reason::Replaced,
+        _ => Reason::ReadError,
+    }
+}
+
+/// The text of the host's file at `path`, at most `cap` bytes of it. That it is not there is an
+/// answer where `optional`; everything else that fails is a gap.
+pub(crate) fn text(
+    request: &Request<'_>,
+    path: &str,
+    cap: usize,
+    optional: bool,
+    sink: &mut dyn Sink,
+) -> Result<Option<String>, Stopped> {
+    match procfs::read_capped(&request.root.join(path.trim_start_matches('/')), cap) {
+        Ok(read) => {
+            if read.cut {
+                sink.gap(
+                    path,
+                    Reason::Limit,
+                    &format!("only its first {cap} bytes were read"),
+                )?;
+            }
+            Ok(Some(String::from_utf8_lossy(&read.bytes).into_owned()))
+        }
+        Err(error) if optional && error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            sink.gap(path, reason_of(&error), &error.to_string())?;
+            Ok(None)
+        }
+    }
+}
+
+/// Whether the host has a procfs; if not, one gap says so.
+pub(crate) fn has_procfs(request: &Request<'_>, sink: &mut dyn Sink) -> Result<bool, Stopped> {
+    match procfs::present(&request.root.join("proc")) {
+        Ok(()) => Ok(true),
+        Err(error) => {
+            let text = format!("no list of processes: {error}");
+            sink.gap("/proc", reason_of(&error), &text)?;
+            Ok(false)
+        }
+    }
+}
+
+/// Puts `value` under `key`.
+pub(crate) fn put(record: &mut Record, key: &str, value: impl Into<Value>) {
+    record.insert(key.to_owned(), value.into());
+}
+
+/// Puts `bytes` as text under `key`, and exactly under `key_b64` where the text isn't they.
+pub(crate) fn put_bytes(record: &mut Record, key: &str, bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if matches!(text, std::borrow::Cow::Owned(_)) {
+        let exact = data_encoding::BASE64.encode(bytes);
+        record.insert(format!("{key}_b64"), exact.into());
+    }
+    record.insert(key.to_owned(), text.into_owned().into());
+}
+
+/// A time as records hold it.
+pub(crate) fn time(seconds: i64, ns: u32) -> Value {
+    serde_json::to_value(Instant { seconds, ns }).unwrap_or(Value::Null)
+}
+
+/// The number option `name`, or `otherwise`.
+pub(crate) fn number(request: &Request<'_>, name: &str, otherwise: u64) -> u64 {
+    let given = request.options.get(name).and_then(Value::as_u64);
+    given.unwrap_or(otherwise)
+}
+
+/// Whether the option `name` is on.
+pub(crate) fn on(request: &Request<'_>, name: &str) -> bool {
+    request.options.get(name).and_then(Value::as_bool) == Some(true)
+}
