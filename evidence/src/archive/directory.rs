@@ -20,6 +20,8 @@ const LOCATOR64_BYTES: u64 = 20;
 /// Bit 3: sizes follow the data. Bit 11: the name is UTF-8.
 pub(super) const DESCRIPTOR: u16 = 1 << 3;
 const UTF8: u16 = 1 << 11;
+/// Version 4.5, which brought zip64: nothing that we permit needs a later one.
+pub(super) const NEEDED: u16 = 45;
 
 /// An entry as the central directory has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -286,11 +288,11 @@ fn entry(directory: &mut impl Read, faults: &mut Faults) -> io::Result<Entry> {
     if fields.u32() != CENTRAL {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let (_made_by, _needed) = (fields.u16(), fields.u16());
+    let (_made_by, needed) = (fields.u16(), fields.u16());
     let (flags, method, time, crc32) = (fields.u16(), fields.u16(), fields.u32(), fields.u32());
     let (compressed, size) = (fields.u32(), fields.u32());
     let (name_length, extra_length) = (fields.u16(), fields.u16());
-    let (comment_length, disk, _internal) = (fields.u16(), fields.u16(), fields.u16());
+    let (comment_length, disk, internal) = (fields.u16(), fields.u16(), fields.u16());
     let (attributes, offset) = (fields.u32(), fields.u32());
     let mut bytes = |length: u16| -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length.into()];
@@ -321,6 +323,13 @@ fn entry(directory: &mut impl Read, faults: &mut Faults) -> io::Result<Entry> {
             &entry.name,
             FaultCode::Disks,
             "the entry claims to be on another disk",
+        );
+    }
+    if needed > NEEDED || internal > 1 {
+        faults.add_to(
+            &entry.name,
+            FaultCode::Flags,
+            "needs a later version of ZIP, or has unknown attributes",
         );
     }
     widen(&mut entry, &extra, faults);

@@ -7,13 +7,19 @@ mod directory;
 pub mod fault;
 mod inflate;
 pub mod limits;
+pub mod part;
 pub mod reader;
+#[cfg(test)]
+mod tests;
+pub mod writer;
 
 pub use self::{
     directory::Entry,
     fault::{Fault, FaultCode},
     limits::Limits,
+    part::{Closing, PartLimits, PartWriter, SealError, Sealed},
     reader::{Report, read},
+    writer::{Stored, StreamZip, WriteError},
 };
 
 /// The entry that lists every other entry's digest.

@@ -10,7 +10,7 @@ use std::{
 
 pub use super::directory::Entry;
 use super::{
-    directory::{self, DESCRIPTOR, Fields, read_at, zip64_extra},
+    directory::{self, DESCRIPTOR, Fields, NEEDED, read_at, zip64_extra},
     fault::{Fault, FaultCode, Faults},
     inflate::PlainReader,
     limits::Limits,
@@ -157,7 +157,7 @@ impl<R: Read + Seek> Pass<'_, R> {
             );
             return Ok(None);
         }
-        let _needed = fields.u16();
+        let needed = fields.u16();
         let (flags, method, time) = (fields.u16(), fields.u16(), fields.u32());
         let (crc, compressed, size) = (fields.u32(), fields.u32(), fields.u32());
         let (name_length, extra_length) = (u64::from(fields.u16()), u64::from(fields.u16()));
@@ -168,7 +168,7 @@ impl<R: Read + Seek> Pass<'_, R> {
         )?;
         let (name, extra) = variable.split_at(variable.len().min(name_length as usize));
         let same = (flags, method, time) == (entry.flags, entry.method, entry.time);
-        if !same || name != entry.name_bytes {
+        if !same || needed > NEEDED || name != entry.name_bytes {
             let detail = "name, flags, method or time differ from the directory";
             self.faults
                 .add_to(&entry.name, FaultCode::LocalHeader, detail);
