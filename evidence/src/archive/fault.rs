@@ -136,3 +136,24 @@ impl Faults {
         self.list
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_stands_in_the_specification() {
+        let format = include_str!("../../FORMAT.md");
+        for code in FaultCode::ALL {
+            assert!(format.contains(&format!("`{}`", code.code())), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn the_list_does_not_grow_without_end() {
+        let mut faults = Faults::new(2);
+        (0..10).for_each(|_| faults.add(FaultCode::Gap, ""));
+        let list = faults.into_list();
+        assert_eq!((list.len(), list[2].code), (3, FaultCode::More));
+    }
+}
