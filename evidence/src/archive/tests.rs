@@ -339,3 +339,25 @@ fn more_than_65535_entries_need_zip64() {
     let (report, _) = contents(&zip.finish().unwrap());
     assert_eq!((report.faults.len(), report.entries.len()), (0, 66_000));
 }
+
+#[test]
+fn a_stranger_following_the_specification_is_read_without_a_fault() {
+    let python = r#"
+import sys, zipfile
+class Pipe:
+    def write(self, b): return sys.stdout.buffer.write(b)
+    def flush(self): pass
+with zipfile.ZipFile(Pipe(), "w") as z:
+    for name, method, wide in [("fs/a", 8, False), ("fs/b", 0, True), ("fs/\u00fc", 8, True)]:
+        info = zipfile.ZipInfo(name)
+        info.external_attr, info.compress_type = 0o100600 << 16, method
+        with z.open(info, "w", force_zip64=wide) as entry:
+            entry.write(b"hello" * 100)
+"#;
+    let Ok(done) = Command::new("python3").args(["-c", python]).output() else {
+        return;
+    };
+    let (report, seen) = contents(&done.stdout);
+    assert_eq!((report.faults, seen.len()), (Vec::new(), 3));
+    assert!(seen.values().all(|bytes| *bytes == b"hello".repeat(100)));
+}
