@@ -1,7 +1,12 @@
 //! The registry of artifacts, in order of volatility (RFC 3227), and the one way out of an artifact.
 
+pub mod connections;
+mod namespaces;
+pub mod network;
 mod passwd;
 pub mod processes;
+pub mod running_executables;
+pub mod sessions;
 mod source;
 #[doc(hidden)]
 pub mod testing;
@@ -101,7 +106,13 @@ pub trait Artifact: Sync {
 }
 
 /// Every artifact, the most volatile first.
-pub const ARTIFACTS: &[&dyn Artifact] = &[&processes::Processes];
+pub const ARTIFACTS: &[&dyn Artifact] = &[
+    &processes::Processes,
+    &connections::Connections,
+    &network::Network,
+    &sessions::Sessions,
+    &running_executables::RunningExecutables,
+];
 
 /// The artifact called `name`.
 pub fn find(name: &str) -> Option<&'static dyn Artifact> {

@@ -92,3 +92,10 @@ pub(crate) fn number(request: &Request<'_>, name: &str, otherwise: u64) -> u64 {
 pub(crate) fn on(request: &Request<'_>, name: &str) -> bool {
     request.options.get(name).and_then(Value::as_bool) == Some(true)
 }
+
+/// The text of a file that holds one small fact.
+pub(crate) fn small(request: &Request<'_>, path: &str) -> std::io::Result<String> {
+    let path = request.root.join(path.trim_start_matches('/'));
+    let read = procfs::read_capped(&path, 1 << 16)?;
+    Ok(String::from_utf8_lossy(&read.bytes).into_owned())
+}

@@ -1,0 +1,188 @@
+//! The SHA-256 of every running program, each file once, deleted ones through `/proc/PID/exe`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use evidence::gap::Reason;
+use sha2::{Digest as _, Sha256};
+
+use super::source::{has_procfs, number, put, put_bytes, reason_of};
+use super::{Artifact, Field, Record, Request, Sink, Stopped};
+use crate::platform::procfs;
+
+/// A program past this size isn't read, unless the profile says otherwise.
+const MOST_BYTES: u64 = 2 << 30;
+
+/// The programs that run.
+#[derive(Debug)]
+pub struct RunningExecutables;
+
+const fn field(name: &'static str, kind: &'static str, about: &'static str) -> Field {
+    Field { name, kind, about }
+}
+
+const FIELDS: &[Field] = &[
+    field("exe", "string", "The program, as /proc/PID/exe names it."),
+    field(
+        "exe_b64",
+        "string, base64",
+        "Exact bytes where they are not UTF-8.",
+    ),
+    field("device", "integer", "Device of the file."),
+    field("inode", "integer", "Inode of the file."),
+    field(
+        "size_bytes",
+        "integer, bytes",
+        "How many bytes were read and hashed.",
+    ),
+    field(
+        "links",
+        "integer",
+        "How many names it has; 0 for a deleted file.",
+    ),
+    field("sha256", "string, hex", "Digest of the content."),
+    field("pids", "array of integers", "The processes that run it."),
+];
+
+struct Program {
+    link: PathBuf,
+    target: Vec<u8>,
+    found: procfs::Identity,
+    pids: Vec<u32>,
+}
+
+impl Artifact for RunningExecutables {
+    fn name(&self) -> &'static str {
+        "running_executables"
+    }
+
+    fn about(&self) -> &'static str {
+        "SHA-256 of every running program, deleted ones too."
+    }
+
+    fn fields(&self) -> &'static [Field] {
+        FIELDS
+    }
+
+    fn collect(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
+        if !has_procfs(request, sink)? {
+            return Ok(());
+        }
+        let most = number(request, "hash_file_bytes", MOST_BYTES);
+        for program in programs(&request.root.join("proc"), sink)? {
+            let subject = program.link.to_string_lossy().into_owned();
+            if program.found.size_bytes > most {
+                let text = format!(
+                    "{} bytes are more than are hashed",
+                    program.found.size_bytes
+                );
+                sink.gap(&subject, Reason::Limit, &text)?;
+                continue;
+            }
+            match open_same(&program).and_then(|file| digest(file, most)) {
+                Ok((sha256, size_bytes)) => sink.record(record(&program, sha256, size_bytes))?,
+                Err(error) => sink.gap(&subject, gone(&error), &error.to_string())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every running file once. A kernel thread has none; what may not be seen is one gap in all.
+fn programs(proc: &Path, sink: &mut dyn Sink) -> Result<Vec<Program>, Stopped> {
+    let mut programs: BTreeMap<(u64, u64), Program> = BTreeMap::new();
+    let mut unseen = 0_u64;
+    for pid in procfs::pids(proc).unwrap_or_default() {
+        let link = proc.join(pid.to_string()).join("exe");
+        let seen = procfs::link(&link).and_then(|(_, t)| Ok((t, procfs::identity(&link)?)));
+        match seen {
+            Ok((target, found)) => {
+                let program = programs.entry((found.device, found.inode));
+                let program = program.or_insert_with(|| Program {
+                    link,
+                    target,
+                    found,
+                    pids: Vec::new(),
+                });
+                program.pids.push(pid);
+            }
+            Err(error) => unseen += u64::from(reason_of(&error) == Reason::PermissionDenied),
+        }
+    }
+    if unseen > 0 {
+        let text = format!("the programs of {unseen} processes may not be seen");
+        sink.gap("/proc/PID/exe", Reason::PermissionDenied, &text)?;
+    }
+    Ok(programs.into_values().collect())
+}
+
+/// Opens it and makes sure that the number still belongs to the same program.
+fn open_same(program: &Program) -> std::io::Result<File> {
+    let file = procfs::open_regular(&program.link)?;
+    let now = procfs::identity(&program.link)?;
+    if (now.device, now.inode) == (program.found.device, program.found.inode) {
+        Ok(file)
+    } else {
+        let text = "the process runs another program now";
+        Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text))
+    }
+}
+
+fn digest(file: File, most: u64) -> std::io::Result<(String, u64)> {
+    let mut file = file.take(most);
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0_u8; 64 << 10];
+    let mut size_bytes = 0_u64;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => {
+                hash.update(buffer.get(..read).unwrap_or_default());
+                size_bytes = size_bytes.saturating_add(read as u64);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((data_encoding::HEXLOWER.encode(&hash.finalize()), size_bytes))
+}
+
+fn gone(error: &std::io::Error) -> Reason {
+    match reason_of(error) {
+        Reason::NotFound => Reason::Vanished,
+        other => other,
+    }
+}
+
+fn record(program: &Program, sha256: String, size_bytes: u64) -> Record {
+    let mut record = Record::new();
+    put_bytes(&mut record, "exe", &program.target);
+    put(&mut record, "device", program.found.device);
+    put(&mut record, "inode", program.found.inode);
+    put(&mut record, "size_bytes", size_bytes);
+    put(&mut record, "links", program.found.links);
+    put(&mut record, "sha256", sha256);
+    put(&mut record, "pids", program.pids.clone());
+    record
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::artifacts::testing::MemorySink;
+
+    #[test]
+    fn hashes_its_own_program_once() {
+        let sink = MemorySink::run(&RunningExecutables, Path::new("/"), serde_json::Value::Null);
+        let me = u64::from(std::process::id());
+        let mine = |r: &&Record| r["pids"].as_array().is_some_and(|p| p.contains(&me.into()));
+        let found: Vec<_> = sink.records.iter().filter(mine).collect();
+        assert_eq!(found.len(), 1);
+        let bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let expected = data_encoding::HEXLOWER.encode(&Sha256::digest(&bytes));
+        assert_eq!(found[0]["sha256"], expected);
+        assert_eq!(sink.undeclared(&RunningExecutables), Vec::<String>::new());
+    }
+}
