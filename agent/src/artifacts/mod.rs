@@ -1,13 +1,21 @@
 //! The registry of artifacts, in order of volatility (RFC 3227), and the one way out of an artifact.
 
+pub mod accounts;
 pub mod connections;
+pub mod containers;
+pub mod file_hashes;
+pub mod logs;
 mod namespaces;
 pub mod network;
+pub mod packages;
 mod passwd;
+pub mod persistence;
 pub mod processes;
 pub mod running_executables;
 pub mod sessions;
+pub mod shell_history;
 mod source;
+pub mod system;
 #[doc(hidden)]
 pub mod testing;
 
@@ -112,6 +120,14 @@ pub const ARTIFACTS: &[&dyn Artifact] = &[
     &network::Network,
     &sessions::Sessions,
     &running_executables::RunningExecutables,
+    &system::System,
+    &accounts::Accounts,
+    &persistence::Persistence,
+    &packages::Packages,
+    &containers::Containers,
+    &shell_history::ShellHistory,
+    &logs::Logs,
+    &file_hashes::FileHashes,
 ];
 
 /// The artifact called `name`.

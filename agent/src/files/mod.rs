@@ -7,6 +7,7 @@ pub mod digest;
 pub mod list;
 pub mod open;
 pub mod place;
+pub mod private;
 pub mod record;
 pub mod rules;
 pub mod stat;

@@ -351,3 +351,70 @@ fn parts_with_parents(path: &Path) -> Vec<OsString> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_file_swapped_for_a_link_is_not_opened() {
+        let tree = tempfile::tempdir().unwrap();
+        fs::write(tree.path().join("f"), "x").unwrap();
+        let folder = Folder::root(tree.path()).unwrap();
+        let listed = folder.look(c"f").unwrap();
+        fs::remove_file(tree.path().join("f")).unwrap();
+        symlink("/etc/passwd", tree.path().join("f")).unwrap();
+        let error = folder.open(c"f", &listed).unwrap_err();
+        assert_eq!(error.reason(), Reason::Replaced);
+    }
+
+    #[test]
+    fn a_file_swapped_for_another_or_a_pipe_is_not_taken() {
+        let tree = tempfile::tempdir().unwrap();
+        let at = |name: &str| tree.path().join(name);
+        fs::write(at("f"), "x").unwrap();
+        fs::write(at("g"), "y").unwrap();
+        let folder = Folder::root(tree.path()).unwrap();
+        let listed = folder.look(c"f").unwrap();
+        fs::rename(at("g"), at("f")).unwrap();
+        assert_eq!(
+            folder.open(c"f", &listed).unwrap_err().reason(),
+            Reason::Replaced
+        );
+        fs::remove_file(at("f")).unwrap();
+        let (kind, mode) = (rustix::fs::FileType::Fifo, Mode::RUSR);
+        rustix::fs::mknodat(rustix::fs::CWD, at("f"), kind, mode, 0).unwrap();
+        assert_eq!(
+            folder.open(c"f", &listed).unwrap_err().reason(),
+            Reason::Replaced
+        );
+    }
+
+    #[test]
+    fn no_component_may_be_a_link() {
+        let tree = tempfile::tempdir().unwrap();
+        fs::create_dir(tree.path().join("real")).unwrap();
+        fs::write(tree.path().join("real/f"), "x").unwrap();
+        symlink("real", tree.path().join("link")).unwrap();
+        assert!(open_file(tree.path(), Path::new("/real/f")).is_ok());
+        assert!(open_file(tree.path(), Path::new("/link/f")).is_err());
+        assert_eq!(
+            read_small(tree.path(), Path::new("/link/f"), 9).unwrap(),
+            b"x"
+        );
+    }
+
+    #[test]
+    fn links_resolve_inside_the_root_and_loops_end() {
+        let tree = tempfile::tempdir().unwrap();
+        symlink("/etc", tree.path().join("a")).unwrap();
+        symlink("../../../b", tree.path().join("up")).unwrap();
+        symlink("loop", tree.path().join("loop")).unwrap();
+        let led = |path: &str| resolve(tree.path(), Path::new(path));
+        assert_eq!(led("/a/passwd").unwrap(), Path::new("/etc/passwd"));
+        assert_eq!(led("/up").unwrap(), Path::new("/b"));
+        assert!(matches!(led("/loop"), Err(OpenError::LinkLoop(_))));
+    }
+}

@@ -19,6 +19,7 @@ use super::{
     list::next_names,
     open::{Folder, OpenError, c_name, normal_parts, reason_of, resolve},
     place::{Place, place_of_entry},
+    private::is_private_key,
     record::text_of,
     stat::{Kind, Stat},
 };
@@ -34,8 +35,19 @@ pub struct Rule {
     pub pattern: &'static str,
 }
 
-/// A rule, in one line.
+/// A rule, in one line. A brace can't hold a `/`: such a list doesn't compile.
 pub const fn rule(pattern: &'static str) -> Rule {
+    let bytes = pattern.as_bytes();
+    let (mut at, mut in_braces) = (0, false);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'{' => in_braces = true,
+            b'}' => in_braces = false,
+            b'/' => assert!(!in_braces, "a name can't hold a slash"),
+            _ => {}
+        }
+        at += 1;
+    }
     Rule { pattern }
 }
 
@@ -86,7 +98,11 @@ impl Compiled {
         for part in rest {
             match *part {
                 "**" => steps.push(Step::Deep),
-                text => match GlobBuilder::new(text).literal_separator(true).build() {
+                text => match GlobBuilder::new(text)
+                    .literal_separator(true)
+                    .empty_alternates(true)
+                    .build()
+                {
                     Ok(glob) => steps.push(Step::Glob(glob.compile_matcher())),
                     // No pattern after all: then it is a name.
                     Err(_) => steps.push(Step::Name(text.into())),
@@ -178,7 +194,7 @@ fn split<'a>(root: &Path, base: &Path, pattern: &'a str) -> Vec<(PathBuf, Vec<&'
 /// What a sweep calls for each entry that a rule takes.
 pub type Found<'a> = dyn FnMut(&mut dyn Sink, &Path, &Stat) -> Result<(), Stopped> + 'a;
 
-/// Hands every entry but folders that one of `rules` takes to `sink.file`.
+/// Hands every entry but folders that one of `rules` takes to `sink.file`; never a private key.
 ///
 /// # Errors
 /// The run must stop.
@@ -189,7 +205,15 @@ pub fn sweep(
     sink: &mut dyn Sink,
 ) -> Result<(), Stopped> {
     let compiled = Compiled::new(root, rules.iter().map(|r| r.pattern), homes);
-    sweep_with(root, &compiled, sink, &mut |sink, path, _| sink.file(path))
+    sweep_with(
+        root,
+        &compiled,
+        sink,
+        &mut |sink, path, stat| match is_private_key(root, path, stat) {
+            true => Ok(()),
+            false => sink.file(path),
+        },
+    )
 }
 
 /// Calls `found` for every entry but folders that `compiled` takes; what can't be looked into is a gap.
@@ -323,5 +347,61 @@ impl Sweep<'_, '_> {
     fn refused(&mut self, path: &Path, error: Errno) -> Result<(), Stopped> {
         let text = format!("The folder can't be listed: {error}. All below is missing.");
         self.sink.gap(&text_of(path), reason_of(error), &text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+    use crate::artifacts::testing::MemorySink;
+
+    fn swept(patterns: &[&'static str]) -> Vec<String> {
+        let tree = tempfile::tempdir().unwrap();
+        for path in [
+            "etc/a.conf",
+            "etc/.h",
+            "etc/d/e/f.conf",
+            "data/bob/.bashrc",
+            "usr/x",
+            "root/.bashrc",
+        ] {
+            let path = tree.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        }
+        fs::create_dir(tree.path().join("home")).unwrap();
+        symlink("/data/bob", tree.path().join("home/bob")).unwrap();
+        symlink("../usr/x", tree.path().join("etc/x")).unwrap();
+        let homes = [PathBuf::from("/home/bob"), PathBuf::from("/root")];
+        let rules: Vec<Rule> = patterns.iter().map(|p| rule(p)).collect();
+        let mut sink = MemorySink::default();
+        sweep(tree.path(), &rules, &homes, &mut sink).unwrap();
+        assert!(sink.gaps.is_empty());
+        let mut files: Vec<String> = sink.files.iter().map(|f| text_of(f)).collect();
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn every_depth_and_each_file_once() {
+        let all = ["/etc/.h", "/etc/a.conf", "/etc/d/e/f.conf", "/etc/x"];
+        assert_eq!(swept(&["/etc/**", "/etc/*", "/etc/a.conf"]), all);
+        assert_eq!(
+            swept(&["/etc/**/*.conf"]),
+            ["/etc/a.conf", "/etc/d/e/f.conf"]
+        );
+        assert_eq!(swept(&["/etc/{a,b}.conf", "/nowhere/*"]), ["/etc/a.conf"]);
+    }
+
+    #[test]
+    fn homes_behind_links_are_found_where_they_are() {
+        assert_eq!(swept(&["~/.*rc"]), ["/data/bob/.bashrc", "/root/.bashrc"]);
+    }
+
+    #[test]
+    fn a_link_named_plainly_is_taken_with_what_it_leads_to() {
+        assert_eq!(swept(&["/etc/x"]), ["/etc/x", "/usr/x"]);
     }
 }

@@ -1,0 +1,519 @@
+//! File hashes: a walk of the roots asked for; every entry with all its times, owner, mode and extended attributes,
+//! and SHA-256 (on request MD5 and SHA-1) of each regular file, read once on the walking threads.
+//!
+//! Options: `md5`, `sha1`, `other_file_systems` (true or false), `sparse_limit_bytes`, `threads`, and `excluded` (paths
+//! left out: the collection's own output).
+
+use std::{
+    ffi::CString,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
+
+use evidence::gap::Reason;
+use serde_json::{Map, Value};
+
+use super::{Artifact, Class, Field, Record, Request, Sink, Stopped};
+use crate::files::{
+    digest::{Digests, Wanted, digest},
+    open::{Folder, Opened, open_parent, reason_of},
+    record::{STAT_FIELDS, field, put_bytes, put_path, put_stat, put_time, text_of},
+    stat::{Kind, Stat},
+    walk::{Missed, Scope, Visit, walk},
+    xattrs,
+};
+
+/// Two threads reach all that two cores can hash; more are for the profile to ask.
+const THREADS: usize = 2;
+
+const OWN_FIELDS: &[Field] = &[
+    field(
+        "xattrs",
+        "object",
+        "extended attributes: name to value in base64",
+    ),
+    field("target", "string", "where a link points"),
+    field(
+        "target_b64",
+        "string, base64",
+        "its exact bytes, where the text isn't they",
+    ),
+    field(
+        "sha256",
+        "string, hex",
+        "SHA-256 of the contents that were read",
+    ),
+    field("md5", "string, hex", "MD5 of the same, on request"),
+    field("sha1", "string, hex", "SHA-1 of the same, on request"),
+    field(
+        "digest_of",
+        "string",
+        "data_extents where only those of a large sparse file went in",
+    ),
+    field(
+        "extents",
+        "array of [offset, length], bytes",
+        "the data extents that went in",
+    ),
+    field(
+        "extents_cut",
+        "boolean",
+        "more extents than the record lists; the digest covers all",
+    ),
+    field(
+        "read_bytes",
+        "integer, bytes",
+        "bytes that went into the digest",
+    ),
+    field(
+        "growth_cut",
+        "boolean",
+        "the file grew faster than it was followed",
+    ),
+    field(
+        "changed_while_read",
+        "boolean",
+        "size, mtime or ctime differ after the read",
+    ),
+    field(
+        "size_after_bytes",
+        "integer, bytes",
+        "length after the read, where it changed",
+    ),
+    field(
+        "modified_after",
+        "string, RFC 3339",
+        "mtime after the read, where it changed",
+    ),
+    field(
+        "changed_after",
+        "string, RFC 3339",
+        "ctime after the read, where it changed",
+    ),
+    field(
+        "atime_kept",
+        "boolean",
+        "false where the read may have moved the access time",
+    ),
+];
+
+const FIELDS: [Field; STAT_FIELDS.len() + OWN_FIELDS.len()] = {
+    let mut all = [STAT_FIELDS[0]; STAT_FIELDS.len() + OWN_FIELDS.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < STAT_FIELDS.len() {
+            STAT_FIELDS[at]
+        } else {
+            OWN_FIELDS[at - STAT_FIELDS.len()]
+        };
+        at += 1;
+    }
+    all
+};
+
+/// The artifact.
+#[derive(Debug)]
+pub struct FileHashes;
+
+impl Artifact for FileHashes {
+    fn name(&self) -> &'static str {
+        "file_hashes"
+    }
+
+    fn about(&self) -> &'static str {
+        "Hashes, times and owners of every file below the given paths."
+    }
+
+    fn class(&self) -> Class {
+        Class::Triage
+    }
+
+    fn fields(&self) -> &'static [Field] {
+        &FIELDS
+    }
+
+    fn collect(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
+        let flag = |name| request.options.get(name).and_then(Value::as_bool) == Some(true);
+        let number = |name| request.options.get(name).and_then(Value::as_u64);
+        let wanted = Wanted {
+            md5: flag("md5"),
+            sha1: flag("sha1"),
+            sparse_limit_bytes: number("sparse_limit_bytes")
+                .unwrap_or(Wanted::default().sparse_limit_bytes),
+        };
+        let scope = Scope {
+            other_file_systems: flag("other_file_systems"),
+            excluded: excluded(request),
+            threads: number("threads").map_or(THREADS, |n| n.clamp(1, 16) as usize),
+        };
+        walk(
+            request.root,
+            request.paths,
+            &scope,
+            &Hash { wanted },
+            |outcome| {
+                for Missed { path, reason, text } in outcome.missed {
+                    sink.gap(&text_of(&path), reason, &text)?;
+                }
+                outcome.record.map_or(Ok(()), |record| sink.record(record))
+            },
+        )
+    }
+}
+
+/// Identities of the folders to leave out; what isn't there excludes nothing.
+fn excluded(request: &Request<'_>) -> Vec<(u64, u64)> {
+    let paths = request.options.get("excluded").and_then(Value::as_array);
+    paths
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .filter_map(|path| {
+            let (folder, name) = open_parent(request.root, Path::new(path)).ok()?;
+            Some(folder.look(&name).ok()?.identity())
+        })
+        .collect()
+}
+
+struct Hash {
+    wanted: Wanted,
+}
+
+#[derive(Default)]
+struct Outcome {
+    record: Option<Record>,
+    missed: Vec<Missed>,
+}
+
+impl Visit for Hash {
+    type Outcome = Outcome;
+
+    fn visit(
+        &self,
+        folder: &Folder,
+        name: &CString,
+        stat: &Stat,
+        buffer: &mut [u8],
+        stop: &AtomicBool,
+    ) -> Outcome {
+        let path = folder.path_of(name);
+        let mut entry = Entry {
+            path,
+            record: Map::new(),
+            missed: Vec::new(),
+        };
+        put_path(&mut entry.record, &entry.path);
+        match stat.kind {
+            Kind::File => match folder.open(name, stat) {
+                Ok(opened) => entry.read(opened, self.wanted, buffer, stop),
+                Err(error) => {
+                    put_stat(&mut entry.record, stat);
+                    entry
+                        .missed
+                        .push(Missed::from_error(entry.path.clone(), &error));
+                }
+            },
+            Kind::Link => {
+                put_stat(&mut entry.record, stat);
+                match folder.target(name) {
+                    Ok(target) => put_bytes(&mut entry.record, "target", target.as_bytes()),
+                    Err(error) => entry
+                        .missed
+                        .push(Missed::from_error(entry.path.clone(), &error)),
+                }
+            }
+            _ => put_stat(&mut entry.record, stat),
+        }
+        Outcome {
+            record: Some(entry.record),
+            missed: entry.missed,
+        }
+    }
+
+    fn missed(&self, missed: Missed) -> Outcome {
+        Outcome {
+            record: None,
+            missed: vec![missed],
+        }
+    }
+}
+
+struct Entry {
+    path: PathBuf,
+    record: Record,
+    missed: Vec<Missed>,
+}
+
+impl Entry {
+    fn read(&mut self, opened: Opened, wanted: Wanted, buffer: &mut [u8], stop: &AtomicBool) {
+        let Opened {
+            mut file,
+            before,
+            keeps_atime,
+        } = opened;
+        put_stat(&mut self.record, &before);
+        self.put("atime_kept", keeps_atime);
+        match xattrs::read(&file) {
+            Ok(found) if found.is_empty() => {}
+            Ok(found) => self.put("xattrs", found),
+            Err(e) => self.miss(
+                reason_of(e),
+                format!("Its extended attributes can't be read: {e}."),
+            ),
+        }
+        match digest(&mut file, &before, wanted, buffer, stop) {
+            Ok(digests) => self.put_digests(digests),
+            Err(error) => self.miss(Reason::ReadError, error.to_string()),
+        }
+        match Stat::of_open(&file) {
+            Ok(after) => self.put_change(&before, &after),
+            Err(e) => self.miss(
+                reason_of(e),
+                format!("It can't be looked at after the read: {e}."),
+            ),
+        }
+    }
+
+    fn put_digests(&mut self, digests: Digests) {
+        self.put("sha256", digests.sha256.to_string());
+        self.put("read_bytes", digests.read_bytes);
+        for (name, digest) in [("md5", digests.md5), ("sha1", digests.sha1)] {
+            if let Some(digest) = digest {
+                self.put(name, digest);
+            }
+        }
+        if let Some(extents) = digests.extents {
+            self.put("digest_of", "data_extents");
+            self.put("extents", serde_json::json!(extents));
+            self.put("extents_cut", digests.extents_cut);
+        }
+        if digests.growth_cut {
+            self.put("growth_cut", true);
+            self.miss(
+                Reason::Limit,
+                "It grew while it was read; the end is missing.".to_owned(),
+            );
+        }
+    }
+
+    fn put_change(&mut self, before: &Stat, after: &Stat) {
+        let has_changed = before.has_changed(after);
+        self.put("changed_while_read", has_changed);
+        if has_changed {
+            self.put("size_after_bytes", after.size_bytes);
+            put_time(&mut self.record, "modified_after", after.modified);
+            put_time(&mut self.record, "changed_after", after.changed);
+        }
+    }
+
+    fn put(&mut self, name: &str, value: impl Into<Value>) {
+        self.record.insert(name.to_owned(), value.into());
+    }
+
+    fn miss(&mut self, reason: Reason, text: String) {
+        let path = self.path.clone();
+        self.missed.push(Missed { path, reason, text });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeMap,
+        ffi::OsStr,
+        fs::{self, File},
+        os::unix::fs::symlink,
+    };
+
+    use super::*;
+    use crate::artifacts::testing::MemorySink;
+
+    fn run(root: &Path, options: Value) -> MemorySink {
+        let mut sink = MemorySink::default();
+        let options = options.as_object().cloned().unwrap_or_default();
+        let paths = [PathBuf::from("/")];
+        let request = Request {
+            root,
+            paths: &paths,
+            options: &options,
+        };
+        FileHashes.collect(&request, &mut sink).unwrap();
+        assert_eq!(sink.undeclared(&FileHashes), Vec::<String>::new());
+        sink
+    }
+
+    fn by_path(sink: &MemorySink) -> BTreeMap<String, &Record> {
+        let path = |r: &Record| r["path"].as_str().unwrap().to_owned();
+        sink.records.iter().map(|r| (path(r), r)).collect()
+    }
+
+    #[test]
+    fn hashes_a_file_three_ways() {
+        let tree = tempfile::tempdir().unwrap();
+        fs::write(tree.path().join("abc"), "abc").unwrap();
+        let sink = run(tree.path(), serde_json::json!({"md5": true, "sha1": true}));
+        let record = by_path(&sink)["/abc"];
+        assert_eq!(
+            record["sha256"],
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert_eq!(record["md5"], "900150983cd24fb0d6963f7d28e17f72");
+        assert_eq!(record["sha1"], "a9993e364706816aba3e25717850c26c9cd0d89d");
+        assert_eq!(record["changed_while_read"], false);
+        assert!(record["born"].as_str().is_some_and(|t| t.ends_with('Z')));
+        assert!(sink.gaps.is_empty());
+    }
+
+    #[test]
+    fn hostile_names_keep_their_bytes() {
+        let tree = tempfile::tempdir().unwrap();
+        for name in [&b"a\nb"[..], b"\xff\xfe", b"\x1b[31m", b"%41;1"] {
+            fs::write(tree.path().join(OsStr::from_bytes(name)), name).unwrap();
+        }
+        let sink = run(tree.path(), Value::Null);
+        let found = by_path(&sink);
+        assert!(found.contains_key("/a\nb") && found.contains_key("/\x1b[31m"));
+        let raw = sink.records.iter().find_map(|r| r.get("path_b64")).unwrap();
+        assert_eq!(raw, &data_encoding::BASE64.encode(b"/\xff\xfe"));
+    }
+
+    #[test]
+    fn links_pipes_and_sockets_are_recorded_never_opened() {
+        let tree = tempfile::tempdir().unwrap();
+        fs::create_dir(tree.path().join("d")).unwrap();
+        symlink("..", tree.path().join("d/loop")).unwrap();
+        symlink("/etc/passwd", tree.path().join("out")).unwrap();
+        let fifo = tree.path().join("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(tree.path().join("s")).unwrap();
+        let sink = run(tree.path(), Value::Null);
+        let found = by_path(&sink);
+        assert_eq!(found.len(), 5);
+        assert_eq!(found["/d/loop"]["target"], "..");
+        assert_eq!(found["/out"]["type"], "link");
+        assert_eq!(found["/fifo"]["type"], "fifo");
+        assert_eq!(found["/s"]["type"], "socket");
+        assert!(sink.records.iter().all(|r| !r.contains_key("sha256")));
+        assert!(sink.gaps.is_empty());
+    }
+
+    #[test]
+    fn a_sparse_terabyte_is_digested_by_its_extents() {
+        let tree = tempfile::tempdir().unwrap();
+        let mut file = File::create(tree.path().join("sparse")).unwrap();
+        std::io::Write::write_all(&mut file, b"head").unwrap();
+        file.set_len(1 << 40).unwrap();
+        drop(file);
+        let sink = run(tree.path(), Value::Null);
+        let record = by_path(&sink)["/sparse"];
+        assert_eq!(record["size_bytes"], 1_u64 << 40);
+        assert_eq!(record["digest_of"], "data_extents");
+        assert!(record["read_bytes"].as_u64().unwrap() < 1 << 20);
+        assert_eq!(record["extents"][0][0], 0);
+    }
+
+    #[test]
+    fn many_files_on_both_threads_come_once_each() {
+        let tree = tempfile::tempdir().unwrap();
+        for folder in 0..20 {
+            let folder = tree.path().join(format!("d{folder}/x/y"));
+            fs::create_dir_all(&folder).unwrap();
+            for file in 0..100 {
+                fs::write(folder.join(format!("{file}")), format!("{file}")).unwrap();
+            }
+        }
+        let sink = run(tree.path(), Value::Null);
+        assert_eq!(sink.records.len(), 20 * 3 + 2000);
+        assert_eq!(by_path(&sink).len(), sink.records.len());
+    }
+
+    #[test]
+    fn own_output_is_left_out() {
+        let tree = tempfile::tempdir().unwrap();
+        fs::create_dir(tree.path().join("out")).unwrap();
+        fs::write(tree.path().join("out/part"), "x").unwrap();
+        fs::write(tree.path().join("kept"), "x").unwrap();
+        let sink = run(tree.path(), serde_json::json!({"excluded": ["/out"]}));
+        assert_eq!(by_path(&sink).into_keys().collect::<Vec<_>>(), ["/kept"]);
+    }
+
+    #[test]
+    fn a_path_asked_for_and_missing_is_a_gap() {
+        let tree = tempfile::tempdir().unwrap();
+        let paths = [PathBuf::from("/nowhere")];
+        let options = Map::new();
+        let mut sink = MemorySink::default();
+        let request = Request {
+            root: tree.path(),
+            paths: &paths,
+            options: &options,
+        };
+        FileHashes.collect(&request, &mut sink).unwrap();
+        assert_eq!(sink.gaps[0].reason, Reason::NotFound);
+    }
+
+    #[test]
+    fn stops_when_told() {
+        let tree = tempfile::tempdir().unwrap();
+        for file in 0..3000 {
+            fs::write(tree.path().join(format!("{file}")), "x").unwrap();
+        }
+        let mut sink = MemorySink::default();
+        sink.stop_after = Some(3);
+        let paths = [PathBuf::from("/")];
+        let options = Map::new();
+        let request = Request {
+            root: tree.path(),
+            paths: &paths,
+            options: &options,
+        };
+        assert_eq!(FileHashes.collect(&request, &mut sink), Err(Stopped));
+        assert_eq!(sink.records.len(), 3);
+    }
+
+    #[test]
+    fn proc_is_never_walked() {
+        let mut sink = MemorySink::default();
+        let paths = [PathBuf::from("/proc")];
+        let options = Map::new();
+        let request = Request {
+            root: Path::new("/"),
+            paths: &paths,
+            options: &options,
+        };
+        FileHashes.collect(&request, &mut sink).unwrap();
+        assert_eq!(sink.gaps.len(), 1);
+        assert_eq!(sink.gaps[0].reason, Reason::OtherFileSystem);
+        assert_eq!(sink.records.len(), 1);
+    }
+
+    #[test]
+    fn a_tree_that_is_pulled_away_ends_in_gaps_not_in_panic() {
+        let tree = tempfile::tempdir().unwrap();
+        for folder in 0..200 {
+            let folder = tree.path().join(format!("t/d{folder}"));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("f"), vec![1; 100_000]).unwrap();
+        }
+        let root = tree.path().to_owned();
+        let swap = std::thread::spawn(move || {
+            for folder in (0..200).rev() {
+                let folder = root.join(format!("t/d{folder}"));
+                fs::remove_dir_all(&folder).unwrap();
+                symlink("/etc", &folder).unwrap();
+            }
+        });
+        let sink = run(tree.path(), Value::Null);
+        swap.join().unwrap();
+        let outside = |r: &Record| r["path"].as_str().unwrap().ends_with("passwd");
+        assert!(!sink.records.iter().any(outside));
+    }
+}

@@ -1,0 +1,242 @@
+//! Histories of shells and tools in every home, root's among them, and the start-up files that can move or silence
+//! a history.
+
+use super::{Artifact, Class, Field, Request, Sink, Stopped};
+use crate::{
+    artifacts::accounts::homes,
+    files::{
+        record::field,
+        rules::{Rule, rule, sweep},
+    },
+};
+
+/// Each is looked for in every home and one folder below it (`.mysql_history` of a service lies so).
+const RULES: &[Rule] = &[
+    rule("~/.*history*"),
+    rule("~/*/.*history*"),
+    rule("~/.*[akz]sh*"),
+    rule("~/*/.*[akz]sh*"),
+    rule("~/.*rc"),
+    rule("~/*/.*rc"),
+    rule("~/.*_logout"),
+    rule("~/.{profile,login,logout,zshenv,zprofile,zlogin,cshrc,tcshrc,kshrc,mkshrc}"),
+    rule("~/.bash_sessions/**"),
+    rule("~/.zsh_sessions/**"),
+    rule(
+        "~/.local/share/{fish,ion,xonsh,osh,elvish,nushell,powershell}/**/*{history,hist,.json,.db}*",
+    ),
+    rule("~/.local/share/powershell/PSReadLine/*"),
+    rule("~/.local/state/{bash,zsh,less}/*"),
+    rule("~/.config/{fish,elvish,ion,xonsh,nushell,powershell}/**"),
+    rule("~/.elvish/**"),
+    rule(
+        "~/.{viminfo,nviminfo,lesshst,lesshist,wget-hsts,selected_editor,gitconfig,sqlite_history,rediscli_history}",
+    ),
+    rule("~/.{lastlogin,recently-used,xsession-errors,xsession-errors.old}"),
+    rule("~/.local/share/{nano,recently-used.xbel,nvim}/**"),
+    rule("~/.local/share/recently-used.xbel"),
+    rule("~/.local/share/Trash/info/*"),
+    rule("~/.local/share/gvfs-metadata/*"),
+    rule("~/.nano/*"),
+    rule("~/.config/**"),
+];
+
+/// The artifact.
+#[derive(Debug)]
+pub struct ShellHistory;
+
+impl Artifact for ShellHistory {
+    fn name(&self) -> &'static str {
+        "shell_history"
+    }
+
+    fn about(&self) -> &'static str {
+        "Histories and start-up files of shells and tools in every home."
+    }
+
+    fn class(&self) -> Class {
+        Class::Files
+    }
+
+    fn fields(&self) -> &'static [Field] {
+        HISTFILE_FIELDS
+    }
+
+    fn collect(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
+        let (homes, error) = homes(request.root);
+        if let Some(error) = error {
+            let text = format!("{error} Homes other than root's are missing.");
+            sink.gap("/etc/passwd", error.reason(), &text)?;
+        }
+        sweep(request.root, RULES, &homes, sink)?;
+        moved::collect(request.root, &homes, sink)
+    }
+}
+
+const HISTFILE_FIELDS: &[Field] = &[
+    field("path", "string", "the start-up file"),
+    field(
+        "path_b64",
+        "string, base64",
+        "its exact bytes, where the text isn't they",
+    ),
+    field("line", "integer", "its line"),
+    field(
+        "setting",
+        "string",
+        "the line that moves or silences a history",
+    ),
+    field(
+        "setting_b64",
+        "string, base64",
+        "its exact bytes, where the text isn't they",
+    ),
+];
+
+/// Histories that a start-up file sends elsewhere or switches off.
+mod moved {
+    use std::{
+        os::unix::ffi::OsStrExt as _,
+        path::{Path, PathBuf},
+    };
+
+    use serde_json::Map;
+
+    use crate::{
+        artifacts::{Sink, Stopped},
+        files::{
+            open_file, read_small,
+            record::{put_bytes, put_path},
+        },
+    };
+
+    const STARTUP: &[&str] = &[
+        ".bashrc",
+        ".profile",
+        ".bash_profile",
+        ".bash_login",
+        ".zshrc",
+        ".zshenv",
+        ".kshrc",
+        ".mkshrc",
+    ];
+    const SYSTEM: &[&str] = &[
+        "/etc/profile",
+        "/etc/bash.bashrc",
+        "/etc/bashrc",
+        "/etc/zsh/zshrc",
+        "/etc/environment",
+    ];
+    const FILE_BYTES: u64 = 1024 * 1024;
+
+    pub(super) fn collect(
+        root: &Path,
+        homes: &[PathBuf],
+        sink: &mut dyn Sink,
+    ) -> Result<(), Stopped> {
+        let in_homes = homes
+            .iter()
+            .flat_map(|home| STARTUP.iter().map(|f| (home.join(f), home.as_path())));
+        let all = SYSTEM
+            .iter()
+            .map(|f| (PathBuf::from(f), Path::new("/root")))
+            .chain(in_homes);
+        for (path, home) in all {
+            // The sweep above says what can't be read.
+            if let Ok(bytes) = read_small(root, &path, FILE_BYTES) {
+                one(root, &path, home, &bytes, sink)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn one(
+        root: &Path,
+        path: &Path,
+        home: &Path,
+        bytes: &[u8],
+        sink: &mut dyn Sink,
+    ) -> Result<(), Stopped> {
+        for (number, line) in bytes.split(|b| *b == b'\n').enumerate() {
+            let line = line.trim_ascii();
+            let names = |word: &[u8]| line.windows(word.len()).any(|w| w == word);
+            if line.starts_with(b"#")
+                || !(names(b"HISTFILE") || names(b"HISTSIZE") || names(b"set +o history"))
+            {
+                continue;
+            }
+            let mut record = Map::new();
+            put_path(&mut record, path);
+            record.insert("line".to_owned(), (number + 1).into());
+            put_bytes(&mut record, "setting", line);
+            sink.record(record)?;
+            if let Some(to) = target(line, home).filter(|to| open_file(root, to).is_ok()) {
+                sink.file(&to)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where `HIST FILE=...` leads; only a plain path, `~` or `$HOME` is understood.
+    pub(super) fn target(line: &[u8], home: &Path) -> Option<PathBuf> {
+        let at = line.windows(9).position(|w| w == b"HISTFILE=")?;
+        let value = &line[at + 9..];
+        let end = value
+            .iter()
+            .position(|b| b" ;&|\t".contains(b))
+            .unwrap_or(value.len());
+        let value: Vec<u8> = value[..end]
+            .iter()
+            .copied()
+            .filter(|b| !b"\"'".contains(b))
+            .collect();
+        for prefix in [&b"~/"[..], b"$HOME/", b"${HOME}/"] {
+            if let Some(rest) = value.strip_prefix(prefix) {
+                return Some(home.join(std::ffi::OsStr::from_bytes(rest)));
+            }
+        }
+        let is_plain =
+            value.starts_with(b"/") && !value.contains(&b'$') && !value.starts_with(b"/dev/");
+        is_plain.then(|| PathBuf::from(std::ffi::OsStr::from_bytes(&value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::artifacts::testing::MemorySink;
+
+    #[test]
+    fn a_moved_history_is_found() {
+        let tree = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = tree.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        put("etc/passwd", "bob:x:1:1::/srv/bob:/bin/sh\n");
+        put(
+            "srv/bob/.bashrc",
+            "x=1\nexport HISTFILE=\"$HOME/kept/h\"; x\nunset HISTFILE\n",
+        );
+        put("srv/bob/kept/h", "rm -rf /\n");
+        put("root/.bash_history", "id\n");
+        let sink = MemorySink::run(&ShellHistory, tree.path(), serde_json::Value::Null);
+        for path in ["/srv/bob/kept/h", "/srv/bob/.bashrc", "/root/.bash_history"] {
+            assert!(sink.files.contains(&PathBuf::from(path)), "{path}");
+        }
+        assert_eq!(sink.records.len(), 2);
+        assert!(sink.undeclared(&ShellHistory).is_empty());
+    }
+
+    #[test]
+    fn only_plain_targets_are_followed() {
+        let target = |line: &[u8]| moved::target(line, Path::new("/h"));
+        assert_eq!(target(b"HISTFILE=~/x"), Some(PathBuf::from("/h/x")));
+        assert_eq!(target(b"HISTFILE=/dev/null"), None);
+        assert_eq!(target(b"HISTFILE=/x/$(id)"), None);
+        assert_eq!(target(b"unset HISTFILE"), None);
+    }
+}
