@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, Cursor, Write},
+    io::{self, Cursor, Read, Write},
     process::Command,
 };
 
@@ -360,4 +360,17 @@ with zipfile.ZipFile(Pipe(), "w") as z:
     let (report, seen) = contents(&done.stdout);
     assert_eq!((report.faults, seen.len()), (Vec::new(), 3));
     assert!(seen.values().all(|bytes| *bytes == b"hello".repeat(100)));
+}
+
+#[test]
+#[ignore = "half a minute: more than 4 GiB pass through"]
+fn an_entry_that_grows_past_4_gib_breaks_nothing() {
+    let length = (4 << 30) + 4_321;
+    let mut zip = StreamZip::new(Vec::new(), TIME);
+    let stored = zip.entry("fs/log", io::repeat(0).take(length)).unwrap();
+    assert_eq!(stored.size_bytes, length);
+    zip.entry("fs/after", &b"x"[..]).unwrap();
+    let bytes = zip.finish().unwrap();
+    let report = read(Cursor::new(&bytes), &Limits::default(), |_, _| Ok(())).unwrap();
+    assert_eq!((report.faults, report.entries[0].size_bytes), (Vec::new(), length));
 }
