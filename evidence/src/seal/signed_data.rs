@@ -5,7 +5,7 @@
 //! anybody trusts it, is asked elsewhere.
 
 use cms::cert::CertificateChoices;
-use cms::content_info::ContentInfo;
+use cms::content_info::{CmsVersion, ContentInfo};
 use cms::signed_data::{SignedData, SignerIdentifier, SignerInfo};
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5911::{ID_CONTENT_TYPE, ID_MESSAGE_DIGEST, ID_SIGNED_DATA, ID_SIGNING_TIME};
@@ -168,9 +168,19 @@ impl Signed {
         self.info.unsigned_attrs.is_some()
     }
 
-    /// Whether digest and signature are SHA-256 and ECDSA with it.
+    /// Whether digest and signature are SHA-256 and ECDSA with it, said once and the same everywhere.
+    ///
+    /// The outer list of algorithms and both versions are not signed: they have
+    /// one right value each, so that no byte is free to change.
     pub(crate) fn is_p256_sha256(&self) -> bool {
-        self.info.digest_alg.oid == ID_SHA_256
+        let mut listed = self.data.digest_algorithms.iter();
+        self.data.version == CmsVersion::V1
+            && self.info.version == CmsVersion::V1
+            && listed.next() == Some(&self.info.digest_alg)
+            && listed.next().is_none()
+            && self.data.crls.is_none()
+            && self.info.digest_alg == sha256_identifier()
+            && self.info.signature_algorithm.parameters.is_none()
             && self.info.signature_algorithm.oid == ECDSA_WITH_SHA_256
             && super::certificate::public_key(&self.certificate).is_some()
     }
