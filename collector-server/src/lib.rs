@@ -5,6 +5,8 @@
 pub mod ca;
 pub mod keyfile;
 pub mod serve;
+pub mod store;
+pub mod uploads;
 
 #[cfg(test)]
 mod testing;

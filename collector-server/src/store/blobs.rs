@@ -1,0 +1,112 @@
+//! Ciphertext by its digest, in a folder seen through `object_store`.
+//!
+//! A blob appears whole or not at all, and is never changed. The names come from
+//! digests only: nothing that a client says becomes a path.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use evidence::digest::Digest;
+use futures_util::stream::BoxStream;
+use object_store::{ObjectStoreExt as _, local::LocalFileSystem, path::Path as Key};
+
+use crate::keyfile::sync_dir;
+
+/// What can go wrong in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// The folder refused.
+    #[error(
+        "The blob {digest} could not be stored or read. Check the evidence folder's disk and rights."
+    )]
+    Store {
+        /// Which.
+        digest: Digest,
+        /// What the store said.
+        source: object_store::Error,
+    },
+    /// A file could not be moved into the folder.
+    #[error(
+        "{path} could not be moved into the store. Check that it lies on the same file system."
+    )]
+    Move {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The blobs below one folder.
+pub struct Blobs {
+    store: LocalFileSystem,
+}
+
+impl Blobs {
+    /// The store in an existing folder.
+    ///
+    /// # Errors
+    /// The folder is missing.
+    pub fn open(dir: &Path) -> Result<Self, object_store::Error> {
+        Ok(Self {
+            store: LocalFileSystem::new_with_prefix(dir)?,
+        })
+    }
+
+    /// The size of a blob, none if it is not there.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn size_bytes(&self, digest: Digest) -> Result<Option<u64>, BlobError> {
+        match self.store.head(&key(digest)).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(BlobError::Store { digest, source }),
+        }
+    }
+
+    /// Moves a synced file, whose digest was checked, to its place, durably.
+    ///
+    /// # Errors
+    /// The system refuses; the file is where it was, or in its place.
+    pub fn adopt(&self, file: &Path, digest: Digest) -> Result<(), BlobError> {
+        let place = self
+            .store
+            .path_to_filesystem(&key(digest))
+            .map_err(|source| BlobError::Store { digest, source })?;
+        let moved = || -> io::Result<()> {
+            let shelf = place.parent().ok_or(io::ErrorKind::InvalidInput)?;
+            fs::create_dir_all(shelf)?;
+            shelf.parent().map_or(Ok(()), sync_dir)?;
+            fs::rename(file, &place)?;
+            sync_dir(shelf)
+        };
+        moved().map_err(|source| BlobError::Move {
+            path: file.to_owned(),
+            source,
+        })
+    }
+
+    /// A blob's bytes, piece by piece.
+    ///
+    /// # Errors
+    /// The blob is missing or the store failed.
+    pub async fn read(
+        &self,
+        digest: Digest,
+    ) -> Result<BoxStream<'static, object_store::Result<Bytes>>, BlobError> {
+        let found = self.store.get(&key(digest)).await;
+        Ok(found
+            .map_err(|source| BlobError::Store { digest, source })?
+            .into_stream())
+    }
+}
+
+/// 256 shelves, so that no folder holds everything.
+fn key(digest: Digest) -> Key {
+    let name = digest.to_string();
+    Key::from_iter([&name[..2], &name[..]])
+}

@@ -1,0 +1,377 @@
+//! An upload's way: begun, received, checked, kept; and its repair after a crash.
+//!
+//! The index says how many bytes are durable. A staged file may be longer than
+//! that (a crash before the count was written); the surplus is cut off.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::body::Body;
+use evidence::{
+    digest::{Digest, DigestWriter},
+    ids::AgentId,
+    instant::Instant,
+};
+use futures_util::StreamExt as _;
+use tokio::{
+    fs::{File, OpenOptions},
+    io::{AsyncSeekExt as _, AsyncWriteExt as _, SeekFrom},
+    sync::Semaphore,
+    task::spawn_blocking,
+    time::timeout,
+};
+
+use super::{Refusal, headers::Checksum};
+use crate::{
+    keyfile::sync_dir,
+    store::{
+        blobs::Blobs,
+        index::{Change, Index, Promise, Upload, UploadId},
+    },
+};
+
+/// What uploads may take.
+#[derive(Debug, Clone)]
+pub struct UploadLimits {
+    /// The largest part.
+    pub max_part_bytes: u64,
+    /// All parts and promises together.
+    pub max_store_bytes: u64,
+    /// Uploads that one agent may have open.
+    pub max_open_per_agent: u32,
+    /// Bodies received at one time; more are told to come later.
+    pub max_receiving: usize,
+    /// How long a body may stand still.
+    pub idle_ms: u64,
+    /// How long an upload may take.
+    pub expiry_s: i64,
+}
+
+/// The uploads of one server.
+pub struct Uploads {
+    index: Index,
+    blobs: Arc<Blobs>,
+    staging: PathBuf,
+    limits: UploadLimits,
+    slots: Semaphore,
+    locked: Mutex<HashSet<UploadId>>,
+}
+
+impl Uploads {
+    /// Uploads staged in an existing folder, on the same file system as the blobs.
+    pub fn new(index: Index, blobs: Arc<Blobs>, staging: PathBuf, limits: UploadLimits) -> Self {
+        let slots = Semaphore::new(limits.max_receiving);
+        Self {
+            index,
+            blobs,
+            staging,
+            limits,
+            slots,
+            locked: Mutex::default(),
+        }
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &UploadLimits {
+        &self.limits
+    }
+
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Begins an upload, if there is room for all of it.
+    pub(super) async fn begin(&self, agent: AgentId, promise: Promise) -> Result<Upload, Refusal> {
+        if promise.length_bytes > self.limits.max_part_bytes {
+            return Err(Refusal::TooLarge);
+        }
+        let upload = Upload {
+            id: UploadId::random().map_err(|e| Refusal::failed(e.to_string()))?,
+            agent,
+            promise,
+            offset_bytes: 0,
+            expires_s: now_s().saturating_add(self.limits.expiry_s),
+            kept: false,
+        };
+        let change = Change::Begin {
+            upload: Box::new(upload.clone()),
+            max_store_bytes: self.limits.max_store_bytes,
+            max_open: self.limits.max_open_per_agent,
+        };
+        self.index.change(change).await?;
+        Ok(upload)
+    }
+
+    /// The upload, unless its time is over.
+    pub(super) async fn live(&self, id: &UploadId) -> Result<Upload, Refusal> {
+        let upload = self.index.upload(id).await?.ok_or(Refusal::NotFound)?;
+        if !upload.kept && upload.expires_s <= now_s() {
+            return Err(Refusal::Expired);
+        }
+        Ok(upload)
+    }
+
+    /// Receives one request's body at this offset, and keeps the part if it is whole.
+    pub(super) async fn receive(
+        &self,
+        id: &UploadId,
+        offset_bytes: u64,
+        checksum: Option<Checksum>,
+        body: Body,
+    ) -> Result<Upload, Refusal> {
+        let _slot = self.slots.try_acquire().map_err(|_| Refusal::Busy)?;
+        let _lock = self.lock(id)?;
+        // Read again under the lock: another request may have just moved it.
+        let mut upload = self.live(id).await?;
+        if upload.offset_bytes != offset_bytes {
+            return Err(Refusal::Offset);
+        }
+        if upload.kept {
+            return Ok(upload);
+        }
+        let room = upload.promise.length_bytes - offset_bytes;
+        let mut file = self
+            .stage(id, offset_bytes)
+            .await
+            .map_err(Refusal::failed)?;
+        let (count, end) = self.copy(body, &mut file, room, checksum).await;
+        if count > 0 {
+            file.sync_data().await.map_err(Refusal::failed)?;
+            upload.offset_bytes += count;
+            let change = Change::Advance {
+                id: id.clone(),
+                offset_bytes: upload.offset_bytes,
+            };
+            self.index.change(change).await?;
+        }
+        end?;
+        if upload.offset_bytes == upload.promise.length_bytes {
+            self.keep(&upload).await?;
+            upload.kept = true;
+        }
+        Ok(upload)
+    }
+
+    /// Ends an upload; what is kept already stays kept.
+    pub(super) async fn terminate(&self, id: &UploadId) -> Result<(), Refusal> {
+        let _lock = self.lock(id)?;
+        self.forget(id).await
+    }
+
+    /// Drops what has expired; says how many.
+    ///
+    /// # Errors
+    /// The index or the folder failed.
+    pub async fn sweep(&self) -> Result<usize, Refusal> {
+        let mut count = 0;
+        for id in self.index.open_uploads(Some(now_s())).await? {
+            // One that is being written now is met again at the next sweep.
+            if let Ok(_lock) = self.lock(&id) {
+                self.forget(&id).await?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Puts right what a crash left; to be called before the first request.
+    ///
+    /// # Errors
+    /// The index or the folder failed.
+    pub async fn repair(&self) -> Result<(), Refusal> {
+        let mut known = HashSet::new();
+        for id in self.index.open_uploads(None).await? {
+            let Some(upload) = self.index.upload(&id).await? else {
+                continue;
+            };
+            self.repair_one(&upload).await?;
+            known.insert(id.as_str().to_owned());
+        }
+        for entry in fs::read_dir(&self.staging).map_err(Refusal::failed)? {
+            let entry = entry.map_err(Refusal::failed)?;
+            if entry
+                .file_name()
+                .to_str()
+                .is_none_or(|name| !known.contains(name))
+            {
+                fs::remove_file(entry.path()).map_err(Refusal::failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn repair_one(&self, upload: &Upload) -> Result<(), Refusal> {
+        let id = upload.id.clone();
+        let staged = match fs::metadata(self.staged(&id)) {
+            Ok(found) => Some(found.len()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            Err(e) => return Err(Refusal::failed(e)),
+        };
+        let whole = upload.offset_bytes == upload.promise.length_bytes;
+        if whole && staged.is_none() {
+            // Moved, but not yet written down as kept.
+            let stored = self.blobs.size_bytes(upload.promise.sha256).await?;
+            if stored == Some(upload.promise.length_bytes) {
+                return Ok(self
+                    .index
+                    .change(Change::Keep { id, at_s: now_s() })
+                    .await?);
+            }
+        }
+        let durable = staged.unwrap_or(0).min(upload.offset_bytes);
+        if durable < upload.offset_bytes {
+            tracing::warn!(
+                upload = id.as_str(),
+                "a staged file lost bytes; the agent sends them again"
+            );
+            let change = Change::Advance {
+                id,
+                offset_bytes: durable,
+            };
+            return Ok(self.index.change(change).await?);
+        }
+        if whole {
+            match self.keep(upload).await {
+                Err(Refusal::Digest) | Ok(()) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the staged file, cut to what is durable.
+    async fn stage(&self, id: &UploadId, offset_bytes: u64) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        let mut file = options.open(self.staged(id)).await?;
+        if offset_bytes == 0 {
+            sync_dir(&self.staging)?;
+        }
+        file.set_len(offset_bytes).await?;
+        file.seek(SeekFrom::Start(offset_bytes)).await?;
+        Ok(file)
+    }
+
+    /// Copies the body; says how many bytes may count, and how it ended.
+    async fn copy(
+        &self,
+        body: Body,
+        file: &mut File,
+        room: u64,
+        mut checksum: Option<Checksum>,
+    ) -> (u64, Result<(), Refusal>) {
+        let wait = Duration::from_millis(self.limits.idle_ms);
+        let (mut body, mut count) = (body.into_data_stream(), 0u64);
+        let end = loop {
+            let bytes = match timeout(wait, body.next()).await {
+                Ok(None) => break Ok(()),
+                Ok(Some(Ok(bytes))) => bytes,
+                Ok(Some(Err(_))) | Err(_) => break Err(Refusal::Cut),
+            };
+            if bytes.len() as u64 > room - count {
+                break Err(Refusal::TooLarge);
+            }
+            if let Err(error) = file.write_all(&bytes).await {
+                break Err(no_room_or_failed(error));
+            }
+            if let Some(sum) = &mut checksum {
+                sum.update(&bytes);
+            }
+            count += bytes.len() as u64;
+        };
+        // tokio's file writes behind: an error of the last write shows only here.
+        if let Err(error) = file.flush().await {
+            return (0, Err(no_room_or_failed(error)));
+        }
+        match (end, checksum) {
+            // After a failed write nobody knows how much of the buffer went before it.
+            (Err(end @ (Refusal::Full | Refusal::Failed(_))), _) => (0, Err(end)),
+            // Without the whole body its checksum says nothing, so none of it counts.
+            (Err(end), Some(_)) => (0, Err(end)),
+            (Ok(()), Some(sum)) => match sum.matches() {
+                true => (count, Ok(())),
+                false => (0, Err(Refusal::Checksum)),
+            },
+            (end, None) => (count, end),
+        }
+    }
+
+    /// Moves a whole upload into the store, if it is what was promised.
+    async fn keep(&self, upload: &Upload) -> Result<(), Refusal> {
+        let (file, promised) = (self.staged(&upload.id), upload.promise.sha256);
+        let hashed = spawn_blocking(move || digest_of(&file)).await;
+        if hashed.map_err(Refusal::failed)?.map_err(Refusal::failed)? != promised {
+            self.forget(&upload.id).await?;
+            return Err(Refusal::Digest);
+        }
+        let (file, blobs) = (self.staged(&upload.id), self.blobs.clone());
+        let moved = spawn_blocking(move || blobs.adopt(&file, promised)).await;
+        moved.map_err(Refusal::failed)??;
+        let change = Change::Keep {
+            id: upload.id.clone(),
+            at_s: now_s(),
+        };
+        Ok(self.index.change(change).await?)
+    }
+
+    /// Row first: a file without a row is swept at the next start, a row without a file is not.
+    async fn forget(&self, id: &UploadId) -> Result<(), Refusal> {
+        self.index.change(Change::Forget { id: id.clone() }).await?;
+        match tokio::fs::remove_file(self.staged(id)).await {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Refusal::failed(e)),
+            _ => Ok(()),
+        }
+    }
+
+    fn staged(&self, id: &UploadId) -> PathBuf {
+        self.staging.join(id.as_str())
+    }
+
+    fn lock(&self, id: &UploadId) -> Result<Lock<'_>, Refusal> {
+        let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
+        if !locked.insert(id.clone()) {
+            return Err(Refusal::Locked);
+        }
+        Ok(Lock {
+            of: &self.locked,
+            id: id.clone(),
+        })
+    }
+}
+
+/// One writer per upload; given back on drop.
+struct Lock<'u> {
+    of: &'u Mutex<HashSet<UploadId>>,
+    id: UploadId,
+}
+
+impl Drop for Lock<'_> {
+    fn drop(&mut self) {
+        self.of
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.id);
+    }
+}
+
+fn digest_of(file: &std::path::Path) -> io::Result<Digest> {
+    let mut hash = DigestWriter::new(io::sink());
+    io::copy(&mut fs::File::open(file)?, &mut hash)?;
+    Ok(hash.finish().1)
+}
+
+fn no_room_or_failed(error: io::Error) -> Refusal {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Refusal::Full,
+        _ => Refusal::failed(error),
+    }
+}
+
+fn now_s() -> i64 {
+    Instant::now().seconds
+}
