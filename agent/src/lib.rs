@@ -2,8 +2,11 @@
 
 pub mod artifacts;
 pub mod cli;
+pub mod config;
 pub mod courier;
 pub mod exit;
 pub mod files;
 pub mod link;
 pub mod platform;
+pub mod reader;
+pub mod run;

@@ -1,3 +1,4 @@
 //! The half that owns the spool (and, as a service, the network): it sees ciphertext only.
 
 pub mod spool;
+pub mod start;

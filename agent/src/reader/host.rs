@@ -1,0 +1,75 @@
+//! Which machine this is and which program reads it, for collection.json.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
+
+use evidence::{
+    digest::{Digest, DigestWriter},
+    instant::Instant,
+    records::HostIdentity,
+};
+
+/// No file that tells of the machine is longer.
+const FACT_BYTES_MAX: u64 = 64 * 1024;
+
+/// The machine, as it describes itself; what can't be read stays out.
+pub fn identity(root: &Path) -> HostIdentity {
+    let kernel = rustix::system::uname();
+    HostIdentity {
+        hostname: kernel.nodename().to_string_lossy().into_owned(),
+        os: std::env::consts::OS.to_owned(),
+        os_version: pretty_name(root),
+        kernel: Some(kernel.release().to_string_lossy().into_owned()),
+        arch: std::env::consts::ARCH.to_owned(),
+        machine_id: fact(&root.join("etc/machine-id")).map(|text| text.trim().to_owned()),
+    }
+}
+
+/// When the machine was started, from /proc/stat.
+pub fn boot_time(root: &Path) -> Option<Instant> {
+    let text = fact(&root.join("proc/stat"))?;
+    let line = text.lines().find_map(|l| l.strip_prefix("btime "))?;
+    let seconds = line.trim().parse().ok()?;
+    Some(Instant { seconds, ns: 0 })
+}
+
+/// The digest of the program that runs.
+pub fn own_digest() -> Option<Digest> {
+    let mut program = File::open("/proc/self/exe").ok()?;
+    let mut hash = DigestWriter::new(io::sink());
+    io::copy(&mut program, &mut hash).ok()?;
+    Some(hash.finish().1)
+}
+
+fn pretty_name(root: &Path) -> Option<String> {
+    let text = fact(&root.join("etc/os-release"))?;
+    let value = text.lines().find_map(|l| l.strip_prefix("PRETTY_NAME="))?;
+    Some(value.trim().trim_matches('"').to_owned())
+}
+
+fn fact(path: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(FACT_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_fixture() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("etc")).unwrap();
+        std::fs::create_dir_all(root.path().join("proc")).unwrap();
+        std::fs::write(root.path().join("etc/os-release"), "PRETTY_NAME=\"X 1\"\n").unwrap();
+        std::fs::write(root.path().join("proc/stat"), "cpu 1\nbtime 17\n").unwrap();
+        assert_eq!(identity(root.path()).os_version.as_deref(), Some("X 1"));
+        assert_eq!(boot_time(root.path()).unwrap().seconds, 17);
+        assert!(own_digest().is_some());
+    }
+}

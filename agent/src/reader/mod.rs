@@ -1,0 +1,18 @@
+//! The half that sees everything and has no network: it gathers, seals and encrypts.
+//!
+//! It writes only into descriptors that it is handed, and opens nothing for writing by name.
+
+pub mod collect;
+mod content;
+mod folders;
+pub mod host;
+pub mod outcome;
+mod part;
+mod pieces;
+pub mod pipeline;
+pub mod progress;
+pub mod seal;
+pub mod sink;
+mod stored;
+#[cfg(test)]
+mod tests;

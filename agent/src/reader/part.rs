@@ -1,0 +1,213 @@
+//! The open part: the archive's writer over the encryption over the descriptor that was handed to us.
+
+use std::{
+    collections::HashSet,
+    fs::File,
+    io::{self, BufWriter, Read, Write},
+};
+
+use evidence::{
+    archive::{self, Closing, PartLimits, PartWriter, Stored, WriteError},
+    digest::{Digest, DigestWriter},
+    gap::Gap,
+    instant::Instant,
+    records::{CollectionRecord, Counts, FileRecord, LogLine},
+    wrap::{Recipient, WrapError, WrapWriter},
+};
+
+use super::seal::{RunSeal, SealError};
+use crate::artifacts::Record;
+
+/// What gathers before it is written: few calls, and no more memory than this.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// A part could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum PartError {
+    /// The file that was handed to us failed.
+    #[error("the part can't be written. Check the free space and health of the output's medium.")]
+    Write(#[source] io::Error),
+    /// The archive's writer failed.
+    #[error("the part can't be written. Check the free space and health of the output's medium.")]
+    Archive(#[from] WriteError),
+    /// The encryption could not be set up.
+    #[error(transparent)]
+    Wrap(#[from] WrapError),
+    /// It could not be sealed.
+    #[error("the part can't be sealed. Nothing in it is evidence; collect again.")]
+    Seal(#[from] archive::SealError<SealError>),
+}
+
+/// The file below, with its digest.
+type Below = DigestWriter<BufWriter<File>>;
+
+/// Between the archive and the file: encryption, or nothing.
+enum Wrap {
+    Age(Box<WrapWriter<Below>>),
+    None(Below),
+}
+
+impl Write for Wrap {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Age(inner) => inner.write(bytes),
+            Self::None(inner) => inner.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Age(inner) => inner.flush(),
+            Self::None(inner) => inner.flush(),
+        }
+    }
+}
+
+impl Wrap {
+    fn finish(self) -> io::Result<(Digest, u64)> {
+        let below = match self {
+            Self::Age(inner) => inner.finish()?,
+            Self::None(inner) => inner,
+        };
+        let (mut file, sha256, size_bytes) = below.finish();
+        file.flush()?;
+        Ok((sha256, size_bytes))
+    }
+}
+
+/// A part that is written to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written {
+    /// Over the plain ZIP.
+    pub(super) plain_sha256: Digest,
+    /// Its length.
+    pub(super) plain_bytes: u64,
+    /// Over the file as stored (the same, where nothing wraps it).
+    pub(super) stored_sha256: Digest,
+    /// Its length.
+    pub(super) stored_bytes: u64,
+}
+
+/// A part from its first byte to its seal.
+pub(super) struct OpenPart {
+    number: u32,
+    writer: PartWriter<Wrap>,
+    /// The names so far: none may stand twice in one part.
+    names: HashSet<String>,
+}
+
+impl OpenPart {
+    /// Begins part `number` in `file`.
+    pub(super) fn new(
+        number: u32,
+        file: File,
+        recipients: &[Recipient],
+        limits: PartLimits,
+    ) -> Result<Self, PartError> {
+        let below = DigestWriter::new(BufWriter::with_capacity(BUFFER_BYTES, file));
+        let wrap = if recipients.is_empty() {
+            Wrap::None(below)
+        } else {
+            Wrap::Age(Box::new(WrapWriter::new(recipients, below)?))
+        };
+        Ok(Self {
+            number,
+            writer: PartWriter::new(wrap, limits, Instant::now()),
+            names: HashSet::new(),
+        })
+    }
+
+    /// Its number.
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// What is in it so far.
+    pub(super) fn counts(&self) -> Counts {
+        self.writer.counts()
+    }
+
+    /// Whether a limit is reached.
+    pub(super) fn is_due(&self) -> bool {
+        self.writer.due()
+    }
+
+    /// How many more bytes it should take.
+    pub(super) fn room_bytes(&self) -> u64 {
+        self.writer.room_bytes()
+    }
+
+    /// Whether `name` stands in it already.
+    pub(super) fn has_entry(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// Whether the records of `artifact` stand in it already.
+    pub(super) fn has_results(&self, artifact: &str) -> bool {
+        self.names.contains(artifact)
+    }
+
+    /// Opens the records of `artifact`.
+    pub(super) fn begin_results(&mut self, artifact: &str) -> Result<(), PartError> {
+        self.names.insert(artifact.to_owned());
+        Ok(self.writer.begin_results(artifact)?)
+    }
+
+    /// Writes one record.
+    pub(super) fn record(&mut self, record: &Record) -> Result<(), PartError> {
+        Ok(self.writer.record(record)?)
+    }
+
+    /// Closes the records.
+    pub(super) fn end_results(&mut self) -> Result<(), PartError> {
+        Ok(self.writer.end_results()?)
+    }
+
+    /// Stores content from `source`, read once.
+    pub(super) fn content(&mut self, name: &str, source: impl Read) -> Result<Stored, PartError> {
+        self.names.insert(name.to_owned());
+        Ok(self.writer.content(name, source)?)
+    }
+
+    /// Adds one of the folders by which the system is told.
+    pub(super) fn folder(&mut self, name: &str) -> Result<(), PartError> {
+        Ok(self.writer.folder(name)?)
+    }
+
+    /// Adds a line of files.jsonl.
+    pub(super) fn file_record(&mut self, record: &FileRecord) -> Result<(), PartError> {
+        Ok(self.writer.file(record)?)
+    }
+
+    /// Adds a line of gaps.jsonl.
+    pub(super) fn gap(&mut self, gap: &Gap) -> Result<(), PartError> {
+        Ok(self.writer.gap(gap)?)
+    }
+
+    /// Adds a line of log.jsonl.
+    pub(super) fn log(&mut self, line: &LogLine) -> Result<(), PartError> {
+        Ok(self.writer.log(line)?)
+    }
+
+    /// Describes, seals and ends it.
+    pub(super) fn finish(
+        self,
+        collection: &CollectionRecord,
+        seal: &RunSeal,
+    ) -> Result<Written, PartError> {
+        // A local collection has neither order nor policy; both entries stand, empty.
+        let closing = Closing {
+            collection,
+            order: &[],
+            policy: &[],
+        };
+        let sealed = self.writer.seal(&closing, |sums| seal.sign(sums))?;
+        let (stored_sha256, stored_bytes) = sealed.inner.finish().map_err(PartError::Write)?;
+        Ok(Written {
+            plain_sha256: sealed.sha256,
+            plain_bytes: sealed.size_bytes,
+            stored_sha256,
+            stored_bytes,
+        })
+    }
+}

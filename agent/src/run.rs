@@ -1,0 +1,118 @@
+//! Runs one command and tells people how it ended: the only place that prints.
+
+use std::{
+    error::Error,
+    io::{self, Write as _},
+    os::fd::AsFd as _,
+};
+
+use serde_json::json;
+
+use crate::{
+    artifacts::ARTIFACTS,
+    cli::{CollectArgs, Command},
+    config::Plan,
+    courier::spool,
+    exit::Exit,
+    reader::{collect, progress::Progress},
+};
+
+/// Runs `command` to its end.
+pub fn run(command: Command) -> Exit {
+    match command {
+        Command::Artifacts { json } => said(artifacts(json)),
+        Command::Collect(args) => collect_command(args),
+        Command::SpoolHalf { output } => match spool_half(&output) {
+            Ok(()) => Exit::Complete,
+            Err(error) => failed(&*error),
+        },
+    }
+}
+
+fn spool_half(output: &std::path::Path) -> Result<(), Box<dyn Error>> {
+    // The reader's half gave us our end of the link as standard input.
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    // The reader hears of every failure and tells it; twice would be noise.
+    let _ = spool::serve(socket, output);
+    Ok(())
+}
+
+fn collect_command(args: CollectArgs) -> Exit {
+    let as_json = args.json;
+    let plan = match Plan::resolve(args) {
+        Ok(plan) => plan,
+        Err(error) => {
+            failed(&error);
+            return Exit::Usage;
+        }
+    };
+    match collect::run(&plan, &mut Progress::on_terminal()) {
+        Ok(outcome) => {
+            let text = if as_json {
+                outcome.to_json().to_string()
+            } else {
+                outcome.to_text()
+            };
+            let exit = if outcome.is_complete() {
+                Exit::Complete
+            } else {
+                Exit::WithGaps
+            };
+            match said(writeln!(io::stdout(), "{text}")) {
+                Exit::Complete => exit,
+                other => other,
+            }
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn artifacts(as_json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if as_json {
+        let all: Vec<_> = ARTIFACTS.iter().map(|a| described(*a)).collect();
+        return writeln!(out, "{:#}", json!(all));
+    }
+    let width = ARTIFACTS.iter().map(|a| a.name().len()).max().unwrap_or(0);
+    for artifact in ARTIFACTS {
+        writeln!(out, "{:width$}  {}", artifact.name(), artifact.about())?;
+    }
+    Ok(())
+}
+
+fn described(artifact: &dyn crate::artifacts::Artifact) -> serde_json::Value {
+    let fields: Vec<_> = artifact
+        .fields()
+        .iter()
+        .map(|f| json!({"name": f.name, "type": f.kind, "about": f.about}))
+        .collect();
+    json!({
+        "name": artifact.name(),
+        "about": artifact.about(),
+        "class": format!("{:?}", artifact.class()).to_lowercase(),
+        "volatile": artifact.volatile(),
+        "fields": fields,
+    })
+}
+
+/// A reader that closed our output early (`| head`) is no failure of ours to tell.
+fn said(outcome: io::Result<()>) -> Exit {
+    match outcome {
+        Ok(()) => Exit::Complete,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Complete,
+        Err(error) => failed(&error),
+    }
+}
+
+/// Prints the chain of causes once, at the edge.
+fn failed(error: &dyn Error) -> Exit {
+    let mut text = format!("fieldseal-agent: {error}");
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(&format!("\n  because: {inner}"));
+        cause = inner.source();
+    }
+    // Nowhere is left to tell it when standard error is gone.
+    let _ = writeln!(io::stderr(), "{text}");
+    Exit::Failed
+}
