@@ -1,1 +1,20 @@
-//! placeholder
+//! What Fieldseal's programs say to each other, and when they believe it.
+//!
+//! Documents (root, policy, order, token and their kin), the profile's schema, and the
+//! checks as pure functions: no sockets, no files, no clock of their own. `PROTOCOL.md`
+//! beside this crate is the specification.
+
+pub mod enrolment;
+pub mod error;
+pub mod name;
+pub mod order;
+pub mod order_check;
+pub mod policy;
+pub mod profile;
+pub mod root;
+pub mod target;
+pub mod time;
+pub mod version;
+
+#[cfg(test)]
+mod fixtures;

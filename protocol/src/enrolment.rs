@@ -1,0 +1,230 @@
+//! Enrolment: a deployment token signed by an admin, two CSRs in one request, and what comes back.
+//!
+//! Labels and agency are the token's, not the server's word: else a stolen server could
+//! aim an order elsewhere.
+
+use std::collections::BTreeSet;
+
+use evidence::{
+    envelope::{self, Envelope},
+    ids::{AgentId, HostId},
+    instant::Instant,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::DocumentError,
+    name::Name,
+    policy::{Policy, Role},
+    target::Subject,
+    version,
+};
+
+const KIND: &str = "deployment token";
+
+/// What an admin gives to those who install agents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// The document's format.
+    pub v: u64,
+    /// 128 random bits in hex, by which uses are counted.
+    pub id: String,
+    /// The deployment.
+    pub deployment: Name,
+    /// The agency that the hosts belong to.
+    pub agency: Name,
+    /// The labels that they carry.
+    pub labels: BTreeSet<Name>,
+    /// How many hosts may use it; the server counts.
+    pub uses: u64,
+    /// From then on it is of no use.
+    pub expires: Instant,
+    /// The admin.
+    pub issuer: Name,
+}
+
+impl Token {
+    /// Reads a token that its issuer, an admin for its agency, has signed, and that has not ended.
+    ///
+    /// # Errors
+    /// It is malformed, forged, foreign or expired.
+    pub fn open(envelope: &Envelope, policy: &Policy, now: Instant) -> Result<Self, DocumentError> {
+        let token = Self::open_certified(envelope, policy)?;
+        if now >= token.expires {
+            let at = token
+                .expires
+                .to_rfc3339()
+                .unwrap_or_else(|| "a time far away".into());
+            return Err(DocumentError::Expired { kind: KIND, at });
+        }
+        Ok(token)
+    }
+
+    /// Reads a token for what it certified of an agent that used it in time: its agency and labels.
+    ///
+    /// # Errors
+    /// It is malformed, forged or foreign.
+    pub fn open_certified(envelope: &Envelope, policy: &Policy) -> Result<Self, DocumentError> {
+        let token: Self = version::read(envelope, envelope::TOKEN, KIND)?;
+        let by_admin = policy
+            .signers(envelope)
+            .into_iter()
+            .any(|p| p.id == token.issuer && p.may(Role::Admin, &token.agency));
+        if !by_admin {
+            return Err(DocumentError::NotAuthorised(KIND));
+        }
+        if token.deployment != policy.deployment {
+            let what = "deployment";
+            return Err(DocumentError::Foreign { kind: KIND, what });
+        }
+        let id = data_encoding::HEXLOWER.decode(token.id.as_bytes());
+        if id.map_or(true, |bytes| bytes.len() != 16) {
+            return Err(DocumentError::invalid(
+                KIND,
+                "its id is not 128 bits in hex",
+            ));
+        }
+        Ok(token)
+    }
+
+    /// What an agent that used this token knows of itself.
+    pub fn subject(&self, id: AgentId, os: Name, arch: Name) -> Subject {
+        Subject {
+            id,
+            agency: self.agency.clone(),
+            labels: self.labels.clone(),
+            os,
+            arch,
+        }
+    }
+}
+
+/// What the host says of itself; nothing is decided by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostFacts {
+    /// The host, by an id that outlives the agent.
+    pub id: HostId,
+    /// Its name.
+    pub hostname: String,
+    /// `linux`, `windows`.
+    pub os: Name,
+    /// `x86_64`, `aarch64`.
+    pub arch: Name,
+    /// The system and its version, for people.
+    pub system: String,
+    /// The agent's version.
+    pub agent_version: String,
+}
+
+/// Asks for two certificates, bound to one new agent id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolRequest {
+    /// The message's format.
+    pub v: u64,
+    /// The token's envelope, as JSON text.
+    pub token: String,
+    /// The courier's request for a TLS certificate, PEM.
+    pub tls_csr: String,
+    /// The reader's request for a seal certificate, PEM.
+    pub seal_csr: String,
+    /// The host.
+    pub host: HostFacts,
+}
+
+/// What an enrolled agent is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolResponse {
+    /// The message's format.
+    pub v: u64,
+    /// The new agent.
+    pub agent: AgentId,
+    /// TLS certificate and issuing chain, PEM.
+    pub tls_chain: String,
+    /// Seal certificate and issuing chain, PEM.
+    pub seal_chain: String,
+    /// The policy's envelope, as JSON text.
+    pub policy: String,
+    /// The custody receipt of the enrolment, as JSON text.
+    pub receipt: String,
+}
+
+/// Asks for new certificates before the old ones end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenewRequest {
+    /// The message's format.
+    pub v: u64,
+    /// A request for a TLS certificate, PEM.
+    pub tls_csr: Option<String>,
+    /// A request for a seal certificate, PEM, in an envelope signed by the present seal key, as JSON text.
+    pub seal_csr: Option<String>,
+}
+
+/// The answer to a [`RenewRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenewResponse {
+    /// The message's format.
+    pub v: u64,
+    /// TLS certificate and issuing chain, PEM, where asked for.
+    pub tls_chain: Option<String>,
+    /// Seal certificate and issuing chain, PEM, where asked for.
+    pub seal_chain: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{World, at};
+
+    fn token() -> Token {
+        Token {
+            v: 1,
+            id: "00".repeat(16),
+            deployment: "lab".parse().unwrap(),
+            agency: "lab".parse().unwrap(),
+            labels: BTreeSet::new(),
+            uses: 5,
+            expires: at(1000),
+            issuer: "eve".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn only_an_admins_token_counts_and_only_in_time() {
+        let world = World::new();
+        let sign = |t: &Token, key| Envelope::sign_document(envelope::TOKEN, t, key).unwrap();
+        let good = sign(&token(), &world.eve);
+        assert!(Token::open(&good, &world.policy, at(999)).is_ok());
+        assert!(matches!(
+            Token::open(&good, &world.policy, at(1000)),
+            Err(DocumentError::Expired { .. })
+        ));
+        assert!(Token::open_certified(&good, &world.policy).is_ok());
+        assert!(Token::open(&sign(&token(), &world.ann), &world.policy, at(1)).is_err());
+        let mut by_ann = token();
+        by_ann.issuer = "ann".parse().unwrap();
+        assert!(Token::open(&sign(&by_ann, &world.ann), &world.policy, at(1)).is_err());
+        let mut foreign = token();
+        foreign.agency = "navy".parse().unwrap();
+        assert!(Token::open(&sign(&foreign, &world.eve), &world.policy, at(1)).is_err());
+    }
+
+    #[test]
+    fn messages_refuse_unknown_fields_and_versions() {
+        let json = br#"{"v":1,"tls_csr":null,"seal_csr":null}"#;
+        assert!(version::read_message::<RenewRequest>(json, "renewal").is_ok());
+        for bad in [
+            &br#"{"v":2,"tls_csr":null,"seal_csr":null}"#[..],
+            br#"{"v":1,"tls_csr":null,"seal_csr":null,"x":1}"#,
+            br#"{"v":1,"v":1,"tls_csr":null,"seal_csr":null}"#,
+            b"",
+        ] {
+            assert!(version::read_message::<RenewRequest>(bad, "renewal").is_err());
+        }
+    }
+}

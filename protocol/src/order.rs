@@ -1,0 +1,141 @@
+//! Orders, cancellations and refusals: the documents. Whether an order is obeyed stands in `order_check`.
+
+use evidence::{
+    digest::Digest,
+    envelope::{self, Envelope},
+    ids::{AgentId, OrderId},
+    instant::Instant,
+    wrap::Recipient,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::DocumentError,
+    name::Name,
+    order_check::Refusal,
+    policy::{Policy, Role},
+    profile::Parameters,
+    target::Targets,
+    version,
+};
+
+/// What an investigator asks of hosts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// The document's format.
+    pub v: u64,
+    /// The order.
+    pub id: OrderId,
+    /// The deployment in which it counts.
+    pub deployment: Name,
+    /// The policy under which it was signed.
+    pub policy_version: u64,
+    /// The profile's YAML text.
+    pub profile: String,
+    /// SHA-256 of that text.
+    pub profile_digest: Digest,
+    /// What the order adds to the profile.
+    pub parameters: Parameters,
+    /// Whom it is meant for.
+    pub targets: Targets,
+    /// Not to be obeyed before.
+    pub not_before: Instant,
+    /// Not to be begun after.
+    pub expires: Instant,
+    /// 128 random bits in hex, so that no two orders have the same digest.
+    pub nonce: String,
+    /// The case's reference.
+    pub case: String,
+    /// Who asks: the id of a person of the policy.
+    pub requester: Name,
+    /// Why.
+    pub reason: String,
+    /// Whom the evidence is encrypted to: the agency's vault, and the requester's own if wanted.
+    pub recipients: Vec<Recipient>,
+    /// The digest of the order that this one continues.
+    pub predecessor: Option<Digest>,
+}
+
+impl Order {
+    /// Reads an order without believing it: for who shows or routes one.
+    ///
+    /// # Errors
+    /// It is malformed or of an unknown version.
+    pub fn read(envelope: &Envelope) -> Result<Self, DocumentError> {
+        version::read(envelope, envelope::ORDER, "order")
+    }
+}
+
+/// Stops an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cancel {
+    /// The document's format.
+    pub v: u64,
+    /// The order that is to stop.
+    pub order: OrderId,
+    /// Who says so.
+    pub by: Name,
+    /// When.
+    pub time: Instant,
+    /// Why.
+    pub reason: String,
+}
+
+impl Cancel {
+    /// Reads a cancellation that `by` has signed, who must be more than an auditor, for `agency`.
+    ///
+    /// # Errors
+    /// It is malformed, or not signed by somebody who may.
+    pub fn open(
+        envelope: &Envelope,
+        policy: &Policy,
+        agency: &Name,
+    ) -> Result<Self, DocumentError> {
+        const MAY: [Role; 3] = [Role::Investigator, Role::Approver, Role::Admin];
+        let cancel: Self = version::read(envelope, envelope::CANCEL, "cancellation")?;
+        let signed = policy.signers(envelope).into_iter().any(|person| {
+            person.id == cancel.by && MAY.iter().any(|role| person.may(*role, agency))
+        });
+        if signed {
+            Ok(cancel)
+        } else {
+            Err(DocumentError::NotAuthorised("cancellation"))
+        }
+    }
+}
+
+/// An agent's signed answer to an order that it doesn't obey.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefusalNotice {
+    /// The document's format.
+    pub v: u64,
+    /// The digest of the order's payload as received.
+    pub order_digest: Digest,
+    /// The order's id, where it could be read.
+    pub order: Option<OrderId>,
+    /// Who refuses.
+    pub agent: AgentId,
+    /// When, by the host's clock.
+    pub time: Instant,
+    /// Why.
+    pub refusal: Refusal,
+}
+
+impl RefusalNotice {
+    /// Reads a refusal that the agent's seal key has signed.
+    ///
+    /// # Errors
+    /// It is malformed or signed by another key.
+    pub fn open(
+        envelope: &Envelope,
+        seal_key: &evidence::keys::PublicKey,
+    ) -> Result<Self, DocumentError> {
+        if envelope.verify(&[*seal_key]).is_empty() {
+            return Err(DocumentError::NotAuthorised("refusal"));
+        }
+        version::read(envelope, envelope::REFUSAL, "refusal")
+    }
+}
