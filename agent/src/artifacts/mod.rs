@@ -4,7 +4,9 @@ pub mod accounts;
 pub mod connections;
 pub mod containers;
 pub mod file_hashes;
+pub mod kernel;
 pub mod logs;
+pub mod mounts;
 mod namespaces;
 pub mod network;
 pub mod packages;
@@ -119,6 +121,8 @@ pub const ARTIFACTS: &[&dyn Artifact] = &[
     &connections::Connections,
     &network::Network,
     &sessions::Sessions,
+    &kernel::Kernel,
+    &mounts::Mounts,
     &running_executables::RunningExecutables,
     &system::System,
     &accounts::Accounts,
@@ -134,3 +138,6 @@ pub const ARTIFACTS: &[&dyn Artifact] = &[
 pub fn find(name: &str) -> Option<&'static dyn Artifact> {
     ARTIFACTS.iter().copied().find(|a| a.name() == name)
 }
+
+#[cfg(test)]
+mod registry_tests;

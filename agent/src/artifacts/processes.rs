@@ -26,7 +26,7 @@ use details::{Context, Look};
 use stat::{Clock, Stat};
 
 /// How long the hidden are looked for, unless the profile says otherwise.
-const PROBE_MS: u64 = 1500;
+const PROBE_MS: u64 = 800;
 
 /// The processes of the host.
 #[derive(Debug)]
