@@ -214,7 +214,20 @@ fn put_password(record: &mut Record, password: &[u8]) {
     }
 }
 
-/// Every home folder that the host knows: from passwd, root's, and all below /home.
+/// Folders of the system that passwd gives to daemons: no one's home.
+const SHARED: &[&str] = &[
+    "/",
+    "/bin",
+    "/sbin",
+    "/usr/bin",
+    "/usr/sbin",
+    "/dev",
+    "/proc",
+    "/sys",
+    "/run",
+];
+
+/// Every home folder that passwd names, and root's. Rules for homes look below /home as well.
 ///
 /// # Errors
 /// passwd can't be read; the usual homes are known all the same.
@@ -228,8 +241,8 @@ pub(crate) fn homes(root: &Path) -> (Vec<PathBuf>, Option<OpenError>) {
         if let Some(home) = line.split(|b| *b == b':').nth(5) {
             use std::os::unix::ffi::OsStrExt as _;
             let home = PathBuf::from(std::ffi::OsStr::from_bytes(home));
-            // Daemons live in `/` or share `/nonexistent`: patterns below `/` would be no one's home.
-            if home.is_absolute() && home != Path::new("/") {
+            let is_shared = SHARED.iter().any(|shared| home == Path::new(shared));
+            if home.is_absolute() && !is_shared {
                 homes.push(home);
             }
         }

@@ -206,3 +206,24 @@ fn by_extents(
     }
     Ok((extents, cut))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_grew_is_read_to_its_new_end_and_said_to_have_changed() {
+        let tree = tempfile::tempdir().unwrap();
+        let path = tree.path().join("f");
+        std::fs::write(&path, "ab").unwrap();
+        let mut opened = crate::files::open_file(tree.path(), std::path::Path::new("/f")).unwrap();
+        std::fs::write(&path, "abc").unwrap();
+        let (stop, mut buffer) = (AtomicBool::new(false), vec![0; BUFFER_BYTES]);
+        let wanted = Wanted::default();
+        let digests = digest(&mut opened.file, &opened.before, wanted, &mut buffer, &stop).unwrap();
+        assert_eq!(digests.read_bytes, 3);
+        assert_eq!(digests.sha256, evidence::digest::Digest::of(b"abc"));
+        let after = Stat::of_open(&opened.file).unwrap();
+        assert!(opened.before.has_changed(&after));
+    }
+}

@@ -74,10 +74,13 @@ impl Compiled {
         patterns: impl Iterator<Item = &'a str>,
         homes: &[PathBuf],
     ) -> Self {
-        let mut texts = BTreeSet::new();
+        let (mut texts, mut left_behind) = (BTreeSet::new(), Vec::new());
         for pattern in patterns {
             match pattern.strip_prefix("~/") {
-                Some(rest) => texts.extend(homes.iter().map(|home| (home.clone(), rest))),
+                Some(rest) => {
+                    texts.extend(homes.iter().map(|home| (home.clone(), rest)));
+                    left_behind.push(rest);
+                }
                 None => drop(texts.insert((PathBuf::from("/"), pattern))),
             }
         }
@@ -89,6 +92,12 @@ impl Compiled {
                     compiled.push(&prefix, &rest);
                 }
             }
+        }
+        // Homes of accounts that are no longer in passwd.
+        let base = resolve(root, Path::new("/home")).unwrap_or_else(|_| PathBuf::from("/home"));
+        for rest in left_behind {
+            let parts: Vec<&str> = std::iter::once("*").chain(rest.split('/')).collect();
+            compiled.push(&base, &parts);
         }
         compiled
     }
