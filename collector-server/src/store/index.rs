@@ -181,11 +181,13 @@ impl Index {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .disable_statement_logging();
-        let mut connection = options.connect().await?;
-        sqlx::migrate!()
-            .run(&mut connection)
-            .await
-            .map_err(|e| IndexError::Migrate(Arc::new(e)))?;
+        let one = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await?;
+        let migrated = sqlx::migrate!().run(&one).await;
+        migrated.map_err(|e| IndexError::Migrate(Arc::new(e)))?;
+        let connection = one.acquire().await?.detach();
         let reading = SqliteConnectOptions::new()
             .filename(path)
             .read_only(true)
