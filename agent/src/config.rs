@@ -85,7 +85,9 @@ pub enum PlanError {
     #[error(transparent)]
     Recipient(#[from] evidence::wrap::WrapError),
     /// The output folder can't be used.
-    #[error("the output folder {path} can't be used: {source}. Make it first, or choose another.")]
+    #[error(
+        "the output folder {path} can't be used: {source}. Make the folder above it, or choose another."
+    )]
     Output {
         /// The folder.
         path: PathBuf,
@@ -98,7 +100,7 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Judges the command line; makes the output folder if it isn't there.
+    /// Judges the command line; nothing is made or opened yet.
     ///
     /// # Errors
     /// An unknown profile, a recipient that is none, a folder that can't be used.
@@ -160,13 +162,22 @@ fn leave_out(mut wanted: Wanted, output: &Path) -> Wanted {
     wanted
 }
 
+/// Where the output will lie, links resolved; making it is the spool's business, not the reader's.
 fn output_folder(path: &Path) -> Result<PathBuf, PlanError> {
-    std::fs::create_dir_all(path)
-        .and_then(|()| path.canonicalize())
-        .map_err(|source| PlanError::Output {
-            path: path.to_path_buf(),
-            source,
-        })
+    let failed = |source| PlanError::Output {
+        path: path.to_path_buf(),
+        source,
+    };
+    let absolute = std::path::absolute(path).map_err(failed)?;
+    match (
+        absolute.canonicalize(),
+        absolute.parent(),
+        absolute.file_name(),
+    ) {
+        (Ok(there), _, _) => Ok(there),
+        (Err(_), Some(parent), Some(name)) => Ok(parent.canonicalize().map_err(failed)?.join(name)),
+        (Err(error), _, _) => Err(failed(error)),
+    }
 }
 
 #[cfg(test)]

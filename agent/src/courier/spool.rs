@@ -8,7 +8,7 @@ use std::{
     io::{self, Read as _, Write as _},
     os::{
         fd::{AsFd as _, OwnedFd},
-        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+        unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
 };
@@ -89,7 +89,12 @@ struct Spool {
 
 impl Spool {
     fn create(folder: PathBuf, wrapping: Wrapping) -> Result<Self, SpoolError> {
-        fs::create_dir_all(&folder).map_err(|e| failed("created", &folder, e))?;
+        // For its owner only: an unencrypted part is evidence that anyone could read.
+        let mut maker = fs::DirBuilder::new();
+        maker.recursive(true).mode(0o700);
+        maker
+            .create(&folder)
+            .map_err(|e| failed("created", &folder, e))?;
         Ok(Self {
             folder,
             wrapping,
