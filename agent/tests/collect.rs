@@ -116,7 +116,9 @@ fn an_encrypted_collection_is_opened_by_its_recipient_only() {
     let output = tempfile::tempdir().unwrap();
     let key = evidence::wrap::Identity::generate();
     let recipient = key.recipient().to_string();
-    let out = agent(&["volatile", "--recipient", &recipient], output.path());
+    // The folder isn't there yet: the spool's half makes it.
+    let new = output.path().join("new");
+    let out = agent(&["volatile", "--recipient", &recipient], &new);
     let folder = folder_of(&out);
     assert!(parts(&folder).is_empty());
     let secret = fs::File::open(folder.join("part-0001.zip.age")).unwrap();
