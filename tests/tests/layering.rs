@@ -1,5 +1,7 @@
 //! Holds the arrows between the crates, and keeps code of one operating system in its place.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{fs, path::Path, path::PathBuf};
 
 const ARROWS: &[(&str, &[&str])] = &[
