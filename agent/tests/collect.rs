@@ -1,5 +1,7 @@
 //! A local collection by the real program, judged by other people's tools only.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

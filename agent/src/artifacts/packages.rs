@@ -66,8 +66,11 @@ const FIELDS: &[Field] = &[
     ),
 ];
 
+/// Keys of a list's lines, and the names they get in a record.
+type Keys = &'static [(&'static str, &'static str)];
+
 /// Manager, its list, and which of its keys stand under which of ours.
-const LISTS: &[(&str, &str, &[(&str, &str)])] = &[
+const LISTS: &[(&str, &str, Keys)] = &[
     (
         "dpkg",
         "/var/lib/dpkg/status",

@@ -181,7 +181,7 @@ impl Compiled {
 fn split<'a>(root: &Path, base: &Path, pattern: &'a str) -> Vec<(PathBuf, Vec<&'a str>)> {
     let parts: Vec<&str> = pattern.split('/').filter(|p| !p.is_empty()).collect();
     let is_wild = |part: &&str| part.contains(['*', '?', '[', '{']);
-    let plain = parts.iter().position(|p| is_wild(p)).unwrap_or(parts.len());
+    let plain = parts.iter().position(is_wild).unwrap_or(parts.len());
     let (plain, rest) = parts.split_at(plain);
     let written: PathBuf = std::iter::once(base.to_owned())
         .chain(plain.iter().map(PathBuf::from))

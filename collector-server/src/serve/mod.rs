@@ -112,7 +112,7 @@ type Tls = tokio_rustls::server::TlsStream<TcpStream>;
 async fn converse(stream: Tls, router: Router, limits: &Limits, watcher: Watcher) {
     let peer = Peer::of(stream.get_ref().1.peer_certificates());
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer.clone());
+        request.extensions_mut().insert(peer);
         let router = router.clone();
         async move {
             let answer: Result<_, Infallible> = router.oneshot(request.map(Body::new)).await;

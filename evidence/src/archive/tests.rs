@@ -372,5 +372,8 @@ fn an_entry_that_grows_past_4_gib_breaks_nothing() {
     zip.entry("fs/after", &b"x"[..]).unwrap();
     let bytes = zip.finish().unwrap();
     let report = read(Cursor::new(&bytes), &Limits::default(), |_, _| Ok(())).unwrap();
-    assert_eq!((report.faults, report.entries[0].size_bytes), (Vec::new(), length));
+    assert_eq!(
+        (report.faults, report.entries[0].size_bytes),
+        (Vec::new(), length)
+    );
 }

@@ -1,5 +1,7 @@
 //! The promises, on the host that runs the tests.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
