@@ -199,6 +199,12 @@ impl<R: Read> Read for UnwrapReader<R> {
     }
 }
 
+impl<R: Read + io::Seek> io::Seek for UnwrapReader<R> {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
 fn unwrap_error(error: age::DecryptError) -> WrapError {
     match error {
         age::DecryptError::NoMatchingKeys => WrapError::NoMatchingKey,

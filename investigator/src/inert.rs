@@ -54,7 +54,10 @@ mod tests {
     #[test]
     fn nothing_steers_a_terminal_or_a_page() {
         assert_eq!(inert("a\x1b[2J\nb"), "a\\u{1b}[2J\\u{a}b");
-        assert_eq!(inert("gpj.\u{202e}exe\u{200b}"), "gpj.\\u{202e}exe\\u{200b}");
+        assert_eq!(
+            inert("gpj.\u{202e}exe\u{200b}"),
+            "gpj.\\u{202e}exe\\u{200b}"
+        );
         assert_eq!(inert("Grüße/日本"), "Grüße/日本");
         assert_eq!(
             inert_html("<script>'\"&\u{2066}"),

@@ -11,7 +11,12 @@ fn main() -> ExitCode {
         Err(error) => {
             // Nothing can be done when even the error can't be printed.
             let _unprintable = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Done }.into();
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            }
+            .into();
         }
     };
     match commands::run(&cli.command) {

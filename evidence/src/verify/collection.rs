@@ -123,7 +123,11 @@ fn check_numbers(parts: &[PartReport], findings: &mut Findings) {
     let highest = parts.iter().filter_map(|p| p.number).max();
     for last in &lasts {
         if last.number < highest {
-            findings.add(Code::ChainAfterLast, &*last.file, "It says that it is the last.");
+            findings.add(
+                Code::ChainAfterLast,
+                &*last.file,
+                "It says that it is the last.",
+            );
         }
     }
     if lasts.is_empty() {
@@ -172,7 +176,10 @@ fn check_owner(parts: &[PartReport], findings: &mut Findings) {
         for (what, same) in [
             ("agent", record.agent == first.agent),
             ("host", record.host == first.host),
-            ("order", record.order == first.order && record.order_sha256 == first.order_sha256),
+            (
+                "order",
+                record.order == first.order && record.order_sha256 == first.order_sha256,
+            ),
             ("case", record.case == first.case),
         ] {
             if !same {
@@ -192,7 +199,11 @@ fn check_owner(parts: &[PartReport], findings: &mut Findings) {
             _ => signer.key_sha256 == first.key_sha256,
         };
         if !same {
-            findings.add(Code::ChainForeign, &*part.file, "It is sealed by another signer.");
+            findings.add(
+                Code::ChainForeign,
+                &*part.file,
+                "It is sealed by another signer.",
+            );
         }
     }
 }
@@ -218,7 +229,11 @@ fn say_gaps(parts: &[PartReport], findings: &mut Findings) {
         (all + part.counts.gaps, serious + part.counts.serious_gaps)
     });
     if all > 0 {
-        findings.add(Code::Gaps, "", format!("{all} gaps, {serious} of them serious."));
+        findings.add(
+            Code::Gaps,
+            "",
+            format!("{all} gaps, {serious} of them serious."),
+        );
     }
     for part in parts {
         let ended = part.record.as_ref().and_then(|r| r.ended_early.as_deref());

@@ -84,7 +84,11 @@ pub(super) fn gather<R: Read + Seek>(
         findings.add_fault(code, subject, fault.detail, Some(fault.code.code()));
     }
     for name in too_long {
-        findings.add(Code::Limit, name, "It is longer than such a document may be.");
+        findings.add(
+            Code::Limit,
+            name,
+            "It is longer than such a document may be.",
+        );
     }
     check_names(&contents.entries, findings);
     Ok(contents)
@@ -137,14 +141,17 @@ fn digest(
 
 /// Content first, then the closing records, all of them, once, in their order.
 fn check_names(entries: &[Entry], findings: &mut Findings) {
-    let is_content =
-        |e: &&Entry| names::is_content(&e.name) || e.name.starts_with("results/");
+    let is_content = |e: &&Entry| names::is_content(&e.name) || e.name.starts_with("results/");
     let first_record = entries
         .iter()
         .position(|e| !is_content(&e))
         .unwrap_or(entries.len());
     for entry in entries[first_record..].iter().filter(is_content) {
-        findings.add(Code::EntryOrder, &*entry.name, "It follows the closing records.");
+        findings.add(
+            Code::EntryOrder,
+            &*entry.name,
+            "It follows the closing records.",
+        );
     }
     let closing: Vec<&str> = entries
         .iter()
@@ -166,9 +173,13 @@ fn check_names(entries: &[Entry], findings: &mut Findings) {
             findings.add(code, name, "It is missing.");
         }
     }
-    let known: Vec<&&str> = closing.iter().filter(|n| RECORDS.contains(n)).collect();
-    let places = known.iter().map(|n| RECORDS.iter().position(|r| r == **n));
+    let known = closing.iter().filter(|n| RECORDS.contains(n));
+    let places = known.map(|name| RECORDS.iter().position(|r| r == name));
     if !places.is_sorted() {
-        findings.add(Code::EntryOrder, "", "The closing records are not in their order.");
+        findings.add(
+            Code::EntryOrder,
+            "",
+            "The closing records are not in their order.",
+        );
     }
 }

@@ -85,7 +85,9 @@ impl PartReport {
     pub(super) fn adopt(&mut self, other: Self) {
         self.encrypted |= other.encrypted;
         self.cipher_sha256 = self.cipher_sha256.or(other.cipher_sha256);
-        let kept = other.findings.without(&[Code::ContentUnread, Code::IdentityWrong]);
+        let kept = other
+            .findings
+            .without(&[Code::ContentUnread, Code::IdentityWrong]);
         self.findings.extend(kept);
     }
 }
@@ -128,13 +130,21 @@ fn check<R: Read + Seek>(
             plain_bytes = Some(size);
             part.seek(SeekFrom::Start(0))?;
             if let Ok(plain) = UnwrapReader::new(&options.identities, &mut *part) {
-                contents = Some(contents::gather(plain, &options.limits, &mut report.findings)?);
+                contents = Some(contents::gather(
+                    plain,
+                    &options.limits,
+                    &mut report.findings,
+                )?);
             }
         }
     } else {
         report.plain_sha256 = Some(file_sha256);
         plain_bytes = Some(size_bytes);
-        contents = Some(contents::gather(part, &options.limits, &mut report.findings)?);
+        contents = Some(contents::gather(
+            part,
+            &options.limits,
+            &mut report.findings,
+        )?);
     }
     if let Some(contents) = &contents {
         report.opened = true;
@@ -178,8 +188,12 @@ fn open<R: Read + Seek>(
         Ok(plain) => plain.take(options.limits.plain_bytes.saturating_add(1)),
         Err(WrapError::Read(error)) => return Err(error),
         Err(WrapError::NoMatchingKey) => {
-            report.findings.add(Code::IdentityWrong, file, WrapError::NoMatchingKey);
-            report.not_checked.push("what the encrypted part holds".into());
+            report
+                .findings
+                .add(Code::IdentityWrong, file, WrapError::NoMatchingKey);
+            report
+                .not_checked
+                .push("what the encrypted part holds".into());
             return Ok(None);
         }
         Err(error) => {
@@ -214,7 +228,9 @@ fn check_contents(contents: &Contents, options: &Options, report: &mut PartRepor
     let read = records::check(contents, findings);
     report.counts = read.counts;
     report.gaps = read.gaps;
-    let record = contents.kept("collection.json").map(CollectionRecord::parse);
+    let record = contents
+        .kept("collection.json")
+        .map(CollectionRecord::parse);
     match record {
         Some(Ok(record)) => {
             records::check_counts(&record.counts, &read.counts, findings);
@@ -230,7 +246,8 @@ fn check_contents(contents: &Contents, options: &Options, report: &mut PartRepor
                 RecordError::Version(_) => Code::VersionUnknown,
                 RecordError::Malformed { .. } => Code::CollectionMalformed,
             };
-            let why = std::error::Error::source(&error).map_or_else(String::new, |s| format!(" ({s})"));
+            let why =
+                std::error::Error::source(&error).map_or_else(String::new, |s| format!(" ({s})"));
             findings.add(code, "collection.json", format!("{error}{why}"));
         }
         None => {}
@@ -249,9 +266,13 @@ fn check_statement(
     let Some(bytes) = &beside.statement else {
         if report.encrypted {
             let text = "It should lie beside the part as part-NNNN.statement.json.";
-            report.findings.add(Code::StatementAbsent, report.file.clone(), text);
+            report
+                .findings
+                .add(Code::StatementAbsent, report.file.clone(), text);
         } else {
-            report.not_checked.push("the statement: none lies beside the part".into());
+            report
+                .not_checked
+                .push("the statement: none lies beside the part".into());
         }
         return;
     };

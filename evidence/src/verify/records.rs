@@ -78,10 +78,15 @@ pub(super) fn check_envelopes(
             Some(wanted) if found == Some(wanted) => {}
             None => findings.add(Code::OrderDigest, name, "collection.json names none."),
             Some(_) if bytes.is_empty() => {
-                findings.add(Code::OrderDigest, name, "collection.json names one; it is empty.");
+                findings.add(
+                    Code::OrderDigest,
+                    name,
+                    "collection.json names one; it is empty.",
+                );
             }
             Some(wanted) => {
-                let found = found.map_or_else(|| "no signed envelope".to_owned(), |d| d.to_string());
+                let found =
+                    found.map_or_else(|| "no signed envelope".to_owned(), |d| d.to_string());
                 let text = format!("collection.json names {wanted}; the part holds {found}.");
                 findings.add(Code::OrderDigest, name, text);
             }
@@ -109,27 +114,44 @@ fn check_files(contents: &Contents, counts: &mut Counts, findings: &mut Findings
         .collect();
     let mut claims: HashMap<String, u32> = HashMap::new();
     let bytes = contents.kept("files.jsonl").unwrap_or_default();
-    for_each_line("files.jsonl", bytes, findings, |record: Option<FileRecord>, findings| {
-        counts.file_records += 1;
-        let Some(record) = record else { return };
-        if let Some(entry) = record.entry {
-            compare(&stored, &entry, record.size_bytes, record.sha256, findings);
-            *claims.entry(entry).or_default() += 1;
-        }
-        for piece in record.pieces {
-            let (size, digest) = (Some(piece.size_bytes), Some(piece.sha256));
-            compare(&stored, &piece.entry, size, digest, findings);
-            *claims.entry(piece.entry).or_default() += 1;
-        }
-    });
+    for_each_line(
+        "files.jsonl",
+        bytes,
+        findings,
+        |record: Option<FileRecord>, findings| {
+            counts.file_records += 1;
+            let Some(record) = record else { return };
+            if let Some(entry) = record.entry {
+                compare(&stored, &entry, record.size_bytes, record.sha256, findings);
+                *claims.entry(entry).or_default() += 1;
+            }
+            for piece in record.pieces {
+                let (size, digest) = (Some(piece.size_bytes), Some(piece.sha256));
+                compare(&stored, &piece.entry, size, digest, findings);
+                *claims.entry(piece.entry).or_default() += 1;
+            }
+        },
+    );
     for (name, count) in &claims {
         if *count > 1 {
-            findings.add(Code::FileTwice, &**name, format!("{count} records claim it."));
+            findings.add(
+                Code::FileTwice,
+                &**name,
+                format!("{count} records claim it."),
+            );
         }
     }
-    for entry in contents.entries.iter().filter(|e| names::is_content(&e.name)) {
+    for entry in contents
+        .entries
+        .iter()
+        .filter(|e| names::is_content(&e.name))
+    {
         if !claims.contains_key(&entry.name) {
-            findings.add(Code::FileUnlisted, &*entry.name, "No record of files.jsonl names it.");
+            findings.add(
+                Code::FileUnlisted,
+                &*entry.name,
+                "No record of files.jsonl names it.",
+            );
         }
     }
 }
@@ -150,7 +172,10 @@ fn compare(
     }
     if size_bytes != Some(entry.size_bytes) {
         let recorded = size_bytes.map_or_else(|| "no size".to_owned(), |s| format!("{s} bytes"));
-        let text = format!("Recorded with {recorded}; {} bytes are stored.", entry.size_bytes);
+        let text = format!(
+            "Recorded with {recorded}; {} bytes are stored.",
+            entry.size_bytes
+        );
         findings.add(Code::FileSize, name, text);
     }
     if sha256 != Some(entry.sha256) {
@@ -175,7 +200,11 @@ fn check_gaps(contents: &Contents, read: &mut Read, findings: &mut Findings) {
             read.gaps.push(gap);
         } else if gap.severity == Severity::Serious {
             // A serious gap must not hide behind a flood of ordinary ones.
-            if let Some(at) = read.gaps.iter().position(|g| g.severity == Severity::Ordinary) {
+            if let Some(at) = read
+                .gaps
+                .iter()
+                .position(|g| g.severity == Severity::Ordinary)
+            {
                 read.gaps[at] = gap;
             }
         }
@@ -196,7 +225,11 @@ fn for_each_line<T: DeserializeOwned>(
             Some(line) => serde_json::from_slice(line).map_err(|e| e.to_string()),
         };
         if let Err(why) = &parsed {
-            findings.add(Code::RecordMalformed, name, format!("Line {}: {why}.", at + 1));
+            findings.add(
+                Code::RecordMalformed,
+                name,
+                format!("Line {}: {why}.", at + 1),
+            );
         }
         take(parsed.ok(), findings);
     }

@@ -35,6 +35,17 @@ pub(super) fn check(
     _trust: &Trust,
     findings: &mut Findings,
 ) -> Option<Signer> {
-    findings.add(Code::SignerUnknown, "SHA256SUMS.p7s", "The seal was not checked.");
+    findings.add(
+        Code::SignerUnknown,
+        "SHA256SUMS.p7s",
+        "The seal was not checked.",
+    );
     None
+}
+
+impl Trust {
+    /// The roots of a PEM file.
+    pub fn from_pem(_pem: &[u8]) -> Result<Self, crate::keys::KeyError> {
+        Ok(Self::default())
+    }
 }

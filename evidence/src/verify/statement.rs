@@ -26,6 +26,10 @@ pub(super) fn check(
     report: &mut PartReport,
 ) -> Option<Stated> {
     let file = report.file.clone();
-    report.findings.add(Code::StatementAbsent, file, "The statement was not checked.");
+    report.findings.add(
+        Code::StatementAbsent,
+        file,
+        "The statement was not checked.",
+    );
     None
 }

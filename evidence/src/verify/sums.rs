@@ -33,15 +33,27 @@ pub(super) fn check(sums: &[u8], entries: &[Entry], findings: &mut Findings) {
     let mut next = 0;
     for line in &lines {
         if !listed.insert(line.name) {
-            findings.add(Code::SumsDuplicate, line.name, "It is listed more than once.");
+            findings.add(
+                Code::SumsDuplicate,
+                line.name,
+                "It is listed more than once.",
+            );
             continue;
         }
         let Some((at, entry)) = stored.get(line.name) else {
-            findings.add(Code::SumsAbsent, line.name, "It was sealed and is not in the part.");
+            findings.add(
+                Code::SumsAbsent,
+                line.name,
+                "It was sealed and is not in the part.",
+            );
             continue;
         };
         if *at < next {
-            findings.add(Code::SumsOrder, line.name, "It is listed after entries that it precedes.");
+            findings.add(
+                Code::SumsOrder,
+                line.name,
+                "It is listed after entries that it precedes.",
+            );
         }
         next = next.max(*at + 1);
         if entry.sha256 != line.sha256 {
@@ -51,7 +63,11 @@ pub(super) fn check(sums: &[u8], entries: &[Entry], findings: &mut Findings) {
     }
     for entry in entries.iter().filter(|e| is_sealed(e)) {
         if !listed.contains(entry.name.as_str()) {
-            findings.add(Code::SumsUnlisted, &*entry.name, "It is in the part, but not sealed.");
+            findings.add(
+                Code::SumsUnlisted,
+                &*entry.name,
+                "It is in the part, but not sealed.",
+            );
         }
     }
 }
@@ -71,7 +87,10 @@ fn parse<'a>(sums: &'a [u8], findings: &mut Findings) -> Vec<Line<'a>> {
         if let Some(line) = parse_line(raw) {
             lines.push(line);
         } else {
-            let text = format!("Line {} is not `digest, two spaces, name, line feed`.", at + 1);
+            let text = format!(
+                "Line {} is not `digest, two spaces, name, line feed`.",
+                at + 1
+            );
             findings.add(Code::SumsGrammar, SUMS, text);
         }
     }

@@ -1,0 +1,133 @@
+//! Which files belong together: a part, its encrypted form, and what lies beside it.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use evidence::{verify::Beside, wrap::Identity};
+
+/// No statement is longer.
+const BESIDE_BYTES: u64 = 4 << 20;
+/// No key file or certificate file is longer.
+const KEY_BYTES: u64 = 1 << 20;
+
+/// The parts that the paths name: files as given, folders searched (not through links).
+///
+/// # Errors
+/// A path can't be read, or there is no part at all.
+pub fn parts(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = BTreeSet::new();
+    for path in paths {
+        let is_folder = fs::metadata(path)
+            .with_context(|| format!("{} can't be read. Check the path.", path.display()))?
+            .is_dir();
+        if !is_folder {
+            found.insert(path.clone());
+            continue;
+        }
+        for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
+            let entry = entry.with_context(|| format!("{} can't be listed.", path.display()))?;
+            if entry.file_type().is_file() && is_part(entry.path()) {
+                found.insert(entry.into_path());
+            }
+        }
+    }
+    if found.is_empty() {
+        bail!("There is no part (part-NNNN.zip or .zip.age) there. Name parts or their folder.");
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// Whether the name is that of a part; what was extracted from one is not taken for evidence.
+fn is_part(path: &Path) -> bool {
+    let name = path
+        .file_name()
+        .and_then(|n| n.to_str())
+        .unwrap_or_default();
+    let number = name
+        .strip_prefix("part-")
+        .and_then(|n| n.strip_suffix(".age").unwrap_or(n).strip_suffix(".zip"));
+    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// `part-0001` for `part-0001.zip` and `part-0001.zip.age`.
+pub fn stem(part: &Path) -> PathBuf {
+    let name = part
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let stem = name.strip_suffix(".age").unwrap_or(&name);
+    part.with_file_name(stem.strip_suffix(".zip").unwrap_or(stem))
+}
+
+/// Reads what lies beside a part.
+///
+/// # Errors
+/// It is there and can't be read.
+pub fn beside(part: &Path) -> anyhow::Result<Beside> {
+    let mut name = stem(part).into_os_string();
+    name.push(".statement.json");
+    let path = PathBuf::from(name);
+    Ok(Beside {
+        statement: if path.exists() {
+            Some(read(&path, BESIDE_BYTES)?)
+        } else {
+            None
+        },
+    })
+}
+
+/// The identities of a key file.
+///
+/// # Errors
+/// It can't be read, or holds no identity.
+pub fn identities(path: &Path) -> anyhow::Result<Vec<Identity>> {
+    let bytes = zeroize::Zeroizing::new(read(path, KEY_BYTES)?);
+    let text = std::str::from_utf8(&bytes)
+        .with_context(|| format!("{} is not a text file.", path.display()))?;
+    Identity::parse_file(text).with_context(|| format!("{} can't be used.", path.display()))
+}
+
+/// Reads a small file whole.
+///
+/// # Errors
+/// It can't be read, or is longer than `limit_bytes`.
+pub fn read(path: &Path, limit_bytes: u64) -> anyhow::Result<Vec<u8>> {
+    let shown = path.display();
+    let file = fs::File::open(path).with_context(|| format!("{shown} can't be opened."))?;
+    let mut bytes = Vec::new();
+    file.take(limit_bytes + 1)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("{shown} can't be read."))?;
+    if bytes.len() as u64 > limit_bytes {
+        bail!("{shown} is longer than such a file may be.");
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_known_by_their_names() {
+        for (name, part) in [
+            ("part-0001.zip", true),
+            ("x/part-0001.zip.age", true),
+            ("part-0001.statement.json", false),
+            ("part-.zip", false),
+            ("part-1a.zip", false),
+            ("backup.zip", false),
+        ] {
+            assert_eq!(is_part(Path::new(name)), part, "{name}");
+        }
+        assert_eq!(
+            stem(Path::new("x/part-0001.zip.age")),
+            Path::new("x/part-0001")
+        );
+    }
+}

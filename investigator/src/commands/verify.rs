@@ -1,0 +1,73 @@
+//! `fieldseal verify`: checks parts, prints the verdict with every reason, writes the report.
+
+use std::{
+    fs,
+    io::{self, BufReader, Write as _},
+};
+
+use anyhow::Context as _;
+use evidence::verify::{self, Options, PartReport};
+
+use super::files;
+use crate::{cli::Verify, exit::Exit, report};
+
+/// Runs it.
+///
+/// # Errors
+/// A path, the root or the key file can't be read, or the report can't be written.
+pub fn run(args: &Verify) -> anyhow::Result<Exit> {
+    let options = options(args)?;
+    let parts = files::parts(&args.paths)?;
+    let mut checked = Vec::with_capacity(parts.len());
+    for path in &parts {
+        checked.push(check(path, &options)?);
+    }
+    let reports = verify::collections(checked);
+    let verdict = verify::overall(&reports);
+    if let Some(path) = &args.report {
+        let text = if path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("html"))
+        {
+            report::html::page(&reports)
+        } else {
+            report::text::whole(&reports)
+        };
+        fs::write(path, text).with_context(|| format!("{} can't be written.", path.display()))?;
+    }
+    let mut out = io::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &report::Json::new(verdict, &reports))?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{}", report::text::whole(&reports))?;
+    }
+    out.flush()?;
+    Ok(verdict.into())
+}
+
+fn options(args: &Verify) -> anyhow::Result<Options> {
+    let mut options = Options::default();
+    if let Some(path) = &args.trust {
+        let pem = files::read(path, 1 << 20)?;
+        options.trust = verify::Trust::from_pem(&pem)
+            .with_context(|| format!("{} is not a root certificate.", path.display()))?;
+    }
+    if let Some(path) = &args.identity {
+        options.identities = files::identities(path)?;
+    }
+    Ok(options)
+}
+
+fn check(path: &std::path::Path, options: &Options) -> anyhow::Result<PartReport> {
+    let file =
+        fs::File::open(path).with_context(|| format!("{} can't be opened.", path.display()))?;
+    let beside = files::beside(path)?;
+    let name = path.display().to_string();
+    Ok(verify::verify_part(
+        name,
+        BufReader::with_capacity(1 << 17, file),
+        &beside,
+        options,
+    ))
+}
