@@ -196,7 +196,7 @@ fn check_owner(parts: &[PartReport], findings: &mut Findings) {
         // A renewed seal key is possible within one agent; a key without a name is made for one run.
         let same = match (signer.agent, first.agent) {
             (Some(a), Some(b)) => a == b,
-            _ => signer.key_sha256 == first.key_sha256,
+            _ => signer.certificate_sha256 == first.certificate_sha256,
         };
         if !same {
             findings.add(

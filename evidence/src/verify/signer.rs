@@ -2,25 +2,27 @@
 
 use serde::Serialize;
 
-use super::verdict::{Code, Findings};
-use crate::{digest::Digest, ids::AgentId, instant::Instant, records::CollectionRecord};
+use super::{
+    sums::SEAL,
+    verdict::{Code, Findings},
+};
+use crate::{
+    digest::Digest,
+    ids::AgentId,
+    instant::Instant,
+    records::CollectionRecord,
+    seal::{self, Expected, SealFault},
+};
 
-/// Whom to believe.
-#[derive(Debug, Clone, Default)]
-pub struct Trust {
-    /// Root certificates, DER.
-    pub roots: Vec<Vec<u8>>,
-}
+pub use crate::seal::Trust;
 
 /// Who sealed a part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Signer {
-    /// The agent that the certificate names; none for a key made for one run.
+    /// The agent that the certificate names.
     pub agent: Option<AgentId>,
-    /// SHA-256 of the public key (SubjectPublicKeyInfo).
-    pub key_sha256: Digest,
-    /// The certificate's subject. Hostile text.
-    pub subject: String,
+    /// SHA-256 of the seal certificate: its fingerprint.
+    pub certificate_sha256: Digest,
     /// When it was sealed, as the signer claims.
     pub claimed: Option<Instant>,
     /// Whether the certificate leads to a trusted root.
@@ -29,23 +31,64 @@ pub struct Signer {
 
 /// Checks the seal over `sums`, and that it is the one that `record` demands.
 pub(super) fn check(
-    _seal: &[u8],
-    _sums: &[u8],
-    _record: Option<&CollectionRecord>,
-    _trust: &Trust,
+    seal: &[u8],
+    sums: &[u8],
+    record: Option<&CollectionRecord>,
+    trust: &Trust,
     findings: &mut Findings,
 ) -> Option<Signer> {
-    findings.add(
-        Code::SignerUnknown,
-        "SHA256SUMS.p7s",
-        "The seal was not checked.",
-    );
-    None
+    let expected = Expected {
+        trust,
+        agent: record.and_then(|r| r.agent),
+        at: None,
+    };
+    let report = seal::check(seal, sums, expected);
+    for fault in &report.faults {
+        findings.add(code_of(fault), SEAL, fault);
+    }
+    let sound = report.is_sound();
+    let found = report.signer?;
+    if sound {
+        say_standing(&found, SEAL, findings);
+    }
+    Some(shown(&found))
 }
 
-impl Trust {
-    /// The roots of a PEM file.
-    pub fn from_pem(_pem: &[u8]) -> Result<Self, crate::keys::KeyError> {
-        Ok(Self::default())
+/// What is no fault, but must be told: an unknown signer, an ended certificate, the claimed time.
+pub(super) fn say_standing(found: &seal::Signer, subject: &str, findings: &mut Findings) {
+    let fingerprint = found.fingerprint;
+    if !found.is_known {
+        let text = format!(
+            "Its certificate has the fingerprint {fingerprint} and leads to no root that was given."
+        );
+        findings.add(Code::SignerUnknown, subject, text);
+    }
+    if !found.is_in_window {
+        let text = format!("The certificate has the fingerprint {fingerprint}.");
+        findings.add(Code::CertificateEnded, subject, text);
+    }
+    if let Some(at) = found.signed_at.and_then(Instant::to_rfc3339) {
+        findings.add(Code::SignerTime, subject, format!("It claims {at}."));
+    }
+}
+
+/// The signer as reports show it.
+pub(super) fn shown(found: &seal::Signer) -> Signer {
+    Signer {
+        agent: found.agent,
+        certificate_sha256: found.fingerprint,
+        claimed: found.signed_at,
+        trusted: found.is_known,
+    }
+}
+
+fn code_of(fault: &SealFault) -> Code {
+    match fault {
+        SealFault::BadChain(_) => Code::SealChain,
+        SealFault::NotForSeals
+        | SealFault::NoAgent
+        | SealFault::WrongRole(_)
+        | SealFault::OtherAgent { .. } => Code::SealIdentity,
+        _ => Code::SealInvalid,
     }
 }

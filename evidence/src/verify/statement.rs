@@ -2,10 +2,17 @@
 
 use super::{
     part::PartReport,
-    signer::{Signer, Trust},
-    verdict::Code,
+    signer::{self, Signer, Trust},
+    verdict::{Code, Findings},
 };
-use crate::{digest::Digest, ids::CollectionId};
+use crate::{
+    digest::Digest,
+    ids::CollectionId,
+    seal::Expected,
+    statement::{self, Measured, Statement},
+};
+
+const SUBJECT: &str = "statement";
 
 /// What a statement says that an unopened part can't say itself.
 #[derive(Debug)]
@@ -20,16 +27,95 @@ pub(super) struct Stated {
 
 /// Checks the statement; what it says is given back where it can be believed.
 pub(super) fn check(
-    _bytes: &[u8],
-    _plain_bytes: Option<u64>,
-    _trust: &Trust,
+    bytes: &[u8],
+    plain_bytes: Option<u64>,
+    trust: &Trust,
     report: &mut PartReport,
 ) -> Option<Stated> {
-    let file = report.file.clone();
-    report.findings.add(
-        Code::StatementAbsent,
-        file,
-        "The statement was not checked.",
+    let expected = Expected {
+        trust,
+        agent: report.record.as_ref().and_then(|r| r.agent),
+        at: None,
+    };
+    let verified = match statement::verify(bytes, expected) {
+        Ok(verified) => verified,
+        Err(error) => {
+            report.findings.add(Code::StatementInvalid, SUBJECT, error);
+            return None;
+        }
+    };
+    let said = &verified.statement;
+    check_bytes(said, plain_bytes, report);
+    check_place(said, report);
+    let signer = signer::shown(&verified.signer);
+    match &report.signer {
+        Some(seal) if seal.certificate_sha256 != signer.certificate_sha256 => {
+            let text = "It is signed by another certificate than the seal's.";
+            report.findings.add(Code::StatementMismatch, SUBJECT, text);
+        }
+        Some(_) => {}
+        None => signer::say_standing(&verified.signer, SUBJECT, &mut report.findings),
+    }
+    Some(Stated {
+        collection: said.collection,
+        part: said.part,
+        last: Some(said.last),
+        plain_sha256: said.plain.sha256,
+        previous_sha256: said.previous.map(|p| p.plain),
+        signer: Some(signer),
+    })
+}
+
+/// The bytes that lie here are the bytes that it speaks of.
+fn check_bytes(said: &Statement, plain_bytes: Option<u64>, report: &mut PartReport) {
+    if let (Some(sha256), Some(size_bytes)) = (report.plain_sha256, plain_bytes) {
+        let found = Measured { sha256, size_bytes };
+        compare("ZIP", said.plain, found, &mut report.findings);
+    }
+    let Some(sha256) = report.cipher_sha256 else {
+        return;
+    };
+    let size_bytes = report.size_bytes;
+    match said.ciphertext {
+        Some(cipher) => {
+            let found = Measured { sha256, size_bytes };
+            compare("encrypted file", cipher, found, &mut report.findings);
+        }
+        None => {
+            let text = "It speaks of a part that is not encrypted.";
+            report.findings.add(Code::StatementMismatch, SUBJECT, text);
+        }
+    }
+}
+
+fn compare(what: &str, said: Measured, found: Measured, findings: &mut Findings) {
+    if said == found {
+        return;
+    }
+    let text = format!(
+        "It speaks of the {what} {} of {} bytes; here is {} of {} bytes.",
+        said.sha256, said.size_bytes, found.sha256, found.size_bytes
     );
-    None
+    findings.add(Code::StatementMismatch, SUBJECT, text);
+}
+
+/// It places the part where collection.json does.
+fn check_place(said: &Statement, report: &mut PartReport) {
+    let Some(record) = &report.record else { return };
+    for (what, same) in [
+        ("collection", said.collection == record.collection),
+        ("agent", record.agent.is_none_or(|a| a == said.agent)),
+        ("part number", said.part == record.part),
+        ("last part", said.last == record.last),
+        ("order", said.order == record.order_sha256),
+        (
+            "part before",
+            said.previous.map(|p| p.plain) == record.previous_sha256,
+        ),
+    ] {
+        if !same {
+            let text = format!("It names another {what} than collection.json does.");
+            report.findings.add(Code::StatementMismatch, SUBJECT, text);
+        }
+    }
 }

@@ -50,7 +50,7 @@ fn options(args: &Verify) -> anyhow::Result<Options> {
     let mut options = Options::default();
     if let Some(path) = &args.trust {
         let pem = files::read(path, 1 << 20)?;
-        options.trust = verify::Trust::from_pem(&pem)
+        options.trust = verify::Trust::from_pem(&String::from_utf8_lossy(&pem))
             .with_context(|| format!("{} is not a root certificate.", path.display()))?;
     }
     if let Some(path) = &args.identity {

@@ -74,8 +74,19 @@ pub fn facts(report: &CollectionReport) -> Vec<Fact> {
         } else {
             "nobody vouches for it here"
         };
-        say("Sealed by", Some(format!("{} ({known})", signer.subject)));
-        say("Seal key SHA-256", Some(signer.key_sha256.to_string()));
+        say(
+            "Sealed by",
+            Some(format!(
+                "{} ({known})",
+                signer
+                    .agent
+                    .map_or_else(|| "an unnamed key".to_owned(), |a| format!("agent {a}"))
+            )),
+        );
+        say(
+            "Seal certificate SHA-256",
+            Some(signer.certificate_sha256.to_string()),
+        );
         say(
             "Sealed at",
             signer
