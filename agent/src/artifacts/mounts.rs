@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(plain("\\\\9é\\04"), "\\\\9é\\04");
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(all(test, target_os = "linux"))]
     #[test]
     fn finds_proc_itself() {
         let root = std::path::Path::new("/");

@@ -67,7 +67,7 @@ pub fn facts(report: &CollectionReport) -> Vec<Fact> {
             )),
         );
     }
-    say("Ended", records().last().and_then(|r| time(r.ended)));
+    say("Ended", records().next_back().and_then(|r| time(r.ended)));
     if let Some(signer) = signer {
         let known = if signer.trusted {
             "leads to the trusted root"
