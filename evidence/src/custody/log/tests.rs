@@ -13,7 +13,7 @@ struct Fixture {
 fn fixture(size: u64) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("custody.log");
-    let mut log = Log::open(&path).unwrap();
+    let mut log = reopen(&path).unwrap();
     for i in 0..size {
         assert_eq!(log.append(&leaf(i)).unwrap(), i);
     }
@@ -31,10 +31,10 @@ fn checkpoint(log: &Log, size: u64) -> Checkpoint {
 #[test]
 fn what_was_appended_is_there_after_reopening() {
     let fixture = fixture(9);
-    let mut log = Log::open(&fixture.path).unwrap();
+    let mut log = reopen(&fixture.path).unwrap();
     assert_eq!(log.append_all(&[b"", b"x"]).unwrap(), 9);
     drop(log);
-    let mut log = Log::open(&fixture.path).unwrap();
+    let mut log = reopen(&fixture.path).unwrap();
     assert_eq!(log.tree().size(), 11);
     assert_eq!(log.read(4).unwrap(), Some(leaf(4)));
     assert_eq!(log.read(9).unwrap(), Some(Vec::new()));
@@ -46,13 +46,13 @@ fn what_was_appended_is_there_after_reopening() {
 fn a_file_cut_at_any_byte_keeps_every_whole_leaf_and_goes_on() {
     let whole = fixture(5);
     let bytes = fs::read(&whole.path).unwrap();
-    let log = Log::open(&whole.path).unwrap();
+    let log = reopen(&whole.path).unwrap();
     let (offsets, remembered) = (log.offsets.clone(), checkpoint(&log, 5));
     for cut in 0..bytes.len() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("custody.log");
         fs::write(&path, &bytes[..cut]).unwrap();
-        let mut log = Log::open(&path).unwrap();
+        let mut log = reopen(&path).unwrap();
         let last = bytes.len() as u64;
         let ends = offsets.iter().skip(1).chain([&last]);
         let kept = ends.filter(|end| **end <= cut as u64).count() as u64;
@@ -69,7 +69,7 @@ fn a_file_cut_at_any_byte_keeps_every_whole_leaf_and_goes_on() {
         ));
         assert_eq!(log.append(b"next").unwrap(), kept);
         drop(log);
-        assert_eq!(Log::open(&path).unwrap().tree().size(), kept + 1);
+        assert_eq!(reopen(&path).unwrap().tree().size(), kept + 1);
     }
 }
 
@@ -77,12 +77,12 @@ fn a_file_cut_at_any_byte_keeps_every_whole_leaf_and_goes_on() {
 fn a_byte_changed_in_any_leaf_but_the_last_is_damage_and_is_named() {
     let whole = fixture(4);
     let bytes = fs::read(&whole.path).unwrap();
-    let offsets = Log::open(&whole.path).unwrap().offsets.clone();
+    let offsets = reopen(&whole.path).unwrap().offsets.clone();
     for at in 0..bytes.len() as u64 {
         let mut changed = bytes.clone();
         changed[at as usize] ^= 0x40;
         fs::write(&whole.path, &changed).unwrap();
-        let opened = Log::open(&whole.path);
+        let opened = reopen(&whole.path);
         let leaf = offsets.iter().rposition(|o| *o <= at);
         match (at, leaf) {
             (0..32, _) => assert!(matches!(opened, Err(LogError::NotALog(_)))),
@@ -99,7 +99,7 @@ fn a_byte_changed_in_any_leaf_but_the_last_is_damage_and_is_named() {
 #[test]
 fn an_edit_with_right_checksums_is_found_by_the_checkpoints() {
     let honest = fixture(10);
-    let log = Log::open(&honest.path).unwrap();
+    let log = reopen(&honest.path).unwrap();
     let remembered = [
         checkpoint(&log, 10),
         checkpoint(&log, 4),
@@ -107,7 +107,7 @@ fn an_edit_with_right_checksums_is_found_by_the_checkpoints() {
     ];
     assert!(log.check(&remembered).is_ok());
     let forged = fixture(5);
-    let mut log = Log::open(&forged.path).unwrap();
+    let mut log = reopen(&forged.path).unwrap();
     log.append(b"something else").unwrap();
     for i in 6..10 {
         log.append(&leaf(i)).unwrap();
@@ -122,14 +122,14 @@ fn an_edit_with_right_checksums_is_found_by_the_checkpoints() {
 fn a_leaf_that_carries_frames_is_cut_like_any_other() {
     let fixture = fixture(1);
     let inner = fs::read(&fixture.path).unwrap();
-    let mut log = Log::open(&fixture.path).unwrap();
+    let mut log = reopen(&fixture.path).unwrap();
     log.append(&inner.repeat(3)).unwrap();
     drop(log);
     let length = fs::metadata(&fixture.path).unwrap().len();
     let file = OpenOptions::new().write(true).open(&fixture.path).unwrap();
     file.set_len(length - 1).unwrap();
     drop(file);
-    let log = Log::open(&fixture.path).unwrap();
+    let log = reopen(&fixture.path).unwrap();
     assert_eq!(log.tree().size(), 1);
     assert_eq!(log.torn_tail().unwrap().leaf, 1);
 }
@@ -137,13 +137,24 @@ fn a_leaf_that_carries_frames_is_cut_like_any_other() {
 #[test]
 fn refuses_a_second_process_foreign_files_and_long_leaves() {
     let fixture = fixture(1);
-    let mut log = Log::open(&fixture.path).unwrap();
+    let mut log = reopen(&fixture.path).unwrap();
     assert!(matches!(Log::open(&fixture.path), Err(LogError::InUse(_))));
     let long = vec![0; frame::MAX_LEAF_BYTES + 1];
     assert!(matches!(log.append(&long), Err(LogError::TooLong)));
     assert_eq!(log.append(&long[1..]).unwrap(), 1);
     let other = fixture.path.with_extension("txt");
     fs::write(&other, "something else entirely, long enough to be a head").unwrap();
-    assert!(matches!(Log::open(&other), Err(LogError::NotALog(_))));
+    assert!(matches!(reopen(&other), Err(LogError::NotALog(_))));
     assert!(fs::read(&other).unwrap().starts_with(b"something"));
+}
+
+/// Opens a log, waiting while a program that another test is starting still holds a copy of the lock's descriptor.
+fn reopen(path: &std::path::Path) -> Result<Log, LogError> {
+    for _ in 0..10_000 {
+        match Log::open(path) {
+            Err(LogError::InUse(_)) => std::thread::yield_now(),
+            other => return other,
+        }
+    }
+    Log::open(path)
 }
