@@ -2,20 +2,25 @@
 //!
 //! One message is one packet of JSON with a ceiling on its length; unknown fields, unknown
 //! messages and unexpected descriptors end the conversation. No message carries a path: the
-//! spool makes every name itself, from numbers and parsed ids.
+//! spool makes every name itself, from numbers and parsed ids. Documents of the server that may
+//! be long travel in a file, as a descriptor, and are read with a ceiling of their own.
 
 use std::{
     io,
     os::fd::{BorrowedFd, OwnedFd},
 };
 
-use evidence::{digest::Digest, ids::CollectionId};
+use evidence::{
+    digest::Digest,
+    ids::{AgentId, CollectionId},
+};
+use protocol::{enrolment::HostFacts, messages::Report};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::platform::socket;
 
 /// The version of this message set; both halves come from one binary, so only equality is asked.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// No message is longer. A statement with its certificates takes about 8 KiB.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -34,25 +39,36 @@ pub enum Wrapping {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FromReader {
-    /// The first message: which collection this will be.
-    Begin {
+    /// The first message of every conversation.
+    Hello {
         /// The message set's version.
         v: u32,
+        /// The version of the policy that the reader holds; 0 before enrolment and without one.
+        policy_version: u64,
+    },
+    /// A collection begins, or goes on after the halves were ended.
+    Begin {
         /// The collection.
         collection: CollectionId,
         /// How every part of it is wrapped.
         wrapping: Wrapping,
         /// The certificate of a seal key made for the run, to lie beside the parts.
-        seal_certificate_pem: String,
+        seal_certificate_pem: Option<String>,
     },
-    /// Asks for an empty file to write the next part into.
-    OpenPart {
-        /// The part's number, from 1.
-        part: u32,
+    /// Asks for an empty file to write a part into. The answer waits while there is no room.
+    OpenSlot {
+        /// The collection.
+        collection: CollectionId,
+        /// The reader's own number for the file, used once in a conversation.
+        slot: u32,
     },
-    /// The part is written to its end and sealed.
+    /// The part in that file is written to its end and sealed.
     Sealed {
-        /// The part's number.
+        /// The collection.
+        collection: CollectionId,
+        /// The file.
+        slot: u32,
+        /// The part's number, from 1, in the order of sealing.
         part: u32,
         /// How many bytes lie in its file.
         size_bytes: u64,
@@ -61,40 +77,119 @@ pub enum FromReader {
         /// The signed statement, as it shall lie beside the part.
         statement: String,
     },
-    /// Nothing more comes.
-    Done {},
+    /// The file is given up: nothing in it was sealed.
+    Discard {
+        /// The collection.
+        collection: CollectionId,
+        /// The file.
+        slot: u32,
+    },
+    /// The collection's last part is sealed.
+    End {
+        /// The collection.
+        collection: CollectionId,
+    },
+    /// Asks for the server's signed time over this nonce.
+    AskTime {
+        /// 128 random bits in hex.
+        nonce: String,
+    },
+    /// What the server shall hear of an order.
+    Report {
+        /// The report.
+        report: Report,
+    },
+    /// The policy that the reader holds now, after it judged what it was handed.
+    Holds {
+        /// Its version.
+        policy_version: u64,
+    },
+    /// Enrolment: the request for a seal certificate, and what the host is.
+    SealRequest {
+        /// The CSR, PEM.
+        csr_pem: String,
+        /// The host.
+        host: HostFacts,
+    },
+    /// Enrolment: the answer held, and is kept.
+    EnrolmentKept {
+        /// The new agent.
+        agent: AgentId,
+        /// SHA-256 of the pinned root document's payload.
+        root_sha256: Digest,
+    },
+    /// Renewal: the request for a seal certificate, in an envelope signed by the present seal key.
+    RenewSeal {
+        /// The envelope.
+        envelope: String,
+    },
+    /// What was asked for can't be done; the conversation ends here.
+    Failed {
+        /// Why, for people.
+        text: String,
+    },
 }
 
-/// What the spool's half answers.
+/// What the spool's half, or the courier, says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FromSpool {
-    /// The collection's folder is there. Its identity lets the reader leave it out.
-    Ready {
+    /// The answer to the first message.
+    Welcome {
         /// The message set's version.
         v: u32,
+    },
+    /// The collection's folder is there. Its identity lets the reader leave it out.
+    Ready {
+        /// The collection.
+        collection: CollectionId,
         /// The folder's device.
         device: u64,
         /// The folder's inode.
         inode: u64,
     },
     /// The empty file comes with this message as a descriptor.
-    PartOpened {
-        /// The part's number.
-        part: u32,
+    SlotOpened {
+        /// The collection.
+        collection: CollectionId,
+        /// The file.
+        slot: u32,
     },
     /// The part and its statement have reached the disk under their final names.
     Durable {
+        /// The collection.
+        collection: CollectionId,
         /// The part's number.
         part: u32,
+    },
+    /// All that was sealed of the collection is durable.
+    Ended {
+        /// The collection.
+        collection: CollectionId,
+    },
+    /// The server's signed time.
+    Time {
+        /// The nonce that was asked for.
+        nonce: String,
+        /// The envelope; none where no server answered.
+        signed: Option<String>,
+    },
+    /// An order: a `HandedOrder` message, in the file that comes as a descriptor.
+    Order {},
+    /// A newer policy: a `Trust` message, in the file that comes as a descriptor.
+    Trust {},
+    /// Enrolment: the server's `EnrolResponse`, in the file that comes as a descriptor.
+    Enrolled {},
+    /// Renewal: the new seal certificate and its issuing chain.
+    SealRenewed {
+        /// PEM.
+        chain_pem: String,
     },
     /// It can't be done; the conversation ends here.
     Failed {
         /// Why, for people.
         text: String,
     },
-    /// All that was sealed is durable.
-    Finished {},
 }
 
 /// Why the conversation can't go on.
@@ -191,7 +286,11 @@ mod tests {
     fn carries_a_message_and_a_descriptor() {
         let (mut spool, mut reader) = ends();
         let file = tempfile::tempfile().unwrap();
-        let said = FromSpool::PartOpened { part: 1 };
+        let collection = CollectionId::from_bytes([1; 16]);
+        let said = FromSpool::SlotOpened {
+            collection,
+            slot: 1,
+        };
         spool
             .send(&said, Some(std::os::fd::AsFd::as_fd(&file)))
             .unwrap();
@@ -205,10 +304,11 @@ mod tests {
     #[test]
     fn refuses_what_is_not_in_the_set() {
         for text in [
-            r#"{"say":"open_part","part":1,"name":"../x"}"#,
-            r#"{"say":"open_part","part":1,"part":2}"#,
-            r#"{"say":"open_part","part":-1}"#,
-            r#"{"say":"done","x":1}"#,
+            r#"{"say":"hello","v":2,"policy_version":0,"name":"../x"}"#,
+            r#"{"say":"hello","v":2,"v":2,"policy_version":0}"#,
+            r#"{"say":"hello","v":-1,"policy_version":0}"#,
+            r#"{"say":"end","collection":"../x"}"#,
+            r#"{"say":"holds","policy_version":1,"x":1}"#,
             r#"{"say":"run"}"#,
             "[]",
             "garbage",

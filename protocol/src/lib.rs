@@ -6,6 +6,7 @@
 
 pub mod enrolment;
 pub mod error;
+pub mod messages;
 pub mod name;
 pub mod order;
 pub mod order_check;

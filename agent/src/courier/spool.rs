@@ -13,7 +13,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use evidence::digest::{Digest, DigestWriter};
+use evidence::{
+    digest::{Digest, DigestWriter},
+    ids::CollectionId,
+};
 
 use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION, Wrapping};
 
@@ -57,20 +60,28 @@ fn converse(link: &mut Link, output: &Path) -> Result<(), SpoolError> {
     let Some((first, _)) = link.receive::<FromReader>()? else {
         return Ok(());
     };
+    let FromReader::Hello { v: VERSION, .. } = first else {
+        return Err(LinkError::OutOfTurn("no greeting".into()).into());
+    };
+    link.send(&FromSpool::Welcome { v: VERSION }, None)?;
+    let Some((begin, _)) = link.receive::<FromReader>()? else {
+        return Ok(());
+    };
     let FromReader::Begin {
-        v: VERSION,
         collection,
         wrapping,
         seal_certificate_pem,
-    } = first
+    } = begin
     else {
         return Err(LinkError::OutOfTurn("no beginning".into()).into());
     };
-    let mut spool = Spool::create(output.join(collection.to_string()), wrapping)?;
-    spool.write_beside("seal.crt", seal_certificate_pem.as_bytes())?;
+    let mut spool = Spool::create(output, collection, wrapping)?;
+    if let Some(pem) = seal_certificate_pem {
+        spool.write_beside("seal.crt", pem.as_bytes())?;
+    }
     let (device, inode) = spool.identity()?;
     let ready = FromSpool::Ready {
-        v: VERSION,
+        collection,
         device,
         inode,
     };
@@ -81,6 +92,7 @@ fn converse(link: &mut Link, output: &Path) -> Result<(), SpoolError> {
 /// The folder of one collection, and the part that is being written.
 #[derive(Debug)]
 struct Spool {
+    collection: CollectionId,
     folder: PathBuf,
     wrapping: Wrapping,
     open: Option<(u32, File)>,
@@ -88,7 +100,12 @@ struct Spool {
 }
 
 impl Spool {
-    fn create(folder: PathBuf, wrapping: Wrapping) -> Result<Self, SpoolError> {
+    fn create(
+        output: &Path,
+        collection: CollectionId,
+        wrapping: Wrapping,
+    ) -> Result<Self, SpoolError> {
+        let folder = output.join(collection.to_string());
         // For its owner only: an unencrypted part is evidence that anyone could read.
         let mut maker = fs::DirBuilder::new();
         maker.recursive(true).mode(0o700);
@@ -96,6 +113,7 @@ impl Spool {
             .create(&folder)
             .map_err(|e| failed("created", &folder, e))?;
         Ok(Self {
+            collection,
             folder,
             wrapping,
             open: None,
@@ -109,25 +127,28 @@ impl Spool {
     }
 
     fn serve(&mut self, link: &mut Link) -> Result<(), SpoolError> {
+        let collection = self.collection;
         loop {
             match link.receive::<FromReader>()?.map(|(message, _)| message) {
-                Some(FromReader::OpenPart { part }) if part == self.next() => {
-                    let file = self.open_part(part)?;
-                    link.send(&FromSpool::PartOpened { part }, Some(file.as_fd()))?;
-                    self.open = Some((part, file));
+                Some(FromReader::OpenSlot { slot, .. }) if slot == self.next() => {
+                    let file = self.open_part(slot)?;
+                    let opened = FromSpool::SlotOpened { collection, slot };
+                    link.send(&opened, Some(file.as_fd()))?;
+                    self.open = Some((slot, file));
                 }
                 Some(FromReader::Sealed {
                     part,
                     size_bytes,
                     sha256,
                     statement,
+                    ..
                 }) => {
                     self.seal(part, size_bytes, sha256, &statement)?;
-                    link.send(&FromSpool::Durable { part }, None)?;
+                    link.send(&FromSpool::Durable { collection, part }, None)?;
                 }
-                Some(FromReader::Done {}) => {
+                Some(FromReader::End { .. }) => {
                     self.discard();
-                    link.send(&FromSpool::Finished {}, None)?;
+                    link.send(&FromSpool::Ended { collection }, None)?;
                     return Ok(());
                 }
                 Some(other) => {
@@ -273,17 +294,30 @@ fn failed(what: &'static str, path: &Path, source: io::Error) -> SpoolError {
 mod tests {
     use std::thread;
 
-    use evidence::ids::CollectionId;
-
     use super::*;
     use crate::platform::socket;
 
+    const ID: CollectionId = CollectionId::from_bytes([0; 16]);
+
+    fn hello() -> FromReader {
+        FromReader::Hello {
+            v: VERSION,
+            policy_version: 0,
+        }
+    }
+
     fn begin() -> FromReader {
         FromReader::Begin {
-            v: VERSION,
-            collection: CollectionId::from_bytes([0; 16]),
+            collection: ID,
             wrapping: Wrapping::None,
-            seal_certificate_pem: "pem".into(),
+            seal_certificate_pem: Some("pem".into()),
+        }
+    }
+
+    fn open(slot: u32) -> FromReader {
+        FromReader::OpenSlot {
+            collection: ID,
+            slot,
         }
     }
 
@@ -297,16 +331,18 @@ mod tests {
         let output = folder.to_path_buf();
         let half = thread::spawn(move || serve(theirs, &output));
         let mut link = Link::new(ours);
+        link.send(&hello(), None).unwrap();
+        assert_eq!(hear(&mut link).0, FromSpool::Welcome { v: VERSION });
         link.send(&begin(), None).unwrap();
         assert!(matches!(hear(&mut link).0, FromSpool::Ready { .. }));
-        link.send(&FromReader::OpenPart { part: 1 }, None).unwrap();
+        link.send(&open(1), None).unwrap();
         let (said, handed) = hear(&mut link);
-        assert_eq!(said, FromSpool::PartOpened { part: 1 });
+        assert!(matches!(said, FromSpool::SlotOpened { slot: 1, .. }));
         (link, handed.unwrap().into(), half)
     }
 
     fn names(folder: &Path) -> Vec<String> {
-        let inside = folder.join(CollectionId::from_bytes([0; 16]).to_string());
+        let inside = folder.join(ID.to_string());
         let mut names: Vec<_> = fs::read_dir(inside)
             .unwrap()
             .map(|e| e.unwrap().file_name().into_string().unwrap())
@@ -317,6 +353,8 @@ mod tests {
 
     fn sealed(bytes: &[u8]) -> FromReader {
         FromReader::Sealed {
+            collection: ID,
+            slot: 1,
             part: 1,
             size_bytes: bytes.len() as u64,
             sha256: Digest::of(bytes),
@@ -330,9 +368,13 @@ mod tests {
         let (mut link, mut file, half) = opened(folder.path());
         file.write_all(b"evidence").unwrap();
         link.send(&sealed(b"evidence"), None).unwrap();
-        assert_eq!(hear(&mut link).0, FromSpool::Durable { part: 1 });
-        link.send(&FromReader::Done {}, None).unwrap();
-        assert_eq!(hear(&mut link).0, FromSpool::Finished {});
+        assert!(matches!(
+            hear(&mut link).0,
+            FromSpool::Durable { part: 1, .. }
+        ));
+        link.send(&FromReader::End { collection: ID }, None)
+            .unwrap();
+        assert_eq!(hear(&mut link).0, FromSpool::Ended { collection: ID });
         half.join().unwrap().unwrap();
         let expected = ["part-0001.statement.json", "part-0001.zip", "seal.crt"];
         assert_eq!(names(folder.path()), expected);
@@ -361,7 +403,7 @@ mod tests {
     fn refuses_parts_out_of_turn() {
         let folder = tempfile::tempdir().unwrap();
         let (mut link, _file, half) = opened(folder.path());
-        link.send(&FromReader::OpenPart { part: 2 }, None).unwrap();
+        link.send(&open(2), None).unwrap();
         assert!(matches!(hear(&mut link).0, FromSpool::Failed { .. }));
         assert!(half.join().unwrap().is_err());
     }

@@ -11,8 +11,9 @@ use super::{
     outcome::Outcome,
     pipeline::{Done, Pipeline, PipelineError},
     progress::Progress,
-    seal::{RunSeal, SealError},
+    seal::{Seal, SealError},
     sink::PartSink,
+    task::{Authority, Task},
 };
 use crate::{
     artifacts::{ARTIFACTS, Artifact, Request},
@@ -46,13 +47,21 @@ pub enum CollectError {
 /// Nothing could be collected, or the last part could not be sealed.
 pub fn run(plan: &Plan, progress: &mut Progress) -> Result<Outcome, CollectError> {
     let collection = CollectionId::random()?;
-    let seal = RunSeal::for_run()?;
+    let seal = Seal::for_run()?;
     let seal_fingerprint = seal.fingerprint();
     // The only process that is ever started, and before anything of the host was read.
     let (child, socket) = start::spool_half(&plan.output).map_err(CollectError::Start)?;
     // Declared before the pipeline, so that on every way out the link closes before the wait.
     let waiting = Reaped(child);
-    let mut pipeline = Pipeline::begin(plan, Link::new(socket), seal, collection, progress)?;
+    let task = Task {
+        plan,
+        collection,
+        seal,
+        authority: Authority::default(),
+        attempt: 1,
+        position: None,
+    };
+    let mut pipeline = Pipeline::begin(task, Link::new(socket), progress)?;
     gather(plan, &mut pipeline)?;
     let Done { parts, counts } = pipeline.finish(None)?;
     drop(waiting);

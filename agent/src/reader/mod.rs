@@ -14,5 +14,6 @@ pub mod progress;
 pub mod seal;
 pub mod sink;
 mod stored;
+pub mod task;
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,10 @@ use evidence::{
     wrap::{Recipient, WrapError, WrapWriter},
 };
 
-use super::seal::{RunSeal, SealError};
+use super::{
+    seal::{Seal, SealError},
+    task::Authority,
+};
 use crate::artifacts::Record;
 
 /// What gathers before it is written: few calls, and no more memory than this.
@@ -193,13 +196,14 @@ impl OpenPart {
     pub(super) fn finish(
         self,
         collection: &CollectionRecord,
-        seal: &RunSeal,
+        authority: &Authority,
+        seal: &Seal,
     ) -> Result<Written, PartError> {
         // A local collection has neither order nor policy; both entries stand, empty.
         let closing = Closing {
             collection,
-            order: &[],
-            policy: &[],
+            order: &authority.order,
+            policy: &authority.policy,
         };
         let sealed = self.writer.seal(&closing, |sums| seal.sign(sums))?;
         let (stored_sha256, stored_bytes) = sealed.inner.finish().map_err(PartError::Write)?;

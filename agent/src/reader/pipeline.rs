@@ -12,7 +12,6 @@ use std::{
 use evidence::{
     archive::PartLimits,
     gap::{Gap, Reason, Severity},
-    ids::{AgentId, CollectionId},
     instant::Instant,
     records::{self, CollectionRecord, Counts, FileRecord, LogLine, ProfileRef, text_and_bytes},
 };
@@ -22,7 +21,8 @@ use super::{
     outcome::SealedPart,
     part::{OpenPart, PartError},
     progress::Progress,
-    seal::{PartBefore, RunSeal, SealError},
+    seal::{PartBefore, Seal, SealError},
+    task::{Authority, Task},
 };
 use crate::{
     config::Plan,
@@ -59,7 +59,8 @@ pub enum PipelineError {
 pub struct Pipeline<'p> {
     plan: &'p Plan,
     link: Link,
-    seal: RunSeal,
+    seal: Seal,
+    authority: Authority,
     progress: &'p mut Progress,
     facts: CollectionRecord,
     open: Option<OpenPart>,
@@ -73,35 +74,49 @@ pub struct Pipeline<'p> {
 impl<'p> Pipeline<'p> {
     /// Begins the collection at the spool's half.
     pub fn begin(
-        plan: &'p Plan,
+        task: Task<'p>,
         mut link: Link,
-        seal: RunSeal,
-        collection: CollectionId,
         progress: &'p mut Progress,
     ) -> Result<Self, PipelineError> {
+        let facts = facts(&task);
+        let Task {
+            plan,
+            collection,
+            seal,
+            authority,
+            ..
+        } = task;
         let wrapping = if plan.recipients.is_empty() {
             Wrapping::None
         } else {
             Wrapping::Age
         };
-        let begin = FromReader::Begin {
+        let hello = FromReader::Hello {
             v: VERSION,
+            policy_version: 0,
+        };
+        link.send(&hello, None)?;
+        match hear(&mut link)?.0 {
+            FromSpool::Welcome { v: VERSION } => {}
+            other => return Err(out_of_turn(&other).into()),
+        }
+        let begin = FromReader::Begin {
             collection,
             wrapping,
-            seal_certificate_pem: seal.certificate_pem(),
+            seal_certificate_pem: Some(seal.certificate_pem()),
         };
         link.send(&begin, None)?;
         match hear(&mut link)?.0 {
-            FromSpool::Ready { v: VERSION, .. } => {}
+            FromSpool::Ready { collection: c, .. } if c == collection => {}
             other => return Err(out_of_turn(&other).into()),
         }
-        let seal_agent = seal.agent();
         Ok(Self {
             plan,
             link,
             seal,
             progress,
-            facts: facts(plan, collection, seal_agent),
+            authority,
+            facts,
             open: None,
             own_part: None,
             sealed: Vec::new(),
@@ -153,9 +168,10 @@ impl<'p> Pipeline<'p> {
     pub fn finish(mut self, ended_early: Option<String>) -> Result<Done, PipelineError> {
         self.part()?;
         self.close(true, ended_early)?;
-        self.link.send(&FromReader::Done {}, None)?;
+        let collection = self.facts.collection;
+        self.link.send(&FromReader::End { collection }, None)?;
         match hear(&mut self.link)?.0 {
-            FromSpool::Finished {} => {}
+            FromSpool::Ended { collection: c } if c == collection => {}
             other => return Err(out_of_turn(&other).into()),
         }
         self.progress.clear();
@@ -267,11 +283,13 @@ impl<'p> Pipeline<'p> {
 
     fn ask_for_file(&mut self) -> Result<(u32, File), PipelineError> {
         let number = u32::try_from(self.sealed.len()).unwrap_or(u32::MAX - 1) + 1;
+        let collection = self.facts.collection;
+        let slot = number;
         self.link
-            .send(&FromReader::OpenPart { part: number }, None)?;
+            .send(&FromReader::OpenSlot { collection, slot }, None)?;
         let (said, handed) = hear(&mut self.link)?;
         match (said, handed) {
-            (FromSpool::PartOpened { part }, Some(handed)) if part == number => {
+            (FromSpool::SlotOpened { slot: s, .. }, Some(handed)) if s == slot => {
                 let file = File::from(handed);
                 let seen = file.metadata().map_err(PartError::Write)?;
                 if seen.is_file() && seen.len() == 0 {
@@ -301,7 +319,7 @@ impl<'p> Pipeline<'p> {
             ended: Instant::now(),
             ..self.facts.clone()
         };
-        let written = part.finish(&record, &self.seal)?;
+        let written = part.finish(&record, &self.authority, &self.seal)?;
         let statement = self.seal.statement(
             &record,
             &written,
@@ -309,6 +327,8 @@ impl<'p> Pipeline<'p> {
             &self.plan.recipients,
         )?;
         let said = FromReader::Sealed {
+            collection: record.collection,
+            slot: number,
             part: number,
             size_bytes: written.stored_bytes,
             sha256: written.stored_sha256,
@@ -316,7 +336,7 @@ impl<'p> Pipeline<'p> {
         };
         self.link.send(&said, None)?;
         match hear(&mut self.link)?.0 {
-            FromSpool::Durable { part } if part == number => {}
+            FromSpool::Durable { part, .. } if part == number => {}
             other => return Err(out_of_turn(&other).into()),
         }
         self.sealed.push(SealedPart {
@@ -354,22 +374,22 @@ fn out_of_turn(said: &FromSpool) -> LinkError {
 }
 
 /// What every part of the collection says alike; the rest is filled in as each closes.
-fn facts(plan: &Plan, collection: CollectionId, agent: AgentId) -> CollectionRecord {
-    let now = Instant::now();
+fn facts(task: &Task<'_>) -> CollectionRecord {
+    let (now, plan, authority) = (Instant::now(), task.plan, &task.authority);
     CollectionRecord {
         v: records::VERSION,
-        collection,
-        // Not an enrolled one: the id that the run's own seal certificate names.
-        agent: Some(agent),
-        host: None,
-        order: None,
-        order_sha256: None,
-        policy_sha256: None,
-        requester: None,
-        signers: Vec::new(),
+        collection: task.collection,
+        // Without enrolment: the id that the run's own seal certificate names.
+        agent: Some(task.seal.agent()),
+        host: authority.host,
+        order: authority.order_id,
+        order_sha256: authority.order_sha256,
+        policy_sha256: authority.policy_sha256,
+        requester: authority.requester.clone(),
+        signers: authority.signers.clone(),
         case: plan.case.clone(),
         host_identity: host::identity(&plan.root),
-        clock: None,
+        clock: authority.clock,
         boot_time: host::boot_time(&plan.root),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         agent_sha256: host::own_digest(),
@@ -381,14 +401,14 @@ fn facts(plan: &Plan, collection: CollectionId, agent: AgentId) -> CollectionRec
         part: 0,
         previous_sha256: None,
         last: false,
-        attempt: 1,
+        attempt: task.attempt,
         ended_early: None,
         counts: Counts::default(),
         counts_so_far: Counts::default(),
-        sandbox: "none: a local collection".to_owned(),
+        sandbox: "none".to_owned(),
         started: now,
         ended: now,
         unencrypted: plan.recipients.is_empty(),
-        refusals: Vec::new(),
+        refusals: authority.refusals.clone(),
     }
 }

@@ -1,6 +1,7 @@
-//! The key made for one run without enrolment: it seals each part and signs the statement beside it.
+//! The seal key at work: it seals each part and signs the statement beside it.
 //!
-//! The key lives in memory only and ends with the run; verify calls its signer unknown.
+//! An enrolled reader holds one with its certificate. A local collection makes one for the run,
+//! which lives in memory only; verify calls its signer unknown.
 
 use data_encoding::BASE64;
 use evidence::{
@@ -39,22 +40,22 @@ pub enum SealError {
 
 /// The part before, as the next one names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct PartBefore {
+pub struct PartBefore {
     /// Over its plain ZIP.
-    pub(super) plain_sha256: Digest,
+    pub plain_sha256: Digest,
     /// Over its file as stored.
-    pub(super) stored_sha256: Digest,
+    pub stored_sha256: Digest,
 }
 
-/// The key of this run and its certificate, which it signed itself.
-#[derive(Debug)]
-pub struct RunSeal {
+/// A seal key, the agent that it stands for, and its certificate with what issued it.
+#[derive(Debug, Clone)]
+pub struct Seal {
     key: SigningKey,
     agent: AgentId,
     chain: Vec<Vec<u8>>,
 }
 
-impl RunSeal {
+impl Seal {
     /// A new key and its certificate.
     ///
     /// # Errors
@@ -70,7 +71,17 @@ impl RunSeal {
         })
     }
 
-    /// The id under which this run seals.
+    /// The key of an enrolled agent; `chain` is its certificate and then its issuers, DER, without the root.
+    pub fn enrolled(key: SigningKey, agent: AgentId, chain: Vec<Vec<u8>>) -> Self {
+        Self { key, agent, chain }
+    }
+
+    /// The key, for what else the reader signs.
+    pub fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    /// The id under which it seals.
     pub fn agent(&self) -> AgentId {
         self.agent
     }

@@ -17,7 +17,13 @@ use evidence::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{pipeline::Pipeline, progress::Progress, seal::RunSeal, sink::PartSink};
+use super::{
+    pipeline::Pipeline,
+    progress::Progress,
+    seal::Seal,
+    sink::PartSink,
+    task::{Authority, Task},
+};
 use crate::{artifacts::Sink, config::Plan, courier::spool, link::Link, platform::socket};
 
 /// A host's tree and an output folder, both temporary.
@@ -62,10 +68,17 @@ impl Fixture {
         let output = self.output.path().to_path_buf();
         let half = thread::spawn(move || spool::serve(theirs, &output));
         let (plan, mut progress) = (self.plan(), Progress::silent());
-        let seal = RunSeal::for_run().unwrap();
+        let seal = Seal::for_run().unwrap();
         let id = CollectionId::from_bytes([7; 16]);
-        let mut pipeline =
-            Pipeline::begin(&plan, Link::new(ours), seal, id, &mut progress).unwrap();
+        let task = Task {
+            plan: &plan,
+            collection: id,
+            seal,
+            authority: Authority::default(),
+            attempt: 1,
+            position: None,
+        };
+        let mut pipeline = Pipeline::begin(task, Link::new(ours), &mut progress).unwrap();
         let mut sink = PartSink::new(&mut pipeline, "test");
         say(&mut sink);
         sink.finish().unwrap();

@@ -8,6 +8,7 @@
 //! `signed-note`, so that other people's tools and witnesses can check them.
 
 pub mod checkpoint;
+pub mod event;
 mod frame;
 pub mod log;
 pub mod note;

@@ -1,0 +1,84 @@
+//! What one collection is told before it begins: on whose authority, under which seal, and where its chain stands.
+
+use evidence::{
+    digest::Digest,
+    ids::{CollectionId, HostId, OrderId},
+    instant::Instant,
+    records::{Clock, Counts, Person, Refusal},
+};
+use protocol::messages::Progress;
+
+use super::seal::{PartBefore, Seal};
+use crate::config::Plan;
+
+/// On whose authority a collection is made; a local one has none.
+#[derive(Debug, Clone, Default)]
+pub struct Authority {
+    /// The host, where it is enrolled.
+    pub host: Option<HostId>,
+    /// The order's envelope as received; empty without one.
+    pub order: Vec<u8>,
+    /// The policy's envelope as received; empty without one.
+    pub policy: Vec<u8>,
+    /// The order.
+    pub order_id: Option<OrderId>,
+    /// Digest of the order's payload.
+    pub order_sha256: Option<Digest>,
+    /// Digest of the policy's payload.
+    pub policy_sha256: Option<Digest>,
+    /// Who asked.
+    pub requester: Option<Person>,
+    /// Who signed, the requester first.
+    pub signers: Vec<Person>,
+    /// The clock against the server's signed time.
+    pub clock: Option<Clock>,
+    /// Orders refused since the last collection.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Where the chain of a collection that was cut off stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// When the collection was first begun.
+    pub started: Instant,
+    /// Parts that are durable.
+    pub parts: u32,
+    /// The last of them.
+    pub before: PartBefore,
+    /// What is in them.
+    pub totals: Counts,
+    /// Artifacts that are whole in them, by name.
+    pub finished: Vec<String>,
+}
+
+/// One collection that can begin.
+#[derive(Debug)]
+pub struct Task<'p> {
+    /// What it gathers.
+    pub plan: &'p Plan,
+    /// Its id.
+    pub collection: CollectionId,
+    /// Who seals.
+    pub seal: Seal,
+    /// On whose authority.
+    pub authority: Authority,
+    /// 1, and one more for each time that it was taken up again.
+    pub attempt: u32,
+    /// What an earlier attempt left.
+    pub position: Option<Position>,
+}
+
+/// Who follows a collection while it runs, and may stop it.
+pub trait Watch: Sync {
+    /// How far it is; called often.
+    fn progress(&self, progress: &Progress);
+
+    /// A part is durable: from here the collection can be taken up again.
+    ///
+    /// # Errors
+    /// It could not be kept; the run stops.
+    fn durable(&self, position: &Position) -> Result<(), String>;
+
+    /// Why the run must stop now, if it must.
+    fn stop(&self) -> Option<String>;
+}

@@ -1,0 +1,402 @@
+//! The messages of the endpoints: what agents, investigators and the server send each other over TLS.
+//!
+//! Signed documents travel inside as text (an envelope's JSON); a message itself is believed
+//! only as far as its sender's TLS key reaches. Unknown fields and versions are refused.
+
+use evidence::{
+    digest::Digest,
+    ids::{AgentId, CollectionId, HostId, OrderId},
+    instant::Instant,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{name::Name, target::TargetProof};
+
+/// The longest message body that any endpoint reads, parts of evidence apart.
+pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
+/// The longest that a server lets a question wait for news.
+pub const MAX_WAIT_MS: u64 = 55_000;
+/// The most custody leaves in one answer.
+pub const MAX_LEAVES: u64 = 1000;
+
+/// `GET /v1/trust`: every root from the first on, and the policy in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trust {
+    /// The message's format.
+    pub v: u64,
+    /// Envelopes of the roots, version 1 first.
+    pub roots: Vec<String>,
+    /// The policy's envelope.
+    pub policy: String,
+}
+
+/// `POST /v1/time`: asks for the server's signed time; the answer is the envelope itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeRequest {
+    /// The message's format.
+    pub v: u64,
+    /// 128 random bits in hex.
+    pub nonce: String,
+}
+
+/// `GET /v1/agent/orders`: what waits for the agent that asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentOrders {
+    /// The message's format.
+    pub v: u64,
+    /// The version of the policy in force: an agent that holds an older one fetches `/v1/trust`.
+    pub policy_version: u64,
+    /// Orders that the agent has not reported on.
+    pub orders: Vec<HandedOrder>,
+}
+
+/// One order on its way to an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandedOrder {
+    /// The order's envelope.
+    pub order: String,
+    /// That the agent is on the order's list, where it is.
+    pub proof: Option<TargetProof>,
+}
+
+/// `POST /v1/agent/reports`: how an order fares on a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentReport {
+    /// The message's format.
+    pub v: u64,
+    /// What there is to say.
+    pub report: Report,
+}
+
+/// What an agent reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "report", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Report {
+    /// The order holds and its collection begins, or goes on after a crash.
+    Accepted {
+        /// The order.
+        order: OrderId,
+        /// The collection that it has become.
+        collection: CollectionId,
+    },
+    /// The order is not obeyed: the signed notice.
+    Refused {
+        /// The envelope of a `RefusalNotice`.
+        notice: String,
+    },
+    /// How far it is.
+    Progress {
+        /// The order.
+        order: OrderId,
+        /// The collection.
+        collection: CollectionId,
+        /// Numbers.
+        progress: Progress,
+    },
+    /// The last part is sealed; it may still be on its way.
+    Ended {
+        /// The order.
+        order: OrderId,
+        /// The collection.
+        collection: CollectionId,
+        /// How many parts there are.
+        parts: u32,
+        /// Why it was cut short, where it was.
+        ended_early: Option<String>,
+    },
+}
+
+/// How far a collection is: numbers and artifacts' names, never contents.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    /// The artifact at work.
+    pub artifact: String,
+    /// Artifacts that are done.
+    pub artifacts_done: u32,
+    /// Artifacts in all.
+    pub artifacts_total: u32,
+    /// Records so far.
+    pub records: u64,
+    /// Files stored so far.
+    pub files: u64,
+    /// Their bytes.
+    pub file_bytes: u64,
+    /// Gaps so far.
+    pub gaps: u64,
+    /// Parts sealed so far.
+    pub parts_sealed: u32,
+}
+
+/// `GET /v1/hosts`: the hosts of the asker's agencies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hosts {
+    /// The message's format.
+    pub v: u64,
+    /// By enrolment.
+    pub hosts: Vec<HostRow>,
+}
+
+/// One enrolled host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostRow {
+    /// The agent.
+    pub agent: AgentId,
+    /// The host, as it names itself.
+    pub host: HostId,
+    /// Its name, as it says.
+    pub hostname: String,
+    /// `linux`, `windows`.
+    pub os: Name,
+    /// `x86_64`, `aarch64`.
+    pub arch: Name,
+    /// The system and its version.
+    pub system: String,
+    /// The agent's version.
+    pub agent_version: String,
+    /// Its agency, by its token.
+    pub agency: Name,
+    /// Its labels, by its token.
+    pub labels: Vec<Name>,
+    /// When it was enrolled.
+    pub enrolled: Instant,
+    /// When its agent last asked for orders.
+    pub last_seen: Option<Instant>,
+    /// From when on its seals count no more.
+    pub revoked: Option<Instant>,
+    /// Seal certificate and issuing chain, PEM.
+    pub seal_chain: String,
+}
+
+/// `POST /v1/orders`: a signed order and the list behind its targets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitOrder {
+    /// The message's format.
+    pub v: u64,
+    /// The order's envelope.
+    pub order: String,
+    /// The ids of which the order signs the root.
+    pub targets: Vec<AgentId>,
+}
+
+/// The answer to what becomes a custody leaf: an order taken in, an event, a revocation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Logged {
+    /// The message's format.
+    pub v: u64,
+    /// The custody receipt, JSON.
+    pub receipt: String,
+}
+
+/// `GET /v1/orders`: orders for the asker's agencies, the newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Orders {
+    /// The message's format.
+    pub v: u64,
+    /// One row an order.
+    pub orders: Vec<OrderRow>,
+}
+
+/// One order in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderRow {
+    /// The order.
+    pub order: OrderId,
+    /// The case's reference.
+    pub case: String,
+    /// Who asked.
+    pub requester: Name,
+    /// When the server took it in.
+    pub submitted: Instant,
+    /// When it ends.
+    pub expires: Instant,
+    /// How many hosts it is for.
+    pub hosts: u32,
+    /// How many of them have answered to the end: delivered whole, or refused.
+    pub settled: u32,
+}
+
+/// `GET /v1/orders/{id}?since=N&wait_ms=N`: an order and how it fares, at once when `revision` is past `since`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderStatus {
+    /// The message's format.
+    pub v: u64,
+    /// Grows with every change of this order's state.
+    pub revision: u64,
+    /// The order's envelope.
+    pub order: String,
+    /// The hosts that it is for.
+    pub hosts: Vec<OrderHost>,
+}
+
+/// How an order fares on one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderHost {
+    /// The agent.
+    pub agent: AgentId,
+    /// The host's name, as it says.
+    pub hostname: String,
+    /// Where it stands.
+    pub state: HostState,
+    /// The collection that it has become.
+    pub collection: Option<CollectionId>,
+    /// How far it is.
+    pub progress: Option<Progress>,
+    /// The envelope of the refusal.
+    pub refusal: Option<String>,
+    /// Why the collection was cut short, where it was.
+    pub ended_early: Option<String>,
+    /// Parts that are durable here.
+    pub parts_received: u32,
+}
+
+/// Where an order stands on one host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostState {
+    /// The agent has not asked yet.
+    Waiting,
+    /// Its collection runs, or is on its way.
+    Running,
+    /// The last part and all before it are durable here, by their signed chain.
+    Delivered,
+    /// The agent refuses.
+    Refused,
+    /// The order ended before the agent asked.
+    Expired,
+}
+
+/// `GET /v1/collections?order=ID`: what is stored (all that the asker may see, where no order is named).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Collections {
+    /// The message's format.
+    pub v: u64,
+    /// The newest first.
+    pub collections: Vec<CollectionRow>,
+}
+
+/// One stored collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CollectionRow {
+    /// The collection.
+    pub collection: CollectionId,
+    /// Who sealed it.
+    pub agent: AgentId,
+    /// The host's name, as it says.
+    pub hostname: String,
+    /// The order, where the statement names one that is known here.
+    pub order: Option<OrderId>,
+    /// The case of that order.
+    pub case: Option<String>,
+    /// Whether the last part and all before it are here.
+    pub complete: bool,
+    /// Its parts, in order.
+    pub parts: Vec<PartRow>,
+    /// The custody receipt of the agent's enrolment, JSON: it names the seal key.
+    pub enrolment: String,
+    /// The custody receipt of the agent's revocation, JSON, where it was revoked.
+    pub revocation: Option<String>,
+}
+
+/// One stored part. Its files are at `/v1/parts/COLLECTION/PART/SHA256` and below it
+/// at `/statement`, `/receipt` and `/tsr`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartRow {
+    /// Its number, from 1.
+    pub part: u32,
+    /// SHA-256 of the stored file.
+    pub stored_sha256: Digest,
+    /// How long it is.
+    pub size_bytes: u64,
+    /// When it became durable.
+    pub received: Instant,
+    /// Whether it says that it is the last.
+    pub last: bool,
+    /// Whether a time stamp lies beside it.
+    pub has_tsr: bool,
+    /// Whether it was set apart because it is not genuine.
+    pub quarantined: bool,
+}
+
+/// `POST /v1/custody/events`: a leaf signed by the person who sends it (`verified`, `revoked`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitEvent {
+    /// The message's format.
+    pub v: u64,
+    /// The leaf's envelope.
+    pub event: String,
+}
+
+/// `GET /v1/custody/leaves?from=N&count=N`: the log itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leaves {
+    /// The message's format.
+    pub v: u64,
+    /// The index of the first leaf here.
+    pub from: u64,
+    /// Leaves, base64.
+    pub leaves: Vec<String>,
+}
+
+/// `GET /v1/custody/consistency?from=N&to=N`: that the log of `to` leaves continues that of `from`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consistency {
+    /// The message's format.
+    pub v: u64,
+    /// The proof (RFC 6962, 2.1.2).
+    pub proof: Vec<Digest>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::version::read_message;
+
+    #[test]
+    fn messages_refuse_what_they_do_not_know() {
+        let id = OrderId::from_bytes([1; 16]);
+        let collection = CollectionId::from_bytes([2; 16]);
+        let report = AgentReport {
+            v: 1,
+            report: Report::Accepted {
+                order: id,
+                collection,
+            },
+        };
+        let json = serde_json::to_string(&report).unwrap();
+        assert_eq!(
+            read_message::<AgentReport>(json.as_bytes(), "report").unwrap(),
+            report
+        );
+        for bad in [
+            json.replace("accepted", "run"),
+            json.replace(r#""v":1"#, r#""v":2"#),
+            json.replace(r#""v":1"#, r#""v":1,"x":0"#),
+            json.replace(r#""report":"accepted""#, r#""report":"accepted","x":0"#),
+        ] {
+            assert!(
+                read_message::<AgentReport>(bad.as_bytes(), "report").is_err(),
+                "{bad}"
+            );
+        }
+    }
+}
