@@ -147,6 +147,8 @@ fn one(
         root: &plan.root,
         paths: &plan.paths,
         options: &wanted.options,
+        own: &plan.own,
+        pace: &crate::files::Pace::free(),
     };
     let mut sink = PartSink::new(pipeline, name);
     // A stop comes from the sink alone, and `finish` gives its cause.
