@@ -39,8 +39,8 @@ pub enum Command {
 Exit codes: 0 complete, 2 complete with gaps (gaps.jsonl says which), 1 failed, 64 usage.
 The collection is sealed by a key made for this run; compare the fingerprint that is printed.")]
 pub struct CollectArgs {
-    /// The profile: a built-in name.
-    #[arg(long, value_name = "NAME")]
+    /// The profile: a built-in name, or a file that ends in .yaml.
+    #[arg(long, value_name = "NAME|FILE")]
     pub profile: String,
     /// A folder or file to walk, for artifacts that walk; may be given again.
     #[arg(long = "path", value_name = "PATH")]
@@ -62,6 +62,9 @@ pub struct CollectArgs {
     /// The case that this belongs to, as it shall stand in the archive.
     #[arg(long, value_name = "CASE")]
     pub case: Option<String>,
+    /// Run at the usual priority instead of giving way to everything else on the host.
+    #[arg(long)]
+    pub foreground: bool,
     /// Print the outcome as JSON.
     #[arg(long)]
     pub json: bool,

@@ -1,50 +1,45 @@
-//! What a collection will do: the typed command line, judged once, so that all else receives values.
+//! What a collection will do: a profile and what was said beside it, judged once, so that all else receives values.
 
-use std::path::{Path, PathBuf};
-
-use evidence::{digest::Digest, wrap::Recipient};
-use serde_json::{Map, Value};
-
-use crate::{
-    artifacts::{ARTIFACTS, Artifact},
-    cli::CollectArgs,
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
 };
 
+use evidence::{digest::Digest, wrap::Recipient};
+use protocol::profile::{self, Chosen, Limits, Parameters, Profile, ProfileError};
+use serde_json::{Map, Value};
+
+use crate::{artifacts, cli::CollectArgs};
+
 /// The default length of a part: small enough for FAT32 and for starting an upload again.
-const PART_BYTES: u64 = 1 << 30;
-
-/// A profile that comes with the agent.
-struct BuiltIn {
-    name: &'static str,
-    takes: fn(&dyn Artifact) -> bool,
-}
-
-/// The built-in profiles.
-const BUILT_IN: &[BuiltIn] = &[
-    BuiltIn {
-        name: "volatile",
-        takes: |a| a.volatile(),
-    },
-    BuiltIn {
-        name: "triage",
-        takes: |a| a.name() != WALKS,
-    },
-    BuiltIn {
-        name: "full",
-        takes: |_| true,
-    },
-];
-
-/// The artifact that needs a `--path` to walk, and is taken up whenever one is given.
-const WALKS: &str = "file_hashes";
+pub const PART_BYTES: u64 = 1 << 30;
+/// The agent's memory where neither profile nor host say otherwise.
+pub const MEMORY_BYTES: u64 = 64 << 20;
 
 /// One artifact that was asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wanted {
     /// Its name; an unknown one becomes a gap.
     pub name: String,
-    /// Its options.
+    /// Its options; an unknown one becomes a gap.
     pub options: Map<String, Value>,
+}
+
+/// What the host and the way of collecting say, whatever the profile.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// The folder that takes the collection's own, as the outcome names it.
+    pub output: PathBuf,
+    /// Folders of the agent itself: nothing below them is read.
+    pub own: Vec<PathBuf>,
+    /// To whom it is encrypted; nobody where it was told to stay readable.
+    pub recipients: Vec<Recipient>,
+    /// The case.
+    pub case: Option<String>,
+    /// The host's own limits: the stricter of these and the profile's hold.
+    pub limits: Limits,
+    /// Whether it runs only when nothing else wants the processor.
+    pub background: bool,
 }
 
 /// A collection that can begin.
@@ -56,31 +51,47 @@ pub struct Plan {
     pub profile: String,
     /// The digest of its text.
     pub profile_sha256: Digest,
-    /// The artifacts, in the profile's order.
+    /// The artifacts, as the profile names them.
     pub wanted: Vec<Wanted>,
     /// The roots of a walk.
     pub paths: Vec<PathBuf>,
+    /// What the run may cost; 0 is no limit.
+    pub limits: Limits,
     /// The folder that takes the collection's own, absolute and without links.
     pub output: PathBuf,
+    /// Folders of the agent itself: nothing below them is read.
+    pub own: Vec<PathBuf>,
     /// To whom it is encrypted; nobody where it was told to stay readable.
     pub recipients: Vec<Recipient>,
     /// The case.
     pub case: Option<String>,
     /// How long a part may become.
     pub part_bytes: u64,
+    /// Whether it runs only when nothing else wants the processor.
+    pub background: bool,
 }
 
-/// The command line asks for something that can't be.
+/// What was asked for can't be.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// No such profile.
-    #[error("there is no profile {name:?}. Choose one of: {known}.")]
-    UnknownProfile {
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        known: String,
+    /// The profile, or what an order adds to it, makes no sense.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The profile's file can't be read.
+    #[error(
+        "the profile {path} can't be read: {source}. Give a built-in name, or a file that ends in .yaml."
+    )]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
     },
+    /// Paths without anything that walks.
+    #[error(
+        "the profile {0:?} has no artifact that walks, so a path means nothing to it. Leave the path out, or choose a profile with file_hashes."
+    )]
+    NothingWalks(String),
     /// A recipient is no age recipient.
     #[error(transparent)]
     Recipient(#[from] evidence::wrap::WrapError),
@@ -92,74 +103,96 @@ pub enum PlanError {
         /// The folder.
         path: PathBuf,
         /// The system's answer.
-        source: std::io::Error,
+        source: io::Error,
     },
-    /// A path of a walk isn't absolute.
-    #[error("{0} is not an absolute path. Give --path from the root.")]
-    Relative(PathBuf),
+    /// A path of a walk isn't one that can be sent.
+    #[error("{0} is no text in UTF-8, which --path must be. Name a folder above it.")]
+    NoText(PathBuf),
 }
 
 impl Plan {
-    /// Judges the command line; nothing is made or opened yet.
+    /// The plan that the profile `yaml`, with what an order adds to it, makes in `setting`.
     ///
     /// # Errors
-    /// An unknown profile, a recipient that is none, a folder that can't be used.
+    /// The profile is not valid, or `parameters` don't fit it.
+    pub fn from_profile(
+        yaml: &str,
+        parameters: &Parameters,
+        setting: Setting,
+    ) -> Result<Self, PlanError> {
+        let profile = parameters.apply(Profile::parse(yaml)?)?;
+        let walks = |c: &Chosen| artifacts::find(c.name.as_str()).is_some_and(|a| a.walks());
+        if !parameters.paths.is_empty() && !profile.artifacts.iter().any(walks) {
+            return Err(PlanError::NothingWalks(profile.name.to_string()));
+        }
+        let wanted = profile.artifacts.into_iter().map(|chosen| Wanted {
+            name: chosen.name.to_string(),
+            options: chosen.options,
+        });
+        Ok(Self {
+            root: PathBuf::from("/"),
+            profile: profile.name.to_string(),
+            profile_sha256: profile::digest(yaml),
+            wanted: wanted.collect(),
+            paths: profile.paths.into_iter().map(PathBuf::from).collect(),
+            limits: profile.limits.stricter(&setting.limits),
+            output: setting.output,
+            own: setting.own,
+            recipients: setting.recipients,
+            case: setting.case,
+            part_bytes: PART_BYTES,
+            background: setting.background,
+        })
+    }
+
+    /// Judges the command line of a local collection; nothing of the output is made yet.
+    ///
+    /// # Errors
+    /// No such profile, a recipient that is none, a folder that can't be used.
     pub fn resolve(args: CollectArgs) -> Result<Self, PlanError> {
         let recipients = args
             .recipients
             .iter()
             .map(|text| text.parse())
             .collect::<Result<Vec<Recipient>, _>>()?;
-        if let Some(relative) = args.paths.iter().find(|p| !p.is_absolute()) {
-            return Err(PlanError::Relative(relative.clone()));
-        }
-        let (wanted, profile_sha256) = profile(&args.profile, !args.paths.is_empty())?;
+        let text = |path: PathBuf| {
+            let text = path.into_os_string().into_string();
+            text.map_err(|path| PlanError::NoText(path.into()))
+        };
+        let parameters = Parameters {
+            paths: args.paths.into_iter().map(text).collect::<Result<_, _>>()?,
+            limits: Limits::default(),
+        };
+        let yaml = profile_text(&args.profile)?;
         let output = output_folder(&args.output)?;
-        Ok(Self {
-            root: PathBuf::from("/"),
-            profile: args.profile,
-            profile_sha256,
-            wanted: wanted.into_iter().map(|w| leave_out(w, &output)).collect(),
-            paths: args.paths,
+        let setting = Setting {
+            own: vec![output.clone()],
             output,
             recipients,
             case: args.case,
-            part_bytes: PART_BYTES,
-        })
+            limits: Limits::default(),
+            background: !args.foreground,
+        };
+        Self::from_profile(&yaml, &parameters, setting)
+    }
+
+    /// The memory that the agent's processes may take together at their peak.
+    pub fn memory_bytes(&self) -> u64 {
+        match self.limits.memory_bytes {
+            0 => MEMORY_BYTES,
+            bytes => bytes,
+        }
     }
 }
 
-fn profile(name: &str, walks: bool) -> Result<(Vec<Wanted>, Digest), PlanError> {
-    let found = BUILT_IN.iter().find(|p| p.name == name);
-    let profile = found.ok_or_else(|| PlanError::UnknownProfile {
-        name: name.to_owned(),
-        known: BUILT_IN
-            .iter()
-            .map(|p| p.name)
-            .collect::<Vec<_>>()
-            .join(", "),
-    })?;
-    let wanted: Vec<Wanted> = ARTIFACTS
-        .iter()
-        .filter(|a| (profile.takes)(**a) || (walks && a.name() == WALKS))
-        .map(|a| Wanted {
-            name: a.name().to_owned(),
-            options: Map::new(),
-        })
-        .collect();
-    // Until it has a text of its own, the list of its artifacts stands for it.
-    let text: Vec<&str> = wanted.iter().map(|w| w.name.as_str()).collect();
-    let digest = Digest::of(text.join("\n").as_bytes());
-    Ok((wanted, digest))
-}
-
-/// A walk must not read what the collection itself writes.
-fn leave_out(mut wanted: Wanted, output: &Path) -> Wanted {
-    if wanted.name == WALKS {
-        let excluded = Value::Array(vec![output.display().to_string().into()]);
-        wanted.options.insert("excluded".to_owned(), excluded);
+/// The text of a built-in profile, or of a file that is named as one.
+fn profile_text(name: &str) -> Result<String, PlanError> {
+    let is_file = name.contains('/') || name.ends_with(".yaml") || name.ends_with(".yml");
+    if !is_file {
+        return Ok(profile::built_in(name)?.0.to_owned());
     }
-    wanted
+    let path = PathBuf::from(name);
+    fs::read_to_string(&path).map_err(|source| PlanError::File { path, source })
 }
 
 /// Where the output will lie, links resolved; making it is the spool's business, not the reader's.
@@ -183,17 +216,69 @@ fn output_folder(path: &Path) -> Result<PathBuf, PlanError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::artifacts::{ARTIFACTS, Artifact};
 
-    #[test]
-    fn an_unknown_profile_is_told_with_the_known_ones() {
-        let error = profile("nosuch", false).unwrap_err().to_string();
-        assert!(error.contains("triage"), "{error}");
+    fn setting() -> Setting {
+        Setting {
+            output: PathBuf::from("/o"),
+            own: Vec::new(),
+            recipients: Vec::new(),
+            case: None,
+            limits: Limits {
+                files: 5,
+                ..Limits::default()
+            },
+            background: true,
+        }
+    }
+
+    fn plan(name: &str, paths: &[&str]) -> Result<Plan, PlanError> {
+        let parameters = Parameters {
+            paths: paths.iter().map(|p| (*p).to_owned()).collect(),
+            ..Parameters::default()
+        };
+        Plan::from_profile(&profile_text(name)?, &parameters, setting())
     }
 
     #[test]
-    fn every_built_in_profile_resolves() {
-        for built_in in BUILT_IN {
-            assert!(profile(built_in.name, true).is_ok());
+    fn an_unknown_profile_is_told_with_the_known_ones() {
+        let error = plan("nosuch", &[]).unwrap_err().to_string();
+        assert!(error.contains("triage"), "{error}");
+        let error = plan("./nosuch.yaml", &[]).unwrap_err().to_string();
+        assert!(error.contains("nosuch.yaml"), "{error}");
+    }
+
+    #[test]
+    fn every_built_in_profile_names_known_artifacts_and_options() {
+        for built_in in profile::BUILT_IN {
+            for wanted in plan(built_in.name, &[]).unwrap().wanted {
+                let artifact = artifacts::find(&wanted.name).unwrap();
+                for (option, value) in &wanted.options {
+                    assert_eq!(artifacts::option_fault(artifact, option, value), None);
+                }
+            }
         }
+    }
+
+    #[test]
+    fn built_in_profiles_hold_what_their_names_say() {
+        let names = |plan: Plan| plan.wanted.into_iter().map(|w| w.name).collect::<Vec<_>>();
+        let of = |takes: &dyn Fn(&dyn Artifact) -> bool| {
+            let taken = ARTIFACTS.iter().filter(|a| takes(**a));
+            taken.map(|a| a.name().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(plan("volatile", &[]).unwrap()), of(&|a| a.volatile()));
+        assert_eq!(names(plan("triage", &[]).unwrap()), of(&|_| true));
+        assert_eq!(names(plan("full", &[]).unwrap()), of(&|_| true));
+    }
+
+    #[test]
+    fn the_stricter_limit_holds_and_paths_need_a_walk() {
+        let plan_of = plan("triage", &["/etc"]).unwrap();
+        assert_eq!(plan_of.limits.files, 5);
+        assert_eq!(plan_of.paths, [PathBuf::from("/etc")]);
+        let refused = plan("volatile", &["/etc"]).unwrap_err();
+        assert!(matches!(refused, PlanError::NothingWalks(_)), "{refused}");
+        assert!(plan("triage", &["etc"]).is_err());
     }
 }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::platform::socket;
 
 /// The version of this message set; both halves come from one binary, so only equality is asked.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// No message is longer. A statement with its certificates takes about 8 KiB.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -55,12 +55,15 @@ pub enum FromReader {
         /// The certificate of a seal key made for the run, to lie beside the parts.
         seal_certificate_pem: Option<String>,
     },
-    /// Asks for an empty file to write a part into. The answer waits while there is no room.
+    /// Asks for an empty file to write a part into; several may be open at once. The answer may wait while
+    /// there is no room.
     OpenSlot {
         /// The collection.
         collection: CollectionId,
         /// The reader's own number for the file, used once in a conversation.
         slot: u32,
+        /// Whether it is for the small part that ends the chain, which the floor of free space doesn't hold up.
+        closing: bool,
     },
     /// The part in that file is written to its end and sealed.
     Sealed {
@@ -147,6 +150,8 @@ pub enum FromSpool {
         device: u64,
         /// The folder's inode.
         inode: u64,
+        /// How many parts are durable already: more than none where a collection goes on.
+        durable: u32,
     },
     /// The empty file comes with this message as a descriptor.
     SlotOpened {
@@ -154,6 +159,17 @@ pub enum FromSpool {
         collection: CollectionId,
         /// The file.
         slot: u32,
+        /// So much must stay free where the file lies: the reader closes the part before less is.
+        floor_bytes: u64,
+    },
+    /// The file can't be opened, or could not be made durable and is removed. The conversation goes on.
+    SlotFailed {
+        /// The collection.
+        collection: CollectionId,
+        /// The file.
+        slot: u32,
+        /// Why, for people.
+        text: String,
     },
     /// The part and its statement have reached the disk under their final names.
     Durable {
@@ -192,6 +208,59 @@ pub enum FromSpool {
     },
 }
 
+impl FromSpool {
+    /// Whether this is what `asked` waits for; every other message may come in between.
+    pub fn answers(&self, asked: &FromReader) -> bool {
+        match (asked, self) {
+            (FromReader::Hello { .. }, Self::Welcome { .. }) | (_, Self::Failed { .. }) => true,
+            (FromReader::Begin { collection: a, .. }, Self::Ready { collection: b, .. })
+            | (FromReader::End { collection: a }, Self::Ended { collection: b }) => a == b,
+            (
+                FromReader::OpenSlot {
+                    collection: a,
+                    slot,
+                    ..
+                },
+                Self::SlotOpened {
+                    collection: b,
+                    slot: opened,
+                    ..
+                }
+                | Self::SlotFailed {
+                    collection: b,
+                    slot: opened,
+                    ..
+                },
+            ) => (a, slot) == (b, opened),
+            (
+                FromReader::Sealed {
+                    collection: a,
+                    part,
+                    ..
+                },
+                Self::Durable {
+                    collection: b,
+                    part: durable,
+                },
+            ) => (a, part) == (b, durable),
+            (
+                FromReader::Sealed {
+                    collection: a,
+                    slot,
+                    ..
+                },
+                Self::SlotFailed {
+                    collection: b,
+                    slot: failed,
+                    ..
+                },
+            ) => (a, slot) == (b, failed),
+            (FromReader::AskTime { nonce: a }, Self::Time { nonce: b, .. }) => a == b,
+            _ => false,
+        }
+    }
+}
+
 /// Why the conversation can't go on.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -216,6 +285,9 @@ pub enum LinkError {
     /// A message of the set, in the wrong place.
     #[error("the other half answered out of turn: {0}. Both halves must be of one version.")]
     OutOfTurn(String),
+    /// The wait for an answer was given up, because the run must stop.
+    #[error("the other half did not answer in time. Look at its messages, and start again.")]
+    GivenUp,
     /// The spool's half could not do it.
     #[error(
         "the output folder can't take the collection: {0}. Make room or choose another folder."
@@ -290,6 +362,7 @@ mod tests {
         let said = FromSpool::SlotOpened {
             collection,
             slot: 1,
+            floor_bytes: 0,
         };
         spool
             .send(&said, Some(std::os::fd::AsFd::as_fd(&file)))
@@ -304,8 +377,8 @@ mod tests {
     #[test]
     fn refuses_what_is_not_in_the_set() {
         for text in [
-            r#"{"say":"hello","v":2,"policy_version":0,"name":"../x"}"#,
-            r#"{"say":"hello","v":2,"v":2,"policy_version":0}"#,
+            r#"{"say":"hello","v":3,"policy_version":0,"name":"../x"}"#,
+            r#"{"say":"hello","v":3,"v":3,"policy_version":0}"#,
             r#"{"say":"hello","v":-1,"policy_version":0}"#,
             r#"{"say":"end","collection":"../x"}"#,
             r#"{"say":"holds","policy_version":1,"x":1}"#,

@@ -12,9 +12,9 @@ use crate::{
     artifacts::ARTIFACTS,
     cli::{CollectArgs, Command},
     config::Plan,
-    courier::spool,
+    courier::{local, room::Floor},
     exit::Exit,
-    reader::{collect, progress::Progress},
+    reader::{collect, progress::Terminal},
 };
 
 /// Runs `command` to its end.
@@ -33,7 +33,7 @@ fn spool_half(output: &std::path::Path) -> Result<(), Box<dyn Error>> {
     // The reader's half gave us our end of the link as standard input.
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     // The reader hears of every failure and tells it; twice would be noise.
-    let _ = spool::serve(socket, output);
+    let _ = local::serve(socket, output, Floor::default());
     Ok(())
 }
 
@@ -46,7 +46,7 @@ fn collect_command(args: CollectArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    match collect::run(&plan, &mut Progress::on_terminal()) {
+    match collect::run(&plan, &Terminal::new()) {
         Ok(outcome) => {
             let text = if as_json {
                 outcome.to_json().to_string()

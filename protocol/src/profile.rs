@@ -212,10 +212,20 @@ pub struct BuiltIn {
 }
 
 /// Every built-in profile.
-pub const BUILT_IN: &[BuiltIn] = &[BuiltIn {
-    name: "triage",
-    yaml: include_str!("../../profiles/triage.yaml"),
-}];
+pub const BUILT_IN: &[BuiltIn] = &[
+    BuiltIn {
+        name: "triage",
+        yaml: include_str!("../../profiles/triage.yaml"),
+    },
+    BuiltIn {
+        name: "volatile",
+        yaml: include_str!("../../profiles/volatile.yaml"),
+    },
+    BuiltIn {
+        name: "full",
+        yaml: include_str!("../../profiles/full.yaml"),
+    },
+];
 
 /// The text of the built-in profile called `name`, and the profile.
 ///

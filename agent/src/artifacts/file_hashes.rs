@@ -1,21 +1,16 @@
 //! File hashes: a walk of the roots asked for; every entry with all its times, owner, mode and extended attributes,
 //! and SHA-256 (on request MD5 and SHA-1) of each regular file, read once on the walking threads.
 //!
-//! Options: `md5`, `sha1`, `other_file_systems` (true or false), `sparse_limit_bytes`, `threads`, and `excluded` (paths
-//! left out: the collection's own output).
+//! The agent's own folders are left out.
 
-use std::{
-    ffi::CString,
-    os::unix::ffi::OsStrExt as _,
-    path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
-};
+use std::{ffi::CString, os::unix::ffi::OsStrExt as _, path::PathBuf, sync::atomic::AtomicBool};
 
 use evidence::gap::Reason;
 use serde_json::{Map, Value};
 
-use super::{Artifact, Class, Field, Record, Request, Sink, Stopped};
+use super::{Artifact, Class, Field, OptionField, OptionKind, Record, Request, Sink, Stopped};
 use crate::files::{
+    Pace,
     digest::{Digests, Wanted, digest},
     open::{Folder, Opened, open_parent, reason_of},
     record::{STAT_FIELDS, field, put_bytes, put_path, put_stat, put_time, text_of},
@@ -116,6 +111,34 @@ const FIELDS: [Field; STAT_FIELDS.len() + OWN_FIELDS.len()] = {
 #[derive(Debug)]
 pub struct FileHashes;
 
+const OPTIONS: &[OptionField] = &[
+    OptionField {
+        name: "md5",
+        kind: OptionKind::Flag,
+        about: "MD5 of every file, too",
+    },
+    OptionField {
+        name: "sha1",
+        kind: OptionKind::Flag,
+        about: "SHA-1 of every file, too",
+    },
+    OptionField {
+        name: "other_file_systems",
+        kind: OptionKind::Flag,
+        about: "enter distant file systems and overlays below the paths",
+    },
+    OptionField {
+        name: "sparse_limit_bytes",
+        kind: OptionKind::Number,
+        about: "a longer sparse file is digested by its data extents; 1 GiB",
+    },
+    OptionField {
+        name: "threads",
+        kind: OptionKind::Number,
+        about: "walking threads, 1 to 16; 2",
+    },
+];
+
 impl Artifact for FileHashes {
     fn name(&self) -> &'static str {
         "file_hashes"
@@ -127,6 +150,14 @@ impl Artifact for FileHashes {
 
     fn class(&self) -> Class {
         Class::Triage
+    }
+
+    fn walks(&self) -> bool {
+        true
+    }
+
+    fn options(&self) -> &'static [OptionField] {
+        OPTIONS
     }
 
     fn fields(&self) -> &'static [Field] {
@@ -151,7 +182,10 @@ impl Artifact for FileHashes {
             request.root,
             request.paths,
             &scope,
-            &Hash { wanted },
+            &Hash {
+                wanted,
+                pace: request.pace,
+            },
             |outcome| {
                 for Missed { path, reason, text } in outcome.missed {
                     sink.gap(&text_of(&path), reason, &text)?;
@@ -164,20 +198,19 @@ impl Artifact for FileHashes {
 
 /// Identities of the folders to leave out; what isn't there excludes nothing.
 fn excluded(request: &Request<'_>) -> Vec<(u64, u64)> {
-    let paths = request.options.get("excluded").and_then(Value::as_array);
-    paths
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
+    request
+        .own
+        .iter()
         .filter_map(|path| {
-            let (folder, name) = open_parent(request.root, Path::new(path)).ok()?;
+            let (folder, name) = open_parent(request.root, path).ok()?;
             Some(folder.look(&name).ok()?.identity())
         })
         .collect()
 }
 
-struct Hash {
+struct Hash<'a> {
     wanted: Wanted,
+    pace: &'a Pace,
 }
 
 #[derive(Default)]
@@ -186,7 +219,7 @@ struct Outcome {
     missed: Vec<Missed>,
 }
 
-impl Visit for Hash {
+impl Visit for Hash<'_> {
     type Outcome = Outcome;
 
     fn visit(
@@ -206,7 +239,7 @@ impl Visit for Hash {
         put_path(&mut entry.record, &entry.path);
         match stat.kind {
             Kind::File => match folder.open(name, stat) {
-                Ok(opened) => entry.read(opened, self.wanted, buffer, stop),
+                Ok(opened) => entry.read(opened, self, buffer, stop),
                 Err(error) => {
                     put_stat(&mut entry.record, stat);
                     entry
@@ -246,7 +279,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn read(&mut self, opened: Opened, wanted: Wanted, buffer: &mut [u8], stop: &AtomicBool) {
+    fn read(&mut self, opened: Opened, hash: &Hash<'_>, buffer: &mut [u8], stop: &AtomicBool) {
         let Opened {
             mut file,
             before,
@@ -262,7 +295,7 @@ impl Entry {
                 format!("Its extended attributes can't be read: {e}."),
             ),
         }
-        match digest(&mut file, &before, wanted, buffer, stop) {
+        match digest(&mut file, &before, hash.wanted, buffer, (hash.pace, stop)) {
             Ok(digests) => self.put_digests(digests),
             Err(error) => self.miss(Reason::ReadError, error.to_string()),
         }
@@ -324,6 +357,7 @@ mod tests {
         ffi::OsStr,
         fs::{self, File},
         os::unix::fs::symlink,
+        path::Path,
     };
 
     use super::*;
@@ -337,6 +371,8 @@ mod tests {
             root,
             paths: &paths,
             options: &options,
+            own: &[],
+            pace: &Pace::free(),
         };
         FileHashes.collect(&request, &mut sink).unwrap();
         assert_eq!(sink.undeclared(&FileHashes), Vec::<String>::new());
@@ -441,7 +477,16 @@ mod tests {
         fs::create_dir(tree.path().join("out")).unwrap();
         fs::write(tree.path().join("out/part"), "x").unwrap();
         fs::write(tree.path().join("kept"), "x").unwrap();
-        let sink = run(tree.path(), serde_json::json!({"excluded": ["/out"]}));
+        let (options, pace) = (Map::new(), Pace::free());
+        let mut sink = MemorySink::default();
+        let request = Request {
+            root: tree.path(),
+            paths: &[PathBuf::from("/")],
+            options: &options,
+            own: &[PathBuf::from("/out")],
+            pace: &pace,
+        };
+        FileHashes.collect(&request, &mut sink).unwrap();
         assert_eq!(by_path(&sink).into_keys().collect::<Vec<_>>(), ["/kept"]);
     }
 
@@ -455,6 +500,8 @@ mod tests {
             root: tree.path(),
             paths: &paths,
             options: &options,
+            own: &[],
+            pace: &Pace::free(),
         };
         FileHashes.collect(&request, &mut sink).unwrap();
         assert_eq!(sink.gaps[0].reason, Reason::NotFound);
@@ -474,6 +521,8 @@ mod tests {
             root: tree.path(),
             paths: &paths,
             options: &options,
+            own: &[],
+            pace: &Pace::free(),
         };
         assert_eq!(FileHashes.collect(&request, &mut sink), Err(Stopped));
         assert_eq!(sink.records.len(), 3);
@@ -488,6 +537,8 @@ mod tests {
             root: Path::new("/"),
             paths: &paths,
             options: &options,
+            own: &[],
+            pace: &Pace::free(),
         };
         FileHashes.collect(&request, &mut sink).unwrap();
         assert_eq!(sink.gaps.len(), 1);

@@ -26,6 +26,8 @@ use std::path::Path;
 use evidence::gap::Reason;
 use serde_json::{Map, Value};
 
+use crate::files::Pace;
+
 /// How far an artifact reaches into a person's data; the policy's thresholds hang on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
@@ -46,6 +48,42 @@ pub struct Field {
     pub about: &'static str,
 }
 
+/// What an option of an artifact takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OptionKind {
+    /// `true` or `false`; without it, false.
+    Flag,
+    /// A whole number from 0 on.
+    Number,
+}
+
+/// One option that a profile may give an artifact.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionField {
+    /// Its key.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: OptionKind,
+    /// What it does, and what holds without it.
+    pub about: &'static str,
+}
+
+/// Why `artifact` can't take `value` for `option`, where it can't.
+pub fn option_fault(artifact: &dyn Artifact, option: &str, value: &Value) -> Option<&'static str> {
+    let Some(known) = artifact.options().iter().find(|o| o.name == option) else {
+        return Some("this agent doesn't know the option; the artifact was gathered without it");
+    };
+    match known.kind {
+        OptionKind::Flag if !value.is_boolean() => {
+            Some("the option is true or false; the artifact was gathered without it")
+        }
+        OptionKind::Number if !value.is_u64() => {
+            Some("the option is a whole number; the artifact was gathered without it")
+        }
+        _ => None,
+    }
+}
+
 /// A record: one JSON object, one line in `results/NAME.jsonl`.
 pub type Record = Map<String, Value>;
 
@@ -58,6 +96,10 @@ pub struct Request<'a> {
     pub paths: &'a [std::path::PathBuf],
     /// The artifact's options from the profile.
     pub options: &'a Map<String, Value>,
+    /// Folders of the agent itself, as host paths: nothing below them is read.
+    pub own: &'a [std::path::PathBuf],
+    /// How fast to read, and whether to stop.
+    pub pace: &'a Pace,
 }
 
 /// The run must stop: no more may be written (cancelled, full, out of time).
@@ -105,6 +147,14 @@ pub trait Artifact: Sync {
     /// Whether it belongs into part 1 (state that is gone in seconds).
     fn volatile(&self) -> bool {
         false
+    }
+    /// Whether it walks the paths of the profile or order.
+    fn walks(&self) -> bool {
+        false
+    }
+    /// The options that it knows.
+    fn options(&self) -> &'static [OptionField] {
+        &[]
     }
     /// The fields of its records; empty when it writes none.
     fn fields(&self) -> &'static [Field];

@@ -20,7 +20,7 @@ pub(crate) use descriptors::list as open_descriptors;
 
 use super::passwd::Names;
 use super::source::{has_procfs, number, on, reason_of, text};
-use super::{Artifact, Field, Request, Sink, Stopped};
+use super::{Artifact, Field, OptionField, OptionKind, Request, Sink, Stopped};
 use crate::platform::procfs;
 use details::{Context, Look};
 use stat::{Clock, Stat};
@@ -206,6 +206,29 @@ const FIELDS: &[Field] = &[
     ),
 ];
 
+const OPTIONS: &[OptionField] = &[
+    OptionField {
+        name: "environment",
+        kind: OptionKind::Flag,
+        about: "the environment of every process, which may hold secrets",
+    },
+    OptionField {
+        name: "hidden_probe_ms",
+        kind: OptionKind::Number,
+        about: "how long to look for processes that are not listed",
+    },
+    OptionField {
+        name: "copy_file_bytes",
+        kind: OptionKind::Number,
+        about: "the longest deleted or in-memory executable that is copied; 256 MiB",
+    },
+    OptionField {
+        name: "copy_all_bytes",
+        kind: OptionKind::Number,
+        about: "all such copies together; 1 GiB",
+    },
+];
+
 impl Artifact for Processes {
     fn name(&self) -> &'static str {
         "processes"
@@ -217,6 +240,10 @@ impl Artifact for Processes {
 
     fn volatile(&self) -> bool {
         true
+    }
+
+    fn options(&self) -> &'static [OptionField] {
+        OPTIONS
     }
 
     fn fields(&self) -> &'static [Field] {

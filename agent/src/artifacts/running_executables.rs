@@ -9,7 +9,7 @@ use evidence::gap::Reason;
 use sha2::{Digest as _, Sha256};
 
 use super::source::{has_procfs, number, put, put_bytes, reason_of};
-use super::{Artifact, Field, Record, Request, Sink, Stopped};
+use super::{Artifact, Field, OptionField, OptionKind, Record, Request, Sink, Stopped};
 use crate::platform::procfs;
 
 /// A program past this size isn't read, unless the profile says otherwise.
@@ -60,6 +60,14 @@ impl Artifact for RunningExecutables {
 
     fn about(&self) -> &'static str {
         "SHA-256 of every running program, deleted ones too."
+    }
+
+    fn options(&self) -> &'static [OptionField] {
+        &[OptionField {
+            name: "hash_file_bytes",
+            kind: OptionKind::Number,
+            about: "the longest program that is read; 2 GiB",
+        }]
     }
 
     fn fields(&self) -> &'static [Field] {

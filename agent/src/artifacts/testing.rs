@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use evidence::gap::Reason;
 
+use crate::files::Pace;
+
 use super::{Artifact, Record, Request, Sink, Stopped};
 
 /// How much of an open file is kept; a test that needs more is a test of something else.
@@ -47,6 +49,8 @@ impl MemorySink {
             root,
             paths: &[],
             options: &options,
+            own: &[],
+            pace: &Pace::free(),
         };
         // Nothing stops this sink, so there is no outcome to look at.
         let _ = artifact.collect(&request, &mut sink);

@@ -1,15 +1,15 @@
-//! The spool-only half: owns the output folder, makes empty part files, and makes them durable.
+//! The spool of one collection: makes empty files for parts that are being written, several at once, and makes a
+//! sealed one durable under its number.
 //!
-//! It names every file itself, and reads none of what is written into them but to check that
-//! what lies there is what was sealed.
+//! It names every file itself, and reads none of what is written into them but to check that what lies there is what
+//! was sealed. Parts get their numbers in order, when they are sealed. `part-N.statement.json` and `part-N.receipt`
+//! stay until the collection has ended: by them it is known how far a collection is whose parts were delivered.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::{
-        fd::{AsFd as _, OwnedFd},
-        unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
-    },
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -18,9 +18,15 @@ use evidence::{
     ids::CollectionId,
 };
 
-use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION, Wrapping};
+use super::room::Floor;
+use crate::link::{LinkError, Wrapping};
 
-/// Why the spool's half stopped.
+/// How many files may be open at once: more than any reader has workers.
+const SLOTS: usize = 64;
+/// What the closing part may take of the space that is kept free.
+const CLOSING_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Why the spool can't do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     /// The link failed.
@@ -39,179 +45,196 @@ pub enum SpoolError {
     /// What lies in the file is not what was sealed.
     #[error("{0} doesn't hold what was sealed. The medium may be failing; use another one.")]
     Damaged(PathBuf),
+    /// Less space is free than shall stay free.
+    #[error(
+        "only {free_bytes} bytes are free below {path}, and {floor_bytes} shall stay free. Make room there."
+    )]
+    NoRoom {
+        /// The folder.
+        path: PathBuf,
+        /// What is free.
+        free_bytes: u64,
+        /// What shall stay free.
+        floor_bytes: u64,
+    },
+    /// The reader asked for what can't be.
+    #[error("the reader broke the protocol: {0}. Both halves must be of one version.")]
+    OutOfTurn(String),
 }
 
-/// Serves one collection over `socket`, then returns.
-///
-/// # Errors
-/// The folder can't be written, or the reader broke the protocol. The reader was told.
-pub fn serve(socket: OwnedFd, output: &Path) -> Result<(), SpoolError> {
-    let mut link = Link::new(socket);
-    let outcome = converse(&mut link, output);
-    if let Err(error) = &outcome {
-        let text = error.to_string();
-        // The reader may be gone already; then there is nobody to tell.
-        let _ = link.send(&FromSpool::Failed { text }, None);
+impl SpoolError {
+    /// Whether only this file is lost, and the conversation can go on.
+    pub fn is_of_one_slot(&self) -> bool {
+        matches!(
+            self,
+            Self::File { .. } | Self::Damaged(_) | Self::NoRoom { .. }
+        )
     }
-    outcome
 }
 
-fn converse(link: &mut Link, output: &Path) -> Result<(), SpoolError> {
-    let Some((first, _)) = link.receive::<FromReader>()? else {
-        return Ok(());
-    };
-    let FromReader::Hello { v: VERSION, .. } = first else {
-        return Err(LinkError::OutOfTurn("no greeting".into()).into());
-    };
-    link.send(&FromSpool::Welcome { v: VERSION }, None)?;
-    let Some((begin, _)) = link.receive::<FromReader>()? else {
-        return Ok(());
-    };
-    let FromReader::Begin {
-        collection,
-        wrapping,
-        seal_certificate_pem,
-    } = begin
-    else {
-        return Err(LinkError::OutOfTurn("no beginning".into()).into());
-    };
-    let mut spool = Spool::create(output, collection, wrapping)?;
-    if let Some(pem) = seal_certificate_pem {
-        spool.write_beside("seal.crt", pem.as_bytes())?;
-    }
-    let (device, inode) = spool.identity()?;
-    let ready = FromSpool::Ready {
-        collection,
-        device,
-        inode,
-    };
-    link.send(&ready, None)?;
-    spool.serve(link)
-}
-
-/// The folder of one collection, and the part that is being written.
+/// The folder of one collection, and the parts that are being written.
 #[derive(Debug)]
-struct Spool {
+pub struct Spool {
     collection: CollectionId,
     folder: PathBuf,
     wrapping: Wrapping,
-    open: Option<(u32, File)>,
+    open: BTreeMap<u32, File>,
     durable: u32,
+    floor: Floor,
 }
 
 impl Spool {
-    fn create(
-        output: &Path,
+    /// Makes the collection's folder below `parent`, or takes up the one that is there.
+    ///
+    /// # Errors
+    /// The folder can't be made or read.
+    pub fn begin(
+        parent: &Path,
         collection: CollectionId,
         wrapping: Wrapping,
+        floor: Floor,
     ) -> Result<Self, SpoolError> {
-        let folder = output.join(collection.to_string());
+        let folder = parent.join(collection.to_string());
         // For its owner only: an unencrypted part is evidence that anyone could read.
         let mut maker = fs::DirBuilder::new();
         maker.recursive(true).mode(0o700);
         maker
             .create(&folder)
             .map_err(|e| failed("created", &folder, e))?;
-        Ok(Self {
+        sync_folder(parent)?;
+        let mut spool = Self {
             collection,
             folder,
             wrapping,
-            open: None,
+            open: BTreeMap::new(),
             durable: 0,
-        })
+            floor,
+        };
+        spool.remove_partial()?;
+        while spool.is_durable(spool.durable + 1) {
+            spool.durable += 1;
+        }
+        Ok(spool)
     }
 
-    fn identity(&self) -> Result<(u64, u64), SpoolError> {
+    /// The collection.
+    pub fn collection(&self) -> CollectionId {
+        self.collection
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How many parts are durable, those that were delivered and removed included.
+    pub fn durable(&self) -> u32 {
+        self.durable
+    }
+
+    /// Device and inode of the folder.
+    ///
+    /// # Errors
+    /// It can't be looked at.
+    pub fn identity(&self) -> Result<(u64, u64), SpoolError> {
         let seen = fs::metadata(&self.folder).map_err(|e| failed("read", &self.folder, e))?;
         Ok((seen.dev(), seen.ino()))
     }
 
-    fn serve(&mut self, link: &mut Link) -> Result<(), SpoolError> {
-        let collection = self.collection;
-        loop {
-            match link.receive::<FromReader>()?.map(|(message, _)| message) {
-                Some(FromReader::OpenSlot { slot, .. }) if slot == self.next() => {
-                    let file = self.open_part(slot)?;
-                    let opened = FromSpool::SlotOpened { collection, slot };
-                    link.send(&opened, Some(file.as_fd()))?;
-                    self.open = Some((slot, file));
-                }
-                Some(FromReader::Sealed {
-                    part,
-                    size_bytes,
-                    sha256,
-                    statement,
-                    ..
-                }) => {
-                    self.seal(part, size_bytes, sha256, &statement)?;
-                    link.send(&FromSpool::Durable { collection, part }, None)?;
-                }
-                Some(FromReader::End { .. }) => {
-                    self.discard();
-                    link.send(&FromSpool::Ended { collection }, None)?;
-                    return Ok(());
-                }
-                Some(other) => {
-                    self.discard();
-                    return Err(LinkError::OutOfTurn(format!("{other:?}")).into());
-                }
-                None => {
-                    self.discard();
-                    return Ok(());
-                }
-            }
-        }
+    /// So much must stay free on the file system of the folder, now.
+    ///
+    /// # Errors
+    /// It can't be asked.
+    pub fn floor_bytes(&self) -> Result<u64, SpoolError> {
+        let space = self.floor.space(&self.folder);
+        Ok(space
+            .map_err(|e| failed("asked for its space", &self.folder, e))?
+            .1)
     }
 
-    /// The number of the only part that may be opened now.
-    fn next(&self) -> u32 {
-        if self.open.is_some() {
-            0
+    /// Whether another file may be opened now; `closing` is for the small part that ends a chain.
+    ///
+    /// # Errors
+    /// [`SpoolError::NoRoom`] where less would stay free than shall.
+    pub fn check_room(&self, closing: bool) -> Result<(), SpoolError> {
+        let space = self.floor.space(&self.folder);
+        let (free_bytes, floor_bytes) =
+            space.map_err(|e| failed("asked for its space", &self.folder, e))?;
+        let needed = if closing {
+            floor_bytes.min(CLOSING_BYTES)
         } else {
-            self.durable + 1
-        }
-    }
-
-    fn part_path(&self, part: u32) -> PathBuf {
-        let ending = match self.wrapping {
-            Wrapping::Age => "zip.age",
-            Wrapping::None => "zip",
+            floor_bytes
         };
-        self.folder.join(format!("part-{part:04}.{ending}"))
+        if free_bytes > needed || floor_bytes == 0 {
+            return Ok(());
+        }
+        Err(SpoolError::NoRoom {
+            path: self.folder.clone(),
+            free_bytes,
+            floor_bytes,
+        })
     }
 
-    fn open_part(&self, part: u32) -> Result<File, SpoolError> {
-        let path = partial(&self.part_path(part));
-        create_new(&path)
+    /// Makes an empty file; give the reader a copy of its descriptor.
+    ///
+    /// # Errors
+    /// There is no room, the number is in use, or the file can't be made.
+    pub fn open_slot(&mut self, slot: u32, closing: bool) -> Result<&File, SpoolError> {
+        if self.open.contains_key(&slot) || self.open.len() >= SLOTS {
+            return Err(SpoolError::OutOfTurn(format!(
+                "slot {slot} can't be opened"
+            )));
+        }
+        self.check_room(closing)?;
+        let file = create_new(&self.slot_path(slot))?;
+        Ok(&*self.open.entry(slot).or_insert(file))
     }
 
-    fn seal(
+    /// Makes the part in `slot` and its statement durable under the part's number; gives the part's path.
+    ///
+    /// # Errors
+    /// The number is not the next; what lies there is not what was sealed; the disk fails. The file is removed then.
+    pub fn seal(
         &mut self,
+        slot: u32,
         part: u32,
         size_bytes: u64,
         sha256: Digest,
         statement: &str,
-    ) -> Result<(), SpoolError> {
-        let Some((_, file)) = self.open.take_if(|(number, _)| *number == part) else {
-            return Err(LinkError::OutOfTurn(format!("part {part} is not open")).into());
+    ) -> Result<PathBuf, SpoolError> {
+        let Some(file) = self.open.remove(&slot) else {
+            return Err(SpoolError::OutOfTurn(format!("slot {slot} is not open")));
         };
-        let path = self.part_path(part);
-        file.sync_all()
-            .map_err(|e| failed("made durable", &path, e))?;
-        drop(file);
-        check(&partial(&path), size_bytes, sha256)?;
-        self.write_beside(
-            &format!("part-{part:04}.statement.json"),
-            statement.as_bytes(),
-        )?;
-        fs::rename(partial(&path), &path).map_err(|e| failed("named", &path, e))?;
-        sync_folder(&self.folder)?;
+        if part != self.durable + 1 {
+            self.open.insert(slot, file);
+            return Err(SpoolError::OutOfTurn(format!(
+                "part {part} is not the next"
+            )));
+        }
+        let from = self.slot_path(slot);
+        let kept = self.keep(&from, file, part, (size_bytes, sha256), statement);
+        if kept.is_err() {
+            // Nothing that was not sealed whole may look like evidence.
+            let _ = fs::remove_file(&from);
+        }
+        let path = kept?;
         self.durable = part;
-        Ok(())
+        Ok(path)
     }
 
-    /// Writes a small file whole or not at all.
-    fn write_beside(&self, name: &str, bytes: &[u8]) -> Result<(), SpoolError> {
+    /// Removes the file: nothing in it was sealed, so nothing in it can be proven.
+    pub fn discard(&mut self, slot: u32) {
+        if self.open.remove(&slot).is_some() {
+            // Where even removing fails, it goes when the collection is taken up again.
+            let _ = fs::remove_file(self.slot_path(slot));
+        }
+    }
+
+    /// Writes a small file of the collection whole or not at all.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn write_beside(&self, name: &str, bytes: &[u8]) -> Result<(), SpoolError> {
         let path = self.folder.join(name);
         let mut file = create_new(&partial(&path))?;
         file.write_all(bytes)
@@ -220,23 +243,70 @@ impl Spool {
             .map_err(|e| failed("written", &path, e))
     }
 
-    /// Removes the part that was not sealed: nothing in it can be proven.
-    fn discard(&mut self) {
-        if let Some((part, _)) = self.open.take() {
-            // It stays behind under its `.partial` name where even removing fails.
-            let _ = fs::remove_file(partial(&self.part_path(part)));
+    /// Where part `part` lies, or will.
+    pub fn part_path(&self, part: u32) -> PathBuf {
+        let ending = match self.wrapping {
+            Wrapping::Age => "zip.age",
+            Wrapping::None => "zip",
+        };
+        self.folder.join(format!("part-{part:04}.{ending}"))
+    }
+
+    fn keep(
+        &self,
+        from: &Path,
+        file: File,
+        part: u32,
+        sealed: (u64, Digest),
+        statement: &str,
+    ) -> Result<PathBuf, SpoolError> {
+        file.sync_all()
+            .map_err(|e| failed("made durable", from, e))?;
+        drop(file);
+        check(from, sealed)?;
+        self.write_beside(
+            &format!("part-{part:04}.statement.json"),
+            statement.as_bytes(),
+        )?;
+        let path = self.part_path(part);
+        fs::rename(from, &path).map_err(|e| failed("named", &path, e))?;
+        sync_folder(&self.folder)?;
+        Ok(path)
+    }
+
+    fn is_durable(&self, part: u32) -> bool {
+        let receipt = self.folder.join(format!("part-{part:04}.receipt"));
+        self.part_path(part).is_file() || receipt.is_file()
+    }
+
+    fn slot_path(&self, slot: u32) -> PathBuf {
+        self.folder.join(format!("slot-{slot:08}.partial"))
+    }
+
+    /// What an earlier run left unsealed.
+    fn remove_partial(&self) -> Result<(), SpoolError> {
+        let fault = |e| failed("read", &self.folder, e);
+        for entry in fs::read_dir(&self.folder).map_err(fault)? {
+            let path = entry.map_err(fault)?.path();
+            if path.extension().is_some_and(|e| e == "partial") {
+                fs::remove_file(&path).map_err(|e| failed("removed", &path, e))?;
+            }
         }
+        Ok(())
     }
 }
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        self.discard();
+        let slots: Vec<u32> = self.open.keys().copied().collect();
+        for slot in slots {
+            self.discard(slot);
+        }
     }
 }
 
 /// Reads the file back and compares: the reader's descriptor is the only other way into it.
-fn check(path: &Path, size_bytes: u64, sha256: Digest) -> Result<(), SpoolError> {
+fn check(path: &Path, sealed: (u64, Digest)) -> Result<(), SpoolError> {
     let mut file = OpenOptions::new()
         .read(true)
         .open(path)
@@ -254,7 +324,7 @@ fn check(path: &Path, size_bytes: u64, sha256: Digest) -> Result<(), SpoolError>
             .map_err(|e| failed("read back", path, e))?;
     }
     let (_, found, length) = hash.finish();
-    if (found, length) == (sha256, size_bytes) {
+    if (length, found) == sealed {
         Ok(())
     } else {
         Err(SpoolError::Damaged(path.to_path_buf()))
@@ -292,58 +362,25 @@ fn failed(what: &'static str, path: &Path, source: io::Error) -> SpoolError {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use super::*;
-    use crate::platform::socket;
 
     const ID: CollectionId = CollectionId::from_bytes([0; 16]);
 
-    fn hello() -> FromReader {
-        FromReader::Hello {
-            v: VERSION,
-            policy_version: 0,
-        }
+    fn begun(parent: &Path) -> Spool {
+        Spool::begin(parent, ID, Wrapping::None, Floor::NONE).unwrap()
     }
 
-    fn begin() -> FromReader {
-        FromReader::Begin {
-            collection: ID,
-            wrapping: Wrapping::None,
-            seal_certificate_pem: Some("pem".into()),
-        }
+    fn fill(spool: &mut Spool, slot: u32, bytes: &[u8]) {
+        let mut file = spool.open_slot(slot, false).unwrap();
+        file.write_all(bytes).unwrap();
     }
 
-    fn open(slot: u32) -> FromReader {
-        FromReader::OpenSlot {
-            collection: ID,
-            slot,
-        }
+    fn seal(spool: &mut Spool, slot: u32, part: u32, bytes: &[u8]) -> Result<PathBuf, SpoolError> {
+        spool.seal(slot, part, bytes.len() as u64, Digest::of(bytes), "{}")
     }
 
-    fn hear(link: &mut Link) -> (FromSpool, Option<OwnedFd>) {
-        link.receive().unwrap().unwrap()
-    }
-
-    /// Starts a spool half and opens part 1.
-    fn opened(folder: &Path) -> (Link, File, thread::JoinHandle<Result<(), SpoolError>>) {
-        let (ours, theirs) = socket::pair().unwrap();
-        let output = folder.to_path_buf();
-        let half = thread::spawn(move || serve(theirs, &output));
-        let mut link = Link::new(ours);
-        link.send(&hello(), None).unwrap();
-        assert_eq!(hear(&mut link).0, FromSpool::Welcome { v: VERSION });
-        link.send(&begin(), None).unwrap();
-        assert!(matches!(hear(&mut link).0, FromSpool::Ready { .. }));
-        link.send(&open(1), None).unwrap();
-        let (said, handed) = hear(&mut link);
-        assert!(matches!(said, FromSpool::SlotOpened { slot: 1, .. }));
-        (link, handed.unwrap().into(), half)
-    }
-
-    fn names(folder: &Path) -> Vec<String> {
-        let inside = folder.join(ID.to_string());
-        let mut names: Vec<_> = fs::read_dir(inside)
+    fn names(spool: &Spool) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(spool.folder())
             .unwrap()
             .map(|e| e.unwrap().file_name().into_string().unwrap())
             .collect();
@@ -351,60 +388,77 @@ mod tests {
         names
     }
 
-    fn sealed(bytes: &[u8]) -> FromReader {
-        FromReader::Sealed {
-            collection: ID,
-            slot: 1,
-            part: 1,
-            size_bytes: bytes.len() as u64,
-            sha256: Digest::of(bytes),
-            statement: "{}".into(),
-        }
-    }
-
     #[test]
-    fn a_sealed_part_gets_its_name_and_its_statement() {
+    fn slots_are_open_side_by_side_and_parts_are_numbered_as_they_are_sealed() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut link, mut file, half) = opened(folder.path());
-        file.write_all(b"evidence").unwrap();
-        link.send(&sealed(b"evidence"), None).unwrap();
+        let mut spool = begun(folder.path());
+        fill(&mut spool, 1, b"one");
+        fill(&mut spool, 2, b"two");
         assert!(matches!(
-            hear(&mut link).0,
-            FromSpool::Durable { part: 1, .. }
+            seal(&mut spool, 2, 2, b"two"),
+            Err(SpoolError::OutOfTurn(_))
         ));
-        link.send(&FromReader::End { collection: ID }, None)
-            .unwrap();
-        assert_eq!(hear(&mut link).0, FromSpool::Ended { collection: ID });
-        half.join().unwrap().unwrap();
-        let expected = ["part-0001.statement.json", "part-0001.zip", "seal.crt"];
-        assert_eq!(names(folder.path()), expected);
+        seal(&mut spool, 2, 1, b"two").unwrap();
+        let second = seal(&mut spool, 1, 2, b"one").unwrap();
+        assert_eq!(fs::read(second).unwrap(), b"one");
+        let expected = [
+            "part-0001.statement.json",
+            "part-0001.zip",
+            "part-0002.statement.json",
+            "part-0002.zip",
+        ];
+        assert_eq!(names(&spool), expected);
     }
 
     #[test]
-    fn an_unsealed_part_is_not_kept() {
+    fn what_is_not_sealed_is_not_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let (link, file, half) = opened(folder.path());
-        drop((link, file));
-        half.join().unwrap().unwrap();
-        assert_eq!(names(folder.path()), ["seal.crt"]);
+        let mut spool = begun(folder.path());
+        fill(&mut spool, 1, b"one");
+        fill(&mut spool, 2, b"two");
+        spool.discard(1);
+        assert_eq!(names(&spool), ["slot-00000002.partial"]);
+        // As after kill -9: nothing is tidied up.
+        let path = spool.folder().to_owned();
+        std::mem::forget(spool);
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+        let spool = begun(folder.path());
+        assert_eq!(names(&spool), Vec::<String>::new());
     }
 
     #[test]
-    fn refuses_a_part_that_is_not_what_was_sealed() {
+    fn a_part_that_is_not_what_was_sealed_is_removed_and_its_number_is_free() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut link, mut file, half) = opened(folder.path());
-        file.write_all(b"evidencE").unwrap();
-        link.send(&sealed(b"evidence"), None).unwrap();
-        assert!(matches!(hear(&mut link).0, FromSpool::Failed { .. }));
-        assert!(half.join().unwrap().is_err());
+        let mut spool = begun(folder.path());
+        fill(&mut spool, 1, b"evidencE");
+        let refused = seal(&mut spool, 1, 1, b"evidence").unwrap_err();
+        assert!(refused.is_of_one_slot(), "{refused}");
+        assert_eq!(names(&spool), Vec::<String>::new());
+        fill(&mut spool, 2, b"evidence");
+        seal(&mut spool, 2, 1, b"evidence").unwrap();
     }
 
     #[test]
-    fn refuses_parts_out_of_turn() {
+    fn a_collection_is_taken_up_where_it_stood_even_when_parts_were_delivered() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut link, _file, half) = opened(folder.path());
-        link.send(&open(2), None).unwrap();
-        assert!(matches!(hear(&mut link).0, FromSpool::Failed { .. }));
-        assert!(half.join().unwrap().is_err());
+        let mut spool = begun(folder.path());
+        for part in 1..=2 {
+            fill(&mut spool, part, b"x");
+            seal(&mut spool, part, part, b"x").unwrap();
+        }
+        fs::rename(spool.part_path(1), spool.folder().join("part-0001.receipt")).unwrap();
+        drop(spool);
+        assert_eq!(begun(folder.path()).durable(), 2);
+    }
+
+    #[test]
+    fn the_floor_of_free_space_holds_up_all_but_the_closing_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let floor = Floor::at_least(u64::MAX);
+        let mut spool = Spool::begin(folder.path(), ID, Wrapping::None, floor).unwrap();
+        let refused = spool.open_slot(1, false).unwrap_err();
+        assert!(matches!(refused, SpoolError::NoRoom { .. }), "{refused}");
+        assert!(refused.is_of_one_slot());
+        spool.open_slot(1, true).unwrap();
     }
 }

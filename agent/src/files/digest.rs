@@ -11,7 +11,7 @@ use rustix::{fs::SeekFrom, io::Errno};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
-use super::stat::Stat;
+use super::{pace::Pace, stat::Stat};
 
 /// The read size: 64 KiB was the fastest of all tried on a warm tree.
 pub const BUFFER_BYTES: usize = 64 * 1024;
@@ -76,6 +76,7 @@ struct Running<'a> {
     md5: Option<Md5>,
     sha1: Option<Sha1>,
     read_bytes: u64,
+    pace: &'a Pace,
     stop: &'a AtomicBool,
 }
 
@@ -89,7 +90,7 @@ impl Running<'_> {
     ) -> Result<u64, DigestError> {
         let mut left = at_most_bytes;
         while left > 0 {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stop.load(Ordering::Relaxed) || self.pace.is_stopped() {
                 return Err(DigestError::Stopped);
             }
             let room = usize::try_from(left).map_or(buffer.len(), |l| l.min(buffer.len()));
@@ -100,6 +101,7 @@ impl Running<'_> {
                 Err(e) => return Err(e.into()),
             };
             self.update(&buffer[..count]);
+            self.pace.passed(count);
             left -= count as u64;
         }
         Ok(at_most_bytes - left)
@@ -133,19 +135,20 @@ impl Running<'_> {
 /// Reads `file` once, from its start, and digests it; `buffer` is the caller's, so that a thread has one for all.
 ///
 /// # Errors
-/// The read fails, or `stop` was set.
+/// The read fails, or it was told to stop.
 pub fn digest(
     file: &mut File,
     stat: &Stat,
     wanted: Wanted,
     buffer: &mut [u8],
-    stop: &AtomicBool,
+    (pace, stop): (&Pace, &AtomicBool),
 ) -> Result<Digests, DigestError> {
     let mut running = Running {
         sha256: Sha256::new(),
         md5: wanted.md5.then(Md5::new),
         sha1: wanted.sha1.then(Sha1::new),
         read_bytes: 0,
+        pace,
         stop,
     };
     if is_sparse(stat) && stat.size_bytes > wanted.sparse_limit_bytes {
@@ -220,7 +223,14 @@ mod tests {
         std::fs::write(&path, "abc").unwrap();
         let (stop, mut buffer) = (AtomicBool::new(false), vec![0; BUFFER_BYTES]);
         let wanted = Wanted::default();
-        let digests = digest(&mut opened.file, &opened.before, wanted, &mut buffer, &stop).unwrap();
+        let digests = digest(
+            &mut opened.file,
+            &opened.before,
+            wanted,
+            &mut buffer,
+            (&Pace::free(), &stop),
+        )
+        .unwrap();
         assert_eq!(digests.read_bytes, 3);
         assert_eq!(digests.sha256, evidence::digest::Digest::of(b"abc"));
         let after = Stat::of_open(&opened.file).unwrap();

@@ -6,6 +6,7 @@
 pub mod digest;
 pub mod list;
 pub mod open;
+pub mod pace;
 pub mod place;
 pub mod private;
 pub mod record;
@@ -15,5 +16,6 @@ pub mod walk;
 pub mod xattrs;
 
 pub use open::{Folder, OpenError, Opened, open_file, read_small, resolve};
+pub use pace::Pace;
 pub use rules::{Rule, sweep};
 pub use stat::{Kind, Stat};

@@ -10,16 +10,16 @@ use evidence::{
 use super::{
     outcome::Outcome,
     pipeline::{Done, Pipeline, PipelineError},
-    progress::Progress,
+    port::{LinkPort, SpoolPort},
     seal::{Seal, SealError},
     sink::PartSink,
-    task::{Authority, Task},
+    task::{Authority, Task, Watch},
 };
 use crate::{
     artifacts::{ARTIFACTS, Artifact, Request},
     config::{Plan, Wanted},
     courier::start,
-    link::Link,
+    link::{Link, LinkError},
 };
 
 /// Why there is no collection.
@@ -36,6 +36,9 @@ pub enum CollectError {
     /// The run can't go on.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// The two halves don't understand each other.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// No seal.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -45,14 +48,14 @@ pub enum CollectError {
 ///
 /// # Errors
 /// Nothing could be collected, or the last part could not be sealed.
-pub fn run(plan: &Plan, progress: &mut Progress) -> Result<Outcome, CollectError> {
+pub fn run(plan: &Plan, watch: &dyn Watch) -> Result<Outcome, CollectError> {
     let collection = CollectionId::random()?;
     let seal = Seal::for_run()?;
-    let seal_fingerprint = seal.fingerprint();
     // The only process that is ever started, and before anything of the host was read.
     let (child, socket) = start::spool_half(&plan.output).map_err(CollectError::Start)?;
-    // Declared before the pipeline, so that on every way out the link closes before the wait.
-    let waiting = Reaped(child);
+    // Declared before the port, so that on every way out the link closes before the wait.
+    let _waiting = Reaped(child);
+    let port = LinkPort::greet(Link::new(socket))?;
     let task = Task {
         plan,
         collection,
@@ -60,11 +63,28 @@ pub fn run(plan: &Plan, progress: &mut Progress) -> Result<Outcome, CollectError
         authority: Authority::default(),
         attempt: 1,
         position: None,
+        sealing: None,
     };
-    let mut pipeline = Pipeline::begin(task, Link::new(socket), progress)?;
+    run_task(task, &port, watch)
+}
+
+/// Gathers what `task` says into the spool behind `port`, and waits until all of it is durable.
+///
+/// It returns within about two seconds once [`Watch::stop`] says so, with what was gathered sealed.
+///
+/// # Errors
+/// Nothing could be collected, or the chain could not be ended; the spool then holds what was sealed before, and the
+/// task can be taken up again.
+pub fn run_task(
+    task: Task<'_>,
+    port: &dyn SpoolPort,
+    watch: &dyn Watch,
+) -> Result<Outcome, CollectError> {
+    let (collection, plan) = (task.collection, task.plan);
+    let seal_fingerprint = task.seal.fingerprint();
+    let mut pipeline = Pipeline::begin(task, port, watch)?;
     gather(plan, &mut pipeline)?;
     let Done { parts, counts } = pipeline.finish(None)?;
-    drop(waiting);
     Ok(Outcome {
         collection,
         folder: plan.output.join(collection.to_string()),
@@ -127,6 +147,8 @@ fn one(
         root: &plan.root,
         paths: &plan.paths,
         options: &wanted.options,
+        own: &plan.own,
+        pace: &crate::files::Pace::free(),
     };
     let mut sink = PartSink::new(pipeline, name);
     // A stop comes from the sink alone, and `finish` gives its cause.

@@ -10,6 +10,7 @@ pub mod outcome;
 mod part;
 mod pieces;
 pub mod pipeline;
+pub mod port;
 pub mod progress;
 pub mod seal;
 pub mod sink;

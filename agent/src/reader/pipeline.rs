@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
-    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
+    os::unix::ffi::OsStrExt as _,
     path::Path,
 };
 
@@ -20,14 +20,14 @@ use super::{
     folders, host,
     outcome::SealedPart,
     part::{OpenPart, PartError},
-    progress::Progress,
+    port::{self, SealedSlot, Slot, SlotError, SpoolPort},
     seal::{PartBefore, Seal, SealError},
-    task::{Authority, Task},
+    task::{Authority, Position, Task, Watch},
 };
 use crate::{
     config::Plan,
     files::Stat,
-    link::{FromReader, FromSpool, Link, LinkError, VERSION, Wrapping},
+    link::{LinkError, Wrapping},
 };
 
 /// Identities kept so that a further name of a stored file is told from a copy. Past this many, a
@@ -48,20 +48,23 @@ pub enum PipelineError {
     /// The part can't be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// The descriptor that came is no fresh regular file.
+    /// The file that the part goes to can't be had or kept.
+    #[error(transparent)]
+    Slot(#[from] SlotError),
+    /// Where the chain stands could not be kept.
     #[error(
-        "the spool handed something other than an empty file. Both halves must be of one version."
+        "the collection's position can't be kept: {0}. Check the space and health of the agent's folder."
     )]
-    NotAnEmptyFile,
+    Position(String),
 }
 
 /// All parts of one collection, the open one and those before.
 pub struct Pipeline<'p> {
     plan: &'p Plan,
-    link: Link,
+    port: &'p dyn SpoolPort,
+    watch: &'p dyn Watch,
     seal: Seal,
     authority: Authority,
-    progress: &'p mut Progress,
     facts: CollectionRecord,
     open: Option<OpenPart>,
     own_part: Option<(u64, u64)>,
@@ -75,8 +78,8 @@ impl<'p> Pipeline<'p> {
     /// Begins the collection at the spool's half.
     pub fn begin(
         task: Task<'p>,
-        mut link: Link,
-        progress: &'p mut Progress,
+        port: &'p dyn SpoolPort,
+        watch: &'p dyn Watch,
     ) -> Result<Self, PipelineError> {
         let facts = facts(&task);
         let Task {
@@ -91,30 +94,12 @@ impl<'p> Pipeline<'p> {
         } else {
             Wrapping::Age
         };
-        let hello = FromReader::Hello {
-            v: VERSION,
-            policy_version: 0,
-        };
-        link.send(&hello, None)?;
-        match hear(&mut link)?.0 {
-            FromSpool::Welcome { v: VERSION } => {}
-            other => return Err(out_of_turn(&other).into()),
-        }
-        let begin = FromReader::Begin {
-            collection,
-            wrapping,
-            seal_certificate_pem: Some(seal.certificate_pem()),
-        };
-        link.send(&begin, None)?;
-        match hear(&mut link)?.0 {
-            FromSpool::Ready { collection: c, .. } if c == collection => {}
-            other => return Err(out_of_turn(&other).into()),
-        }
+        port::begin(port, collection, wrapping, Some(seal.certificate_pem()))?;
         Ok(Self {
             plan,
-            link,
+            port,
+            watch,
             seal,
-            progress,
             authority,
             facts,
             open: None,
@@ -145,7 +130,9 @@ impl<'p> Pipeline<'p> {
             folders::add(&mut part, &self.plan.root)?;
             self.open = Some(part);
         }
-        self.open.as_mut().ok_or(PipelineError::NotAnEmptyFile)
+        self.open
+            .as_mut()
+            .ok_or(PipelineError::Slot(SlotError::NotAnEmptyFile))
     }
 
     /// Whether the open part must be closed now.
@@ -169,12 +156,7 @@ impl<'p> Pipeline<'p> {
         self.part()?;
         self.close(true, ended_early)?;
         let collection = self.facts.collection;
-        self.link.send(&FromReader::End { collection }, None)?;
-        match hear(&mut self.link)?.0 {
-            FromSpool::Ended { collection: c } if c == collection => {}
-            other => return Err(out_of_turn(&other).into()),
-        }
-        self.progress.clear();
+        port::end(self.port, collection)?;
         Ok(Done {
             parts: self.sealed,
             counts: self.totals,
@@ -269,8 +251,14 @@ impl<'p> Pipeline<'p> {
     pub(super) fn tell(&mut self, artifact: &str) {
         let open = self.open.as_ref().map(OpenPart::counts).unwrap_or_default();
         let now = self.totals.plus(open);
-        self.progress
-            .tell(artifact, now.records, now.files, now.file_bytes);
+        self.watch.progress(&protocol::messages::Progress {
+            artifact: artifact.to_owned(),
+            records: now.records,
+            files: now.files,
+            file_bytes: now.file_bytes,
+            gaps: now.gaps,
+            ..Default::default()
+        });
     }
 
     fn new_part(&self, number: u32, file: File) -> Result<OpenPart, PartError> {
@@ -283,23 +271,9 @@ impl<'p> Pipeline<'p> {
 
     fn ask_for_file(&mut self) -> Result<(u32, File), PipelineError> {
         let number = u32::try_from(self.sealed.len()).unwrap_or(u32::MAX - 1) + 1;
-        let collection = self.facts.collection;
-        let slot = number;
-        self.link
-            .send(&FromReader::OpenSlot { collection, slot }, None)?;
-        let (said, handed) = hear(&mut self.link)?;
-        match (said, handed) {
-            (FromSpool::SlotOpened { slot: s, .. }, Some(handed)) if s == slot => {
-                let file = File::from(handed);
-                let seen = file.metadata().map_err(PartError::Write)?;
-                if seen.is_file() && seen.len() == 0 {
-                    Ok((number, file))
-                } else {
-                    Err(PipelineError::NotAnEmptyFile)
-                }
-            }
-            (other, _) => Err(out_of_turn(&other).into()),
-        }
+        let Slot { file, .. } =
+            port::open_slot(self.port, self.facts.collection, number, false, &|| false)?;
+        Ok((number, file))
     }
 
     fn close(&mut self, last: bool, ended_early: Option<String>) -> Result<(), PipelineError> {
@@ -326,28 +300,37 @@ impl<'p> Pipeline<'p> {
             self.before.as_ref(),
             &self.plan.recipients,
         )?;
-        let said = FromReader::Sealed {
-            collection: record.collection,
+        let before = PartBefore {
+            plain_sha256: written.plain_sha256,
+            stored_sha256: written.stored_sha256,
+        };
+        let position = Position {
+            started: self.facts.started,
+            parts: number,
+            before,
+            totals: self.totals,
+            finished: Vec::new(),
+        };
+        self.watch
+            .sealing(&position)
+            .map_err(PipelineError::Position)?;
+        let sealed = SealedSlot {
             slot: number,
             part: number,
             size_bytes: written.stored_bytes,
             sha256: written.stored_sha256,
             statement,
         };
-        self.link.send(&said, None)?;
-        match hear(&mut self.link)?.0 {
-            FromSpool::Durable { part, .. } if part == number => {}
-            other => return Err(out_of_turn(&other).into()),
-        }
+        port::seal(self.port, record.collection, sealed)?;
+        self.watch
+            .durable(&position)
+            .map_err(PipelineError::Position)?;
         self.sealed.push(SealedPart {
             part: number,
             size_bytes: written.stored_bytes,
             sha256: written.stored_sha256,
         });
-        self.before = Some(PartBefore {
-            plain_sha256: written.plain_sha256,
-            stored_sha256: written.stored_sha256,
-        });
+        self.before = Some(before);
         Ok(())
     }
 }
@@ -359,18 +342,6 @@ pub struct Done {
     pub parts: Vec<SealedPart>,
     /// The totals.
     pub counts: Counts,
-}
-
-fn hear(link: &mut Link) -> Result<(FromSpool, Option<OwnedFd>), LinkError> {
-    match link.receive::<FromSpool>()? {
-        Some((FromSpool::Failed { text }, _)) => Err(LinkError::Failed(text)),
-        Some(heard) => Ok(heard),
-        None => Err(LinkError::Closed),
-    }
-}
-
-fn out_of_turn(said: &FromSpool) -> LinkError {
-    LinkError::OutOfTurn(format!("{said:?}"))
 }
 
 /// What every part of the collection says alike; the rest is filled in as each closes.

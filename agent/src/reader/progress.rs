@@ -1,43 +1,68 @@
 //! The progress line: on standard error, and only where a person looks at it.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
-/// Numbers and artifacts' names, never contents.
+use protocol::messages::Progress;
+
+use super::task::{Position, Watch};
+
+/// No line follows another sooner.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Follows a local collection: numbers and artifacts' names, never contents. It keeps no position, since a local
+/// collection is not taken up again.
 #[derive(Debug)]
-pub struct Progress {
+pub struct Terminal {
     shown: bool,
-    last: Option<std::time::Instant>,
-    dirty: bool,
+    last: Mutex<Option<Instant>>,
 }
 
-impl Progress {
+impl Terminal {
     /// Shows itself when standard error is a terminal.
-    pub fn on_terminal() -> Self {
+    pub fn new() -> Self {
         Self {
             shown: io::stderr().is_terminal(),
-            last: None,
-            dirty: false,
+            last: Mutex::new(None),
         }
     }
 
     /// Never shows itself.
-    pub const fn silent() -> Self {
+    pub fn silent() -> Self {
         Self {
             shown: false,
-            last: None,
-            dirty: false,
+            last: Mutex::new(None),
         }
     }
+}
 
-    /// Says where the run is; at most ten times a second.
-    pub fn tell(&mut self, artifact: &str, records: u64, files: u64, bytes: u64) {
-        let soon = |at: std::time::Instant| at.elapsed().as_millis() < 100;
-        if !self.shown || self.last.is_some_and(soon) {
+impl Default for Terminal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Watch for Terminal {
+    fn progress(&self, progress: &Progress) {
+        if !self.shown {
             return;
         }
-        self.last = Some(std::time::Instant::now());
-        self.dirty = true;
-        let mib = bytes / (1024 * 1024);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|at| at.elapsed() < PAUSE) {
+            return;
+        }
+        *last = Some(Instant::now());
+        let Progress {
+            artifact,
+            records,
+            files,
+            file_bytes,
+            ..
+        } = progress;
+        let mib = file_bytes / (1024 * 1024);
         // A terminal that went away must not end the collection.
         let _ = write!(
             io::stderr(),
@@ -45,11 +70,21 @@ impl Progress {
         );
     }
 
-    /// Clears the line.
-    pub fn clear(&mut self) {
-        if self.dirty {
+    fn durable(&self, _: &Position) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn stop(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let last = self.last.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some() {
+            // Clears the line.
             let _ = write!(io::stderr(), "\r\x1b[2K");
-            self.dirty = false;
         }
     }
 }

@@ -51,7 +51,7 @@ pub struct Position {
     pub finished: Vec<String>,
 }
 
-/// One collection that can begin.
+/// One collection that can begin, or go on.
 #[derive(Debug)]
 pub struct Task<'p> {
     /// What it gathers.
@@ -64,14 +64,27 @@ pub struct Task<'p> {
     pub authority: Authority,
     /// 1, and one more for each time that it was taken up again.
     pub attempt: u32,
-    /// What an earlier attempt left.
+    /// What an earlier attempt left: where its chain stands by the last [`Watch::durable`].
     pub position: Option<Position>,
+    /// The last [`Watch::sealing`], where none was durable after it. The part may have become durable all the same;
+    /// the spool says.
+    pub sealing: Option<Position>,
 }
 
 /// Who follows a collection while it runs, and may stop it.
 pub trait Watch: Sync {
     /// How far it is; called often.
     fn progress(&self, progress: &Progress);
+
+    /// A part is about to be handed over. Kept before that, so that the chain is never forked: after a crash only
+    /// the spool knows whether the part became durable.
+    ///
+    /// # Errors
+    /// It could not be kept; the run stops.
+    fn sealing(&self, position: &Position) -> Result<(), String> {
+        let _ = position;
+        Ok(())
+    }
 
     /// A part is durable: from here the collection can be taken up again.
     ///

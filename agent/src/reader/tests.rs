@@ -19,12 +19,19 @@ use serde_json::{Map, Value, json};
 
 use super::{
     pipeline::Pipeline,
-    progress::Progress,
+    port::LinkPort,
+    progress::Terminal,
     seal::Seal,
     sink::PartSink,
     task::{Authority, Task},
 };
-use crate::{artifacts::Sink, config::Plan, courier::spool, link::Link, platform::socket};
+use crate::{
+    artifacts::Sink,
+    config::Plan,
+    courier::{local, room::Floor},
+    link::Link,
+    platform::socket,
+};
 
 /// A host's tree and an output folder, both temporary.
 struct Fixture {
@@ -55,7 +62,10 @@ impl Fixture {
             profile_sha256: Digest::of(b""),
             wanted: Vec::new(),
             paths: Vec::new(),
+            limits: Default::default(),
             output: PathBuf::from("/own/output"),
+            own: vec![PathBuf::from("/own/output")],
+            background: false,
             recipients: Vec::new(),
             case: None,
             part_bytes: self.part_bytes,
@@ -66,8 +76,8 @@ impl Fixture {
     fn collect(&self, say: impl FnOnce(&mut PartSink<'_, '_>)) -> Vec<Part> {
         let (ours, theirs) = socket::pair().unwrap();
         let output = self.output.path().to_path_buf();
-        let half = thread::spawn(move || spool::serve(theirs, &output));
-        let (plan, mut progress) = (self.plan(), Progress::silent());
+        let half = thread::spawn(move || local::serve(theirs, &output, Floor::NONE));
+        let (plan, watch) = (self.plan(), Terminal::silent());
         let seal = Seal::for_run().unwrap();
         let id = CollectionId::from_bytes([7; 16]);
         let task = Task {
@@ -77,12 +87,15 @@ impl Fixture {
             authority: Authority::default(),
             attempt: 1,
             position: None,
+            sealing: None,
         };
-        let mut pipeline = Pipeline::begin(task, Link::new(ours), &mut progress).unwrap();
+        let port = LinkPort::greet(Link::new(ours)).unwrap();
+        let mut pipeline = Pipeline::begin(task, &port, &watch).unwrap();
         let mut sink = PartSink::new(&mut pipeline, "test");
         say(&mut sink);
         sink.finish().unwrap();
         let done = pipeline.finish(None).unwrap();
+        drop(port);
         half.join().unwrap().unwrap();
         let folder = self.output.path().join(id.to_string());
         (1..=done.parts.len())

@@ -123,6 +123,8 @@ fn stops_when_told() {
         root: Path::new("/"),
         paths: &[],
         options: &options,
+        own: &[],
+        pace: &crate::files::Pace::free(),
     };
     assert_eq!(Processes.collect(&request, &mut sink), Err(Stopped));
 }

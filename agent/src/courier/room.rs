@@ -1,0 +1,50 @@
+//! How much space stays free on the file system that takes the parts.
+
+use std::{io, path::Path};
+
+/// The default: 1 GiB, or a twentieth of a smaller file system.
+const DEFAULT_BYTES: u64 = 1 << 30;
+const DEFAULT_SHARE: u64 = 20;
+
+/// The space that is never used up, so that the host goes on working.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Floor {
+    bytes: Option<u64>,
+}
+
+impl Floor {
+    /// No floor.
+    pub const NONE: Self = Self { bytes: Some(0) };
+
+    /// `bytes` stay free.
+    pub const fn at_least(bytes: u64) -> Self {
+        Self { bytes: Some(bytes) }
+    }
+
+    /// What is free at `path` for others than root, and what shall stay so.
+    ///
+    /// # Errors
+    /// The file system can't be asked.
+    pub fn space(self, path: &Path) -> io::Result<(u64, u64)> {
+        let space = rustix::fs::statvfs(path)?;
+        let total = space.f_blocks.saturating_mul(space.f_frsize);
+        let free = space.f_bavail.saturating_mul(space.f_frsize);
+        let floor = self
+            .bytes
+            .unwrap_or(DEFAULT_BYTES.min(total / DEFAULT_SHARE));
+        Ok((free, floor))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_at_most_a_gibibyte() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, floor) = Floor::default().space(folder.path()).unwrap();
+        assert!(floor > 0 && floor <= DEFAULT_BYTES);
+        assert_eq!(Floor::at_least(7).space(folder.path()).unwrap().1, 7);
+    }
+}

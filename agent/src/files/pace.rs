@@ -1,0 +1,214 @@
+//! How fast the host may be read, whether to stop, and a sign of life: what every thread that reads carries along.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use protocol::profile::Limits;
+
+/// No sleep is longer, so that a stop is seen soon.
+const NAP: Duration = Duration::from_millis(50);
+/// The processor's time is looked at no more often.
+const LOOK: Duration = Duration::from_millis(20);
+/// Over so long the share of the processors is held.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// The limits of one run, shared by all that read in it.
+#[derive(Debug)]
+struct Limiter {
+    begun: Instant,
+    io_bytes_per_second: u64,
+    cpu_percent: u64,
+    cores: u64,
+    stop: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// From when on bytes may be read again.
+    free_at: Instant,
+    window: Instant,
+    window_cpu: Duration,
+    looked: Instant,
+}
+
+/// One thread's hold on the limits of its run.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    limiter: Arc<Limiter>,
+    /// Milliseconds since the run began when the holder last came back from waiting; 0 while it waits by our will.
+    sign: Arc<AtomicU64>,
+}
+
+impl Pace {
+    /// As `limits` say.
+    pub fn new(limits: &Limits) -> Self {
+        let now = Instant::now();
+        let cores = thread::available_parallelism().map_or(1, |n| n.get() as u64);
+        Self {
+            limiter: Arc::new(Limiter {
+                begun: now,
+                io_bytes_per_second: limits.io_bytes_per_second,
+                cpu_percent: limits.cpu_percent,
+                cores,
+                stop: AtomicBool::new(false),
+                state: Mutex::new(State {
+                    free_at: now,
+                    window: now,
+                    window_cpu: cpu_time(),
+                    looked: now,
+                }),
+            }),
+            sign: Arc::default(),
+        }
+    }
+
+    /// Without limits.
+    pub fn free() -> Self {
+        Self::new(&Limits::default())
+    }
+
+    /// The same limits for another thread, with a sign of life of its own.
+    pub fn another(&self) -> Self {
+        Self {
+            limiter: Arc::clone(&self.limiter),
+            sign: Arc::default(),
+        }
+    }
+
+    /// Tells every holder to stop.
+    pub fn stop(&self) {
+        self.limiter.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.limiter.stop.load(Ordering::Relaxed)
+    }
+
+    /// After a read of `bytes`: waits as long as the limits want.
+    pub fn passed(&self, bytes: usize) {
+        self.works();
+        let limiter = &self.limiter;
+        if limiter.io_bytes_per_second == 0 && !(1..100).contains(&limiter.cpu_percent) {
+            return;
+        }
+        let until = limiter.until(bytes as u64);
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.is_stopped() {
+                break;
+            }
+            self.waits();
+            thread::sleep(left.min(NAP));
+        }
+        self.works();
+    }
+
+    /// The holder begins to wait for ourselves, not for the host.
+    pub fn waits(&self) {
+        self.sign.store(0, Ordering::Relaxed);
+    }
+
+    /// The holder asks something of the host now.
+    pub fn works(&self) {
+        let now = self.limiter.begun.elapsed().as_millis() as u64;
+        self.sign.store(now.max(1), Ordering::Relaxed);
+    }
+
+    /// For how long the host has not answered the holder.
+    pub fn silent_for(&self) -> Duration {
+        match self.sign.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => self
+                .limiter
+                .begun
+                .elapsed()
+                .saturating_sub(Duration::from_millis(since)),
+        }
+    }
+}
+
+impl Limiter {
+    /// Until when to wait after `bytes` were read.
+    fn until(&self, bytes: u64) -> Instant {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let mut until = now;
+        if self.io_bytes_per_second > 0 {
+            let took = Duration::from_secs_f64(bytes as f64 / self.io_bytes_per_second as f64);
+            state.free_at = state.free_at.max(now) + took;
+            until = state.free_at;
+        }
+        if (1..100).contains(&self.cpu_percent) && now.duration_since(state.looked) >= LOOK {
+            state.looked = now;
+            let used = cpu_time().saturating_sub(state.window_cpu);
+            let share = self.cpu_percent as f64 / 100.0 * self.cores as f64;
+            until = until.max(state.window + used.div_f64(share));
+            if now.duration_since(state.window) >= WINDOW {
+                state.window = until.max(now);
+                state.window_cpu = cpu_time();
+            }
+        }
+        until
+    }
+}
+
+/// What this process has used of all processors.
+fn cpu_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_paid_for_with_time() {
+        let pace = Pace::new(&Limits {
+            io_bytes_per_second: 1000,
+            ..Limits::default()
+        });
+        let begun = Instant::now();
+        let first = pace.limiter.until(500);
+        let second = pace.limiter.until(500);
+        assert!(first >= begun + Duration::from_millis(500));
+        assert!(second >= begun + Duration::from_millis(1000));
+    }
+
+    #[test]
+    fn time_beyond_the_share_of_the_processors_is_waited_for() {
+        let pace = Pace::new(&Limits {
+            cpu_percent: 1,
+            ..Limits::default()
+        });
+        let begun = cpu_time();
+        while cpu_time() - begun < Duration::from_millis(40) {
+            std::hint::spin_loop();
+        }
+        let share = pace.limiter.cores as u32;
+        let until = pace.limiter.until(1);
+        assert!(until >= pace.limiter.begun + Duration::from_millis(4000) / share);
+    }
+
+    #[test]
+    fn a_stop_ends_the_wait_and_a_wait_is_no_silence() {
+        let pace = Pace::new(&Limits {
+            io_bytes_per_second: 1,
+            ..Limits::default()
+        });
+        pace.stop();
+        pace.passed(1 << 30);
+        assert!(pace.is_stopped() && pace.another().is_stopped());
+        pace.waits();
+        assert_eq!(pace.silent_for(), Duration::ZERO);
+    }
+}
