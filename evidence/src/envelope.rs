@@ -37,6 +37,8 @@ pub const CUSTODY: &str = "application/vnd.fieldseal.custody+json";
 pub const TOKEN: &str = "application/vnd.fieldseal.token+json";
 /// The payload type of a refusal.
 pub const REFUSAL: &str = "application/vnd.fieldseal.refusal+json";
+/// The payload type of a request for a new seal certificate.
+pub const SEAL_REQUEST: &str = "application/vnd.fieldseal.seal-request+json";
 /// The payload type of a signed time.
 pub const TIME: &str = "application/vnd.fieldseal.time+json";
 /// The payload type of a cancellation.

@@ -9,6 +9,7 @@ use evidence::{
     envelope::{self, Envelope},
     ids::{AgentId, HostId},
     instant::Instant,
+    keys::{PublicKey, SigningKey},
 };
 use serde::{Deserialize, Serialize};
 
@@ -160,8 +161,57 @@ pub struct RenewRequest {
     pub v: u64,
     /// A request for a TLS certificate, PEM.
     pub tls_csr: Option<String>,
-    /// A request for a seal certificate, PEM, in an envelope signed by the present seal key, as JSON text.
+    /// The envelope of a [`SealRequest`], signed by the present seal key, as JSON text.
     pub seal_csr: Option<String>,
+}
+
+/// What a reader signs to have a new seal certificate: the document in [`RenewRequest::seal_csr`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealRequest {
+    /// The document's format.
+    pub v: u64,
+    /// The agent.
+    pub agent: AgentId,
+    /// A request for a seal certificate, PEM.
+    pub csr: String,
+}
+
+impl SealRequest {
+    /// Signs a request for `csr` with the present seal key.
+    ///
+    /// # Errors
+    /// It can't be written as JSON, which it can.
+    pub fn sign(agent: AgentId, csr: &str, key: &SigningKey) -> Result<Envelope, DocumentError> {
+        let request = Self {
+            v: version::VERSION,
+            agent,
+            csr: csr.to_owned(),
+        };
+        let signed = Envelope::sign_document(envelope::SEAL_REQUEST, &request, key);
+        Ok(signed?)
+    }
+
+    /// Reads a request of `agent` that its present seal key has signed.
+    ///
+    /// # Errors
+    /// It is malformed, another agent's, or signed by another key.
+    pub fn open(
+        envelope: &Envelope,
+        agent: AgentId,
+        present: &[PublicKey],
+    ) -> Result<Self, DocumentError> {
+        const KIND: &str = "request for a seal certificate";
+        if envelope.verify(present).is_empty() {
+            return Err(DocumentError::NotAuthorised(KIND));
+        }
+        let request: Self = version::read(envelope, envelope::SEAL_REQUEST, KIND)?;
+        if request.agent != agent {
+            let what = "agent";
+            return Err(DocumentError::Foreign { kind: KIND, what });
+        }
+        Ok(request)
+    }
 }
 
 /// The answer to a [`RenewRequest`].
@@ -212,6 +262,18 @@ mod tests {
         let mut foreign = token();
         foreign.agency = "navy".parse().unwrap();
         assert!(Token::open(&sign(&foreign, &world.eve), &world.policy, at(1)).is_err());
+    }
+
+    #[test]
+    fn only_the_present_seal_key_asks_for_the_next() {
+        let [present, other] = [(); 2].map(|()| SigningKey::generate().unwrap());
+        let agent = AgentId::from_bytes([1; 16]);
+        let asked = SealRequest::sign(agent, "csr", &present).unwrap();
+        let keys = [present.public()];
+        assert_eq!(SealRequest::open(&asked, agent, &keys).unwrap().csr, "csr");
+        assert!(SealRequest::open(&asked, agent, &[other.public()]).is_err());
+        let elsewhere = AgentId::from_bytes([2; 16]);
+        assert!(SealRequest::open(&asked, elsewhere, &keys).is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod messages;
 pub mod name;
 pub mod order;
 pub mod order_check;
+pub mod person;
 pub mod policy;
 pub mod profile;
 pub mod root;

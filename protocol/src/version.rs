@@ -42,7 +42,7 @@ pub fn read_message<T: DeserializeOwned>(
     Ok(evidence::envelope::parse_strict(json).map_err(EnvelopeError::Json)?)
 }
 
-fn check(kind: &'static str, found: u64) -> Result<(), DocumentError> {
+pub(crate) fn check(kind: &'static str, found: u64) -> Result<(), DocumentError> {
     if found == VERSION {
         return Ok(());
     }
