@@ -1,0 +1,117 @@
+//! Measures Fieldseal beside its peers on this machine, in one run: interleaved, medians, ratios side by side.
+//!
+//! Nothing here is a test: a figure that misses its goal is told, and depends on the machine. What a peer is missing for
+//! is skipped loudly, with what to install.
+
+mod hashing;
+mod idle;
+mod process;
+mod programs;
+mod report;
+mod stages;
+mod tree;
+mod triage;
+
+use std::{fs, path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
+
+use crate::{
+    programs::Programs,
+    report::{Report, Section},
+};
+
+/// Measures the agent beside hashdeep, openssl and acquire.
+#[derive(Parser)]
+#[command(after_help = "\
+Exit codes: 0 every goal met, 2 a goal missed or a peer skipped, 1 failed.
+Peers: hashdeep and openssl from the distribution; acquire by `python3 -m venv DIR && DIR/bin/pip install acquire`,
+then `--acquire DIR/bin/acquire` or put it on PATH. Stop everything else that runs on the machine first.")]
+struct Arguments {
+    /// What to measure; all when left out.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// The tree to hash: at least 15,000 files and 1.4 GB. Default: one that is generated, the same everywhere.
+    #[arg(long, value_name = "DIR")]
+    tree: Option<PathBuf>,
+    /// How often each command runs; the medians count.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..100))]
+    runs: u32,
+    /// Where outputs go; the generated tree stays there for the next time.
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    work: PathBuf,
+    /// A release agent built already; otherwise it is built.
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+    /// The acquire program, where it isn't on PATH.
+    #[arg(long, value_name = "FILE")]
+    acquire: Option<PathBuf>,
+    /// Write all figures as JSON here too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// file_hashes over a warm tree, against hashdeep and openssl.
+    Hashing,
+    /// Triage of this host, against acquire.
+    Triage,
+    /// Each stage of the pipeline alone.
+    Stages,
+    /// Size of the program, memory of an idle agent.
+    Idle,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    fs::create_dir_all(&arguments.work)
+        .with_context(|| format!("{} can't be made", arguments.work.display()))?;
+    let work = fs::canonicalize(&arguments.work)?;
+    let programs = Programs::find(arguments.agent.as_deref(), arguments.acquire.as_deref())?;
+    let wants = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+
+    let mut report = Report::of_this_machine();
+    if wants(Part::Stages) {
+        add(&mut report, stages::measure(&work, arguments.runs)?);
+    }
+    if wants(Part::Hashing) {
+        let tree = match &arguments.tree {
+            Some(tree) => fs::canonicalize(tree)?,
+            None => tree::generated(&work)?,
+        };
+        let section = hashing::measure(&programs, &tree, &work, arguments.runs)?;
+        add(&mut report, section);
+    }
+    if wants(Part::Triage) {
+        let section = triage::measure(&programs, &work, arguments.runs)?;
+        add(&mut report, section);
+    }
+    if wants(Part::Idle) {
+        add(&mut report, idle::measure(&programs, &work)?);
+    }
+    if let Some(path) = &arguments.json {
+        fs::write(path, serde_json::to_vec_pretty(&report)?)
+            .with_context(|| format!("{} can't be written", path.display()))?;
+    }
+    Ok(if report.is_all_met() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(2)
+    })
+}
+
+/// Tells a section as soon as it is there: a whole run takes minutes.
+fn add(report: &mut Report, section: Section) {
+    if report.sections.is_empty() {
+        say(&report.machine.to_text());
+    }
+    say(&section.to_text());
+    report.sections.push(section);
+}
+
+#[expect(clippy::print_stdout, reason = "this program speaks to a person")]
+fn say(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,193 @@
+//! Runs one command to its end: how long it took, and how much memory it and the processes below it had at their peaks.
+
+use std::{
+    collections::HashMap,
+    fs,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+
+/// Between two looks at the memory: a look costs a few microseconds, and the peak is kept by the kernel.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// A command that ended.
+pub(crate) struct Run {
+    /// From its start to its end.
+    pub(crate) seconds: f64,
+    /// The kernel's high-water marks of all its processes, summed.
+    pub(crate) peak_bytes: u64,
+    /// What it printed.
+    pub(crate) output: Vec<u8>,
+}
+
+/// Runs `command`; `good` are its exit codes that mean success.
+///
+/// # Errors
+/// It can't be started, or ended otherwise.
+pub(crate) fn run(mut command: Command, good: &[i32]) -> anyhow::Result<Run> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let start = Instant::now();
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("{name} can't be started"))?;
+    let drained = [drain(child.stdout.take()), drain(child.stderr.take())];
+    let mut peaks = HashMap::new();
+    let status = loop {
+        look(child.id(), &mut peaks);
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        thread::sleep(LOOK);
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    let [output, errors] = drained.map(|reader| reader.join().unwrap_or_default());
+    ensure!(
+        status.code().is_some_and(|code| good.contains(&code)),
+        "{name} ended with {status}: {}",
+        String::from_utf8_lossy(&errors)
+    );
+    Ok(Run {
+        seconds,
+        peak_bytes: peaks.values().sum(),
+        output,
+    })
+}
+
+fn drain(stream: Option<impl std::io::Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut stream) = stream {
+            // A stream that breaks off has given what it had.
+            let _ = stream.read_to_end(&mut bytes);
+        }
+        bytes
+    })
+}
+
+/// Notes the high-water marks of `pid` and of all below it.
+fn look(pid: u32, peaks: &mut HashMap<u32, u64>) {
+    for pid in with_descendants(pid) {
+        if let Some(bytes) = status_bytes(pid, "VmHWM:") {
+            let peak = peaks.entry(pid).or_default();
+            *peak = bytes.max(*peak);
+        }
+    }
+}
+
+/// A process and all that it started, directly or not.
+pub(crate) fn with_descendants(pid: u32) -> Vec<u32> {
+    let mut all = vec![pid];
+    let mut at = 0;
+    while let Some(pid) = all.get(at) {
+        let threads = fs::read_dir(format!("/proc/{pid}/task"));
+        for thread in threads.into_iter().flatten().flatten() {
+            let children = fs::read_to_string(thread.path().join("children"));
+            let pids = children.unwrap_or_default();
+            all.extend(
+                pids.split_whitespace()
+                    .filter_map(|p| p.parse::<u32>().ok()),
+            );
+        }
+        at += 1;
+    }
+    all
+}
+
+fn status_bytes(pid: u32, key: &str) -> Option<u64> {
+    kilobytes(
+        &fs::read_to_string(format!("/proc/{pid}/status")).ok()?,
+        key,
+    )
+}
+
+/// What a process and all below it hold now, shared pages counted by their share.
+pub(crate) fn pss_bytes(pid: u32) -> u64 {
+    let of = |pid: u32| {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        kilobytes(&text, "Pss:")
+    };
+    with_descendants(pid).into_iter().filter_map(of).sum()
+}
+
+fn kilobytes(text: &str, key: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+    let number: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(number * 1024)
+}
+
+/// A program that goes on until this is dropped.
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Starts it, with nothing to read and its words going nowhere.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub(crate) fn start(mut command: Command) -> anyhow::Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("{name} can't be started"))?;
+        Ok(Self(child))
+    }
+
+    /// Its id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Whether it ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.0.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Children first: a parent that is gone can't be asked for them.
+        for pid in with_descendants(self.0.id()).into_iter().skip(1).rev() {
+            let _ = Command::new("kill").arg(pid.to_string()).status();
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_what_a_command_starts_counts() {
+        // Two shells, the inner one waited for: both have a peak of their own.
+        let mut command = Command::new("sh");
+        command.args(["-c", "sh -c 'sleep 0.3'; exit 3"]);
+        let run = run(command, &[3]).unwrap();
+        assert!(run.seconds >= 0.3);
+        assert!(run.peak_bytes > 0);
+    }
+
+    #[test]
+    fn a_failure_is_told_with_what_the_command_said() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo broken >&2; exit 1"]);
+        let error = run(command, &[0]).err().unwrap().to_string();
+        assert!(error.contains("broken"), "{error}");
+    }
+
+    #[test]
+    fn kilobytes_are_read_by_key() {
+        let text = "Rss: 9 kB\nPss:      12 kB\nPss_Dirty: 3 kB\n";
+        assert_eq!(kilobytes(text, "Pss:"), Some(12 * 1024));
+    }
+}
