@@ -1,6 +1,23 @@
 //! The half that owns the spool (and, as a service, the network): it sees ciphertext only.
 
+mod clock;
+mod context;
+mod disk;
+pub mod enrol;
+pub mod folder;
+pub mod http;
 pub mod local;
+mod orders;
+mod outbox;
+mod pause;
+mod receipt;
+mod renewal;
+mod reports;
 pub mod room;
+pub mod service;
+mod slots;
 pub mod spool;
 pub mod start;
+pub mod status;
+pub mod tls;
+mod upload;

@@ -1,0 +1,319 @@
+//! What the courier's threads share: the client, the way to the reader, the bell, and that it must end.
+
+use std::{
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+    sync::{
+        Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use evidence::instant::Instant as WallTime;
+
+use super::{
+    disk::{self, DiskError},
+    folder::{Folder, FolderError, Settings},
+    http::{Access, AccessError, Client, HttpError},
+    pause::{Backoff, Bell, Retry},
+    spool::SpoolError,
+    status::{Board, Status},
+    tls::{self, Identity, TlsError},
+};
+use crate::link::{FromSpool, Link, LinkError};
+
+/// Why the courier ended.
+#[derive(Debug, thiserror::Error)]
+pub enum CourierError {
+    /// Its folder can't be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Its disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The spool failed, or the reader asked it for what can't be.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The reader is gone or broke the protocol.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// An address or a certificate can't be used.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// Its key or certificate can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The reader gave up.
+    #[error("the agent's other half gave up: {0}")]
+    Reader(String),
+    /// Too many orders or reports wait.
+    #[error(
+        "too many orders or reports wait. Both halves begin anew; look why the server takes no reports."
+    )]
+    TooManyOrders,
+    /// A thread can't be started, or one of them has died.
+    #[error("the courier could not go on working. Start the agent again.")]
+    Thread,
+}
+
+/// What the threads share.
+pub(super) struct Context {
+    pub(super) folder: Folder,
+    pub(super) settings: Settings,
+    pub(super) board: Board,
+    pub(super) bell: Bell,
+    /// The version of the policy that the reader holds.
+    pub(super) policy_version: AtomicU64,
+    /// How many parts were sealed, and how many delivered, since the courier began.
+    sealed: AtomicU64,
+    delivered: AtomicU64,
+    root_pem: String,
+    key_pem: String,
+    client: RwLock<Client>,
+    /// Counts how often the server was heard of after it had been silent.
+    returns: AtomicU64,
+    is_silent: AtomicBool,
+    mouth: Mutex<Link>,
+    outcome: Mutex<Option<Result<(), CourierError>>>,
+    has_ended: AtomicBool,
+}
+
+impl Context {
+    /// Reads the folder; `socket` is where the reader is spoken to.
+    pub(super) fn new(
+        folder: Folder,
+        settings: Settings,
+        socket: OwnedFd,
+    ) -> Result<Self, CourierError> {
+        let root_pem = folder.text(&folder.root())?;
+        let key_pem = folder.text(&folder.key())?;
+        let chain_pem = folder.text(&folder.chain())?;
+        let ends = tls::window(&chain_pem)?.until;
+        let identity = Identity {
+            key_pem: key_pem.clone(),
+            chain_pem,
+        };
+        let client = client(&settings, &root_pem, &identity)?;
+        let board = Board::new(first_status(&settings, ends));
+        Ok(Self {
+            folder,
+            settings,
+            board,
+            bell: Bell::default(),
+            policy_version: AtomicU64::new(0),
+            sealed: AtomicU64::new(0),
+            delivered: AtomicU64::new(0),
+            root_pem,
+            key_pem,
+            client: RwLock::new(client),
+            returns: AtomicU64::new(0),
+            is_silent: AtomicBool::new(false),
+            mouth: Mutex::new(Link::new(socket)),
+            outcome: Mutex::new(None),
+            has_ended: AtomicBool::new(false),
+        })
+    }
+
+    /// A part is durable in the spool.
+    pub(super) fn part_sealed(&self) {
+        self.sealed.fetch_add(1, Ordering::AcqRel);
+        self.bell.ring();
+    }
+
+    /// How many parts were sealed so far.
+    pub(super) fn sealed(&self) -> u64 {
+        self.sealed.load(Ordering::Acquire)
+    }
+
+    /// A part is at the server, and gone here.
+    pub(super) fn part_delivered(&self) {
+        self.delivered.fetch_add(1, Ordering::AcqRel);
+        self.board.change(|s| s.parts_delivered += 1);
+        self.bell.ring();
+    }
+
+    /// How many parts were delivered so far.
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Acquire)
+    }
+
+    /// The client to ask with now.
+    pub(super) fn client(&self) -> Client {
+        self.client
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The courier's TLS key.
+    pub(super) fn key_pem(&self) -> &str {
+        &self.key_pem
+    }
+
+    /// Takes a new certificate into use, once it has been found good and is durable.
+    pub(super) fn take_certificate(&self, chain_pem: String) -> Result<(), CourierError> {
+        let identity = Identity {
+            key_pem: self.key_pem.clone(),
+            chain_pem,
+        };
+        let now = WallTime::now();
+        tls::check(&identity, self.settings.agent, &self.root_pem, now)?;
+        let client = client(&self.settings, &self.root_pem, &identity)?;
+        disk::write_durable(&self.folder.chain(), identity.chain_pem.as_bytes())?;
+        let ends = tls::window(&identity.chain_pem)?.until;
+        self.board.change(|s| s.certificate_ends = Some(ends));
+        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        if self.has_ended() {
+            // The end may have come between the two clients.
+            self.client().shut_down();
+        }
+        Ok(())
+    }
+
+    /// Says something to the reader.
+    pub(super) fn say(
+        &self,
+        message: &FromSpool,
+        handed: Option<&OwnedFd>,
+    ) -> Result<(), CourierError> {
+        let mut mouth = self.mouth.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(mouth.send(message, handed.map(|fd| fd.as_fd()))?)
+    }
+
+    /// Hands the reader a long document, in a file without a name.
+    pub(super) fn hand_over(&self, message: &FromSpool, bytes: &[u8]) -> Result<(), CourierError> {
+        // One at a time: they pass through the same name.
+        let mut mouth = self.mouth.lock().unwrap_or_else(PoisonError::into_inner);
+        let handed = disk::nameless(&self.folder.spool(), bytes)?;
+        Ok(mouth.send(message, Some(handed.as_fd()))?)
+    }
+
+    /// The server answered as it should.
+    pub(super) fn heard(&self) {
+        self.board.change(|s| {
+            s.last_contact = Some(WallTime::now());
+            s.last_error = None;
+        });
+        if self.is_silent.swap(false, Ordering::AcqRel) {
+            self.returns.fetch_add(1, Ordering::AcqRel);
+            self.bell.ring();
+        }
+    }
+
+    /// A request failed; it is told where it is shown, and once in the log for each new reason.
+    pub(super) fn missed(&self, what: &'static str, error: &HttpError) {
+        if self.has_ended() {
+            return;
+        }
+        if matches!(error, HttpError::Network(_)) {
+            self.is_silent.store(true, Ordering::Release);
+        }
+        self.note(what, error.chain());
+    }
+
+    /// Something else went wrong that does not end the courier.
+    pub(super) fn note(&self, what: &'static str, text: String) {
+        let mut is_new = true;
+        self.board.change(|s| {
+            is_new = s.last_error.as_ref().is_none_or(|e| e.text != text);
+            s.last_error = Some(super::status::LastError {
+                time: WallTime::now(),
+                text: text.clone(),
+            });
+        });
+        if is_new {
+            tracing::warn!(error = text, "{what}");
+        }
+    }
+
+    /// Rests before the next try; ends early when the courier must end, or the server is back and was the reason.
+    pub(super) fn rest(&self, backoff: &mut Backoff, retry: Retry) {
+        let before = self.returns.load(Ordering::Acquire);
+        let deadline = Instant::now() + backoff.next(retry);
+        self.wait_until(Some(deadline), || {
+            retry == Retry::WhenBack && self.returns.load(Ordering::Acquire) != before
+        });
+    }
+
+    /// Waits until `is_due`, the deadline, or the end.
+    pub(super) fn wait_until(&self, deadline: Option<Instant>, is_due: impl Fn() -> bool) {
+        loop {
+            let seen = self.bell.count();
+            let is_late = deadline.is_some_and(|d| Instant::now() >= d);
+            if is_late || self.has_ended() || is_due() {
+                return;
+            }
+            self.bell.wait(seen, deadline);
+        }
+    }
+
+    /// Whether the threads must end.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
+    }
+
+    /// Ends every thread; the first outcome is the courier's.
+    pub(super) fn end(&self, outcome: Result<(), CourierError>) {
+        self.outcome
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(outcome);
+        self.has_ended.store(true, Ordering::Release);
+        self.client().shut_down();
+        self.bell.ring();
+    }
+
+    /// How it ended.
+    pub(super) fn into_outcome(self) -> Result<(), CourierError> {
+        self.board.flush(&self.folder);
+        self.outcome
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+            .unwrap_or(Err(CourierError::Thread))
+    }
+}
+
+fn client(
+    settings: &Settings,
+    root_pem: &str,
+    identity: &Identity,
+) -> Result<Client, CourierError> {
+    let access = Access {
+        server: &settings.server,
+        proxy: settings.proxy.as_deref(),
+        root_pem,
+        identity: Some(identity),
+    };
+    Ok(Client::new(access)?)
+}
+
+fn first_status(settings: &Settings, ends: WallTime) -> Status {
+    Status {
+        v: 1,
+        agent: settings.agent,
+        server: settings.server.clone(),
+        proxy: settings.proxy.is_some(),
+        last_contact: None,
+        last_error: None,
+        parts_waiting: 0,
+        bytes_waiting: 0,
+        parts_delivered: 0,
+        certificate_ends: Some(ends),
+    }
+}
+
+/// Reads what the folder says, and claims it.
+pub(super) fn open(
+    state_dir: &Path,
+    socket: OwnedFd,
+) -> Result<(Context, std::fs::File), CourierError> {
+    let folder = Folder::below(state_dir);
+    let settings = folder.settings()?;
+    let held = folder.lock()?;
+    folder.make()?;
+    Ok((Context::new(folder, settings, socket)?, held))
+}
+
+/// How long the reader may leave a message unread before the conversation counts as dead.
+pub(super) const DEAF: Duration = Duration::from_secs(30);

@@ -1,0 +1,283 @@
+//! The courier's own folder, STATE/courier: its settings, its TLS key and certificate, the spool and what waits.
+//!
+//! `courier.toml` is written last of all that enrolment makes, so that its being there says that the rest is.
+
+use std::{
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use evidence::ids::AgentId;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use super::disk::{self, DiskError, failed};
+
+/// The default ceiling of what waits in the spool.
+pub const SPOOL_QUOTA_BYTES: u64 = 20 << 30;
+/// No file of the folder that is read whole is longer.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Why the folder can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// There is no enrolment.
+    #[error(
+        "this host is not enrolled: {0} is missing. Run `fieldseal-agent enrol` with a deployment token."
+    )]
+    NotEnrolled(PathBuf),
+    /// The settings don't read.
+    #[error("{path} can't be understood. Correct the line that is named below.")]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// Another courier runs.
+    #[error("another courier works in {0}. Stop it first; two would deliver everything twice.")]
+    InUse(PathBuf),
+}
+
+/// What `courier.toml` holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The file's format, now 1.
+    pub v: Version,
+    /// The agent that this host was enrolled as.
+    pub agent: AgentId,
+    /// The server: `https://HOST[:PORT]`.
+    pub server: String,
+    /// An HTTP proxy that is asked to CONNECT: `http://[USER:PASSWORD@]HOST:PORT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// So much may wait in the spool; then the reader waits for delivery.
+    #[serde(default = "spool_quota")]
+    pub spool_quota_bytes: u64,
+    /// So much stays free on the disk; by default 1 GiB, or a twentieth of a smaller disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_free_bytes: Option<u64>,
+}
+
+/// The only version of the settings: 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
+pub struct Version;
+
+impl TryFrom<u64> for Version {
+    type Error = String;
+
+    fn try_from(found: u64) -> Result<Self, String> {
+        match found {
+            1 => Ok(Self),
+            other => Err(format!("version {other} is not known here, only 1")),
+        }
+    }
+}
+
+impl From<Version> for u64 {
+    fn from(Version: Version) -> Self {
+        1
+    }
+}
+
+fn spool_quota() -> u64 {
+    SPOOL_QUOTA_BYTES
+}
+
+/// The folder and the paths in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// The courier's folder below the agent's state folder; nothing is made.
+    pub fn below(state_dir: &Path) -> Self {
+        Self(state_dir.join("courier"))
+    }
+
+    /// Makes the folder and those in it.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn make(&self) -> Result<(), DiskError> {
+        disk::make_folder(&self.spool())?;
+        disk::make_folder(&self.reports())
+    }
+
+    /// Sealed parts on their way, one folder a collection.
+    pub fn spool(&self) -> PathBuf {
+        self.0.join("spool")
+    }
+
+    /// Reports that the server has not taken yet.
+    pub(super) fn reports(&self) -> PathBuf {
+        self.0.join("reports")
+    }
+
+    /// The TLS key.
+    pub(super) fn key(&self) -> PathBuf {
+        self.0.join("tls.key")
+    }
+
+    /// The TLS certificate and its chain.
+    pub(super) fn chain(&self) -> PathBuf {
+        self.0.join("tls.crt")
+    }
+
+    /// The deployment's root certificate.
+    pub(super) fn root(&self) -> PathBuf {
+        self.0.join("root.crt")
+    }
+
+    /// What `status` shows.
+    pub(super) fn status(&self) -> PathBuf {
+        self.0.join("status.json")
+    }
+
+    /// The settings.
+    pub fn settings_path(&self) -> PathBuf {
+        self.0.join("courier.toml")
+    }
+
+    fn pending_path(&self) -> PathBuf {
+        self.0.join("courier.toml.pending")
+    }
+
+    /// Reads a text file of the folder.
+    pub(super) fn text(&self, path: &Path) -> Result<String, DiskError> {
+        let bytes = disk::read_capped(path, FILE_BYTES_MAX)?;
+        String::from_utf8(bytes).map_err(|e| {
+            let wrong = std::io::Error::new(std::io::ErrorKind::InvalidData, e);
+            failed("read", path)(wrong)
+        })
+    }
+
+    /// Whether the host is enrolled.
+    pub fn is_enrolled(&self) -> bool {
+        self.settings_path().exists()
+    }
+
+    /// Reads the settings, and first takes up an enrolment that was cut off after the reader had kept its half.
+    ///
+    /// # Errors
+    /// There is no enrolment, or the settings don't read.
+    pub fn settings(&self) -> Result<Settings, FolderError> {
+        let path = self.settings_path();
+        if !self.is_enrolled() {
+            if !self.pending_path().exists() {
+                return Err(FolderError::NotEnrolled(path));
+            }
+            // The reader runs, so it is enrolled; and only the last enrolment can be pending.
+            self.confirm()?;
+        }
+        let text = self.text(&path)?;
+        toml::from_str(&text).map_err(|e| FolderError::Settings {
+            path,
+            source: Box::new(e),
+        })
+    }
+
+    /// Keeps all that enrolment made but for the last step, which is [`Folder::confirm`].
+    pub(super) fn prepare(
+        &self,
+        settings: &Settings,
+        root_pem: &str,
+        key_pem: &str,
+        chain_pem: &str,
+    ) -> Result<(), DiskError> {
+        self.make()?;
+        disk::write_durable(&self.root(), root_pem.as_bytes())?;
+        disk::write_durable(&self.key(), key_pem.as_bytes())?;
+        disk::write_durable(&self.chain(), chain_pem.as_bytes())?;
+        let text = toml::to_string(settings).map_err(|e| {
+            failed("written", &self.settings_path())(std::io::Error::other(e.to_string()))
+        })?;
+        disk::write_durable(&self.pending_path(), text.as_bytes())
+    }
+
+    /// The last step of enrolment.
+    pub(super) fn confirm(&self) -> Result<(), DiskError> {
+        disk::rename_durable(&self.pending_path(), &self.settings_path())
+    }
+
+    /// Claims the folder for this process, until the value is dropped or the process ends.
+    ///
+    /// # Errors
+    /// Another process has it.
+    pub fn lock(&self) -> Result<File, FolderError> {
+        disk::make_folder(&self.0)?;
+        let path = self.0.join("lock");
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed("created", &path))?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| FolderError::InUse(self.0.clone()))?;
+        Ok(file)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::courier) fn settings(server: &str) -> Settings {
+        Settings {
+            v: Version,
+            agent: AgentId::from_bytes([7; 16]),
+            server: server.to_owned(),
+            proxy: None,
+            spool_quota_bytes: SPOOL_QUOTA_BYTES,
+            min_free_bytes: Some(0),
+        }
+    }
+
+    #[test]
+    fn an_enrolment_counts_once_confirmed_or_taken_up() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = Folder::below(state.path());
+        assert!(matches!(
+            folder.settings(),
+            Err(FolderError::NotEnrolled(_))
+        ));
+        let said = settings("https://localhost");
+        folder.prepare(&said, "root", "key", "chain").unwrap();
+        assert!(!folder.is_enrolled());
+        assert_eq!(folder.settings().unwrap(), said);
+        assert!(folder.is_enrolled());
+    }
+
+    #[test]
+    fn unknown_settings_and_versions_are_refused() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = Folder::below(state.path());
+        folder.make().unwrap();
+        let good = toml::to_string(&settings("https://localhost")).unwrap();
+        for (text, is_good) in [
+            (good.clone(), true),
+            (good.replace("v = 1", "v = 2"), false),
+            (format!("{good}surprise = 1\n"), false),
+        ] {
+            std::fs::write(folder.settings_path(), text).unwrap();
+            assert_eq!(folder.settings().is_ok(), is_good);
+        }
+    }
+
+    #[test]
+    fn two_couriers_never_share_a_folder() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = Folder::below(state.path());
+        let held = folder.lock().unwrap();
+        assert!(matches!(folder.lock(), Err(FolderError::InUse(_))));
+        drop(held);
+        assert!(folder.lock().is_ok());
+    }
+}

@@ -1,0 +1,416 @@
+//! The courier's HTTP: one server, one base URL, a ceiling on every answer, and errors that say whether a retry helps.
+//!
+//! No redirects, no cookies, no proxy but the configured one, and no certificate authority but the deployment's.
+
+use std::{io::Read, sync::Arc, time::Duration};
+
+use protocol::{error::DocumentError, messages::MAX_MESSAGE_BYTES, version};
+use serde::{Serialize, de::DeserializeOwned};
+use ureq::{
+    Agent, Proxy, ProxyProtocol, SendBody,
+    http::{Request, Response, Uri, header::HeaderMap, request::Builder},
+};
+
+use super::{
+    pause::Retry,
+    tls::{self, Identity, TlsError},
+};
+
+/// A connection that is not there by then is given up.
+const CONNECT: Duration = Duration::from_secs(20);
+/// A server that says nothing for so long is gone; longer than it may let a question wait.
+const SILENCE: Duration = Duration::from_secs(75);
+/// No server of ours asks for a longer rest.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+/// The longest text of an error that is kept.
+const TEXT_CHARS_MAX: usize = 300;
+
+/// Where and how to reach the server.
+#[derive(Debug, Clone, Copy)]
+pub struct Access<'a> {
+    /// `https://HOST[:PORT]`.
+    pub server: &'a str,
+    /// `http://[USER:PASSWORD@]HOST:PORT`.
+    pub proxy: Option<&'a str>,
+    /// The root certificate, PEM.
+    pub root_pem: &'a str,
+    /// Key and certificate; none before enrolment.
+    pub identity: Option<&'a Identity>,
+}
+
+/// The client can't be made from what is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The server's URL.
+    #[error("{0:?} is no address of a server. Give https://HOST or https://HOST:PORT.")]
+    Server(String),
+    /// The proxy's URL; it may hold a password, so it is not shown.
+    #[error(
+        "the proxy's address can't be used. Give http://HOST:PORT or http://USER:PASSWORD@HOST:PORT."
+    )]
+    Proxy,
+    /// Key or certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Why a request came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The server was not reached, or went away.
+    #[error(
+        "the server can't be reached. Check its address, the network, the proxy, and this host's clock."
+    )]
+    Network(#[source] Box<ureq::Error>),
+    /// It said no.
+    #[error("the server answered {status}: {text}")]
+    Refused {
+        /// The status.
+        status: u16,
+        /// What it says, for people.
+        text: String,
+        /// When to ask again.
+        retry_after: Option<Duration>,
+    },
+    /// Its answer is not one of the protocol.
+    #[error(
+        "the server's answer can't be used: {0}. Check that the server is a Fieldseal server of this version."
+    )]
+    Answer(&'static str),
+    /// Its message is malformed.
+    #[error(transparent)]
+    Message(#[from] DocumentError),
+}
+
+impl HttpError {
+    /// Whether the same request will get the same answer, as far as can be told.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Network(_) | Self::Answer(_) | Self::Message(_) => false,
+            Self::Refused { status, .. } => {
+                (400..500).contains(status) && !matches!(status, 408 | 423 | 425 | 429)
+            }
+        }
+    }
+
+    /// The status, where there was an answer.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// How the next try should be timed.
+    pub(super) fn retry(&self) -> Retry {
+        match self {
+            Self::Network(_) => Retry::WhenBack,
+            Self::Refused {
+                retry_after: Some(wait),
+                ..
+            } => Retry::NotBefore(*wait),
+            _ => Retry::Later,
+        }
+    }
+
+    /// The error and its causes in one line.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(inner) = cause {
+            text.push_str(&format!(" ({inner})"));
+            cause = inner.source();
+        }
+        inert(&text)
+    }
+}
+
+/// An answer of the status that was wanted.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads the body as a message.
+    pub(super) fn message<T: DeserializeOwned>(&self, kind: &'static str) -> Result<T, HttpError> {
+        Ok(version::read_message(&self.body, kind)?)
+    }
+
+    /// A header that is a plain number.
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.header(name)?.parse().ok()
+    }
+
+    /// A header's text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// A client of one server.
+#[derive(Debug, Clone)]
+pub struct Client {
+    agent: Agent,
+    base: Arc<str>,
+}
+
+impl Client {
+    /// A client; nothing is connected yet.
+    ///
+    /// # Errors
+    /// An address, the key or a certificate can't be used.
+    pub fn new(access: Access<'_>) -> Result<Self, AccessError> {
+        let base = base(access.server)?;
+        let proxy = access.proxy.map(proxy).transpose()?;
+        let tls = tls::config(access.root_pem, access.identity)?;
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .https_only(true)
+            .proxy(proxy)
+            .max_redirects(0)
+            .http_status_as_error(false)
+            .user_agent(concat!("fieldseal-agent/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(CONNECT))
+            .timeout_resolve(Some(CONNECT))
+            .timeout_per_read(Some(SILENCE))
+            .timeout_per_write(Some(SILENCE))
+            .input_buffer_size(16 * 1024)
+            .output_buffer_size(64 * 1024)
+            .max_response_header_size(32 * 1024)
+            .build();
+        Ok(Self {
+            agent: Agent::new_with_config(config),
+            base: base.into(),
+        })
+    }
+
+    /// Ends every request, now and from now on.
+    pub(super) fn shut_down(&self) {
+        self.agent.clone().shutdown();
+    }
+
+    /// `GET path`; the answer may have at most `limit_bytes`.
+    pub(super) fn get(&self, path: &str, limit_bytes: usize) -> Result<Answer, HttpError> {
+        let request = self.request("GET", path).body(SendBody::none());
+        self.run(request, limit_bytes)
+    }
+
+    /// `POST path` with a message; the answer may have at most `limit_bytes`.
+    pub(super) fn post<M: Serialize>(
+        &self,
+        path: &str,
+        message: &M,
+        limit_bytes: usize,
+    ) -> Result<Answer, HttpError> {
+        let body = serde_json::to_vec(message).map_err(|_| HttpError::Answer("unwritable"))?;
+        if body.len() > MAX_MESSAGE_BYTES {
+            return Err(HttpError::Answer("the question is longer than allowed"));
+        }
+        let mut reader = body.as_slice();
+        let request = self
+            .request("POST", path)
+            .header("content-type", "application/json")
+            .header("content-length", body.len())
+            .body(SendBody::from_reader(&mut reader));
+        self.run(request, limit_bytes)
+    }
+
+    /// A request with headers of its own and no body.
+    pub(super) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, String)],
+    ) -> Result<Answer, HttpError> {
+        let mut request = self.request_with(method, path, headers);
+        if method == "POST" {
+            request = request.header("content-length", 0);
+        }
+        self.run(request.body(SendBody::none()), MAX_MESSAGE_BYTES)
+    }
+
+    /// A request with headers of its own and exactly `length_bytes` of `body`.
+    pub(super) fn send_body(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, String)],
+        body: &mut dyn Read,
+        length_bytes: u64,
+    ) -> Result<Answer, HttpError> {
+        let request = self
+            .request_with(method, path, headers)
+            .header("content-length", length_bytes)
+            .body(SendBody::from_reader(body));
+        self.run(request, MAX_MESSAGE_BYTES)
+    }
+
+    fn request_with(&self, method: &str, path: &str, headers: &[(&str, String)]) -> Builder {
+        let mut request = self.request(method, path);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        request
+    }
+
+    fn request(&self, method: &str, path: &str) -> Builder {
+        Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+    }
+
+    fn run(
+        &self,
+        request: Result<Request<SendBody<'_>>, ureq::http::Error>,
+        limit_bytes: usize,
+    ) -> Result<Answer, HttpError> {
+        let network = |e| HttpError::Network(Box::new(e));
+        let request = request.map_err(|e| network(e.into()))?;
+        let response = self.agent.run(request).map_err(network)?;
+        answer(response, limit_bytes)
+    }
+}
+
+fn answer(mut response: Response<ureq::Body>, limit_bytes: usize) -> Result<Answer, HttpError> {
+    let status = response.status().as_u16();
+    let retry_after = retry_after(response.headers());
+    let body = response
+        .body_mut()
+        .with_config()
+        .limit(limit_bytes as u64)
+        .read_to_vec();
+    if !(200..300).contains(&status) {
+        // A text that can't be read changes nothing about the refusal.
+        let text = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
+        return Err(HttpError::Refused {
+            status,
+            text: inert(text.trim()),
+            retry_after,
+        });
+    }
+    let body = body.map_err(|e| match e {
+        ureq::Error::BodyExceedsLimit(_) => HttpError::Answer("it is longer than allowed"),
+        other => HttpError::Network(Box::new(other)),
+    })?;
+    let headers = response.into_parts().0.headers;
+    Ok(Answer {
+        status,
+        headers,
+        body,
+    })
+}
+
+/// Whole seconds only: no server of ours sends a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get("retry-after")?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+}
+
+/// A stranger's text, harmless in a log or a terminal.
+fn inert(text: &str) -> String {
+    text.chars()
+        .take(TEXT_CHARS_MAX)
+        .map(|c| {
+            if c.is_ascii_graphic() || c == ' ' {
+                c
+            } else {
+                '?'
+            }
+        })
+        .collect()
+}
+
+fn base(server: &str) -> Result<String, AccessError> {
+    let bad = || AccessError::Server(server.chars().take(200).collect());
+    let uri: Uri = server.parse().map_err(|_| bad())?;
+    let authority = uri.authority().ok_or_else(bad)?;
+    let is_plain = uri.scheme_str() == Some("https")
+        && uri.path_and_query().is_none_or(|p| p.as_str() == "/")
+        && !authority.as_str().contains('@')
+        && !authority.host().is_empty();
+    if !is_plain {
+        return Err(bad());
+    }
+    Ok(format!("https://{authority}"))
+}
+
+fn proxy(text: &str) -> Result<Proxy, AccessError> {
+    let proxy = Proxy::new(text).map_err(|_| AccessError::Proxy)?;
+    match proxy.protocol() {
+        ProxyProtocol::Http if text.starts_with("http://") => Ok(proxy),
+        _ => Err(AccessError::Proxy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_bare_address_of_a_server_is_taken() {
+        for good in [
+            "https://s",
+            "https://s:8443",
+            "https://[::1]:1",
+            "https://s/",
+        ] {
+            assert!(base(good).is_ok(), "{good}");
+        }
+        assert_eq!(base("https://s:1/").unwrap(), "https://s:1");
+        for bad in [
+            "",
+            "s",
+            "http://s",
+            "https://",
+            "https://u@s",
+            "https://s/x",
+            "https://s?x",
+            "ftp://s",
+        ] {
+            assert!(base(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_http_proxies_are_taken_and_their_passwords_stay_hidden() {
+        assert!(proxy("http://u:secret@p:3128").is_ok());
+        for bad in ["", "https://p", "socks5://p", "p:3128"] {
+            let told = proxy(bad).map(|_| ()).unwrap_err().to_string();
+            assert!(told.contains("http://HOST"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_whether_a_retry_helps() {
+        let refused = |status| HttpError::Refused {
+            status,
+            text: String::new(),
+            retry_after: None,
+        };
+        for (status, is_permanent) in [
+            (400, true),
+            (403, true),
+            (404, true),
+            (409, true),
+            (413, true),
+            (422, true),
+            (423, false),
+            (429, false),
+            (500, false),
+            (503, false),
+            (507, false),
+        ] {
+            assert_eq!(refused(status).is_permanent(), is_permanent, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_strangers_text_is_short_and_harmless() {
+        let text = inert(&format!("no\u{1b}[2J\n\u{202e}{}", "x".repeat(1000)));
+        assert!(text.starts_with("no?[2J??"));
+        assert_eq!(text.len(), TEXT_CHARS_MAX);
+    }
+}

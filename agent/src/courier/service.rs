@@ -1,0 +1,212 @@
+//! The courier as a service: one thread hears the reader, the others speak to the server; any end ends all.
+
+use std::{
+    os::fd::OwnedFd,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    thread::{self, Scope},
+    time::{Duration, SystemTime},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::sockopt::{Timeout, set_socket_timeout},
+};
+
+pub use super::context::CourierError;
+use super::{
+    clock,
+    context::{self, Context, DEAF},
+    orders::{self, Handed},
+    outbox, renewal,
+    reports::{self, Reports},
+    slots,
+};
+use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION};
+
+/// How often it is looked whether the courier must stop.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Runs the courier of the enrolled host of `state_dir` until `stop` is set, the reader at the other end of `socket`
+/// is gone, or something fails that a new start may mend.
+///
+/// # Errors
+/// Every end but a wanted one. Nothing that was sealed is lost by it.
+pub fn run(state_dir: &Path, socket: OwnedFd, stop: &AtomicBool) -> Result<(), CourierError> {
+    let broken = |e: std::io::Error| CourierError::from(LinkError::Socket(e));
+    // A reader that hears nothing any more must not hold up the rest for ever.
+    set_socket_timeout(&socket, Timeout::Send, Some(DEAF)).map_err(|e| broken(e.into()))?;
+    let mouth = socket.try_clone().map_err(broken)?;
+    let (context, _held) = context::open(state_dir, mouth)?;
+    outbox::tidy(&context.folder.spool(), SystemTime::now())?;
+    let handed = Handed::default();
+    let reports = Reports::open(&context.folder.reports(), &handed)?;
+    let desk = Desk {
+        context: &context,
+        handed: &handed,
+        reports: &reports,
+        slots: slots::questions(),
+        times: clock::questions(),
+        renewals: renewal::requests(),
+    };
+    thread::scope(|scope| {
+        let (context, desk) = (&context, &desk);
+        start(scope, context, "spool", || {
+            slots::serve(context, &desk.slots)
+        });
+        start(scope, context, "orders", || orders::serve(context, &handed));
+        start(scope, context, "outbox", || outbox::serve(context));
+        start(scope, context, "reports", || {
+            reports::serve(context, &reports, &handed)
+        });
+        start(scope, context, "clock", || {
+            clock::serve(context, &desk.times)
+        });
+        start(scope, context, "renewal", || {
+            renewal::serve(context, &desk.renewals)
+        });
+        let heard = desk.hear(socket, stop);
+        context.end(heard);
+    });
+    let outcome = context.into_outcome();
+    if let Err(error) = &outcome {
+        tracing::warn!(error = %error, "the courier ends");
+    }
+    outcome
+}
+
+/// Starts a thread; whatever ends its work but the end of all ends all.
+fn start<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    context: &'scope Context,
+    name: &str,
+    work: impl FnOnce() -> Result<(), CourierError> + Send + 'scope,
+) {
+    let started = thread::Builder::new()
+        .name(name.to_owned())
+        .spawn_scoped(scope, move || {
+            let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(CourierError::Thread));
+            if outcome.is_err() || !context.has_ended() {
+                context.end(outcome.and(Err(CourierError::Thread)));
+            }
+        });
+    if started.is_err() {
+        context.end(Err(CourierError::Thread));
+    }
+}
+
+/// Where the reader's messages go.
+struct Desk<'c> {
+    context: &'c Context,
+    handed: &'c Handed,
+    reports: &'c Reports,
+    slots: slots::Questions,
+    times: clock::Questions,
+    renewals: renewal::Requests,
+}
+
+impl Desk<'_> {
+    /// Hears the reader until the end.
+    fn hear(&self, socket: OwnedFd, stop: &AtomicBool) -> Result<(), CourierError> {
+        let seen = socket.try_clone().map_err(LinkError::Socket)?;
+        let mut link = Link::new(socket);
+        let mut is_greeted = false;
+        loop {
+            if stop.load(Ordering::Acquire) || self.context.has_ended() {
+                return Ok(());
+            }
+            self.context.board.flush(&self.context.folder);
+            if !is_readable(&seen)? {
+                continue;
+            }
+            let Some((message, handed)) = link.receive::<FromReader>()? else {
+                return Err(LinkError::Closed.into());
+            };
+            if handed.is_some() {
+                return Err(LinkError::OutOfTurn("a descriptor".into()).into());
+            }
+            if is_greeted {
+                self.answer(message)?;
+            } else {
+                self.greet(&message)?;
+                is_greeted = true;
+            }
+        }
+    }
+
+    fn greet(&self, first: &FromReader) -> Result<(), CourierError> {
+        let FromReader::Hello {
+            v: VERSION,
+            policy_version,
+        } = first
+        else {
+            return Err(LinkError::OutOfTurn("no greeting".into()).into());
+        };
+        self.context.say(&FromSpool::Welcome { v: VERSION }, None)?;
+        self.holds(*policy_version);
+        self.handed.greeted();
+        self.context.bell.ring();
+        Ok(())
+    }
+
+    fn holds(&self, version: u64) {
+        let held = &self.context.policy_version;
+        held.store(version, Ordering::Release);
+    }
+
+    fn answer(&self, message: FromReader) -> Result<(), CourierError> {
+        match message {
+            FromReader::Begin { .. }
+            | FromReader::OpenSlot { .. }
+            | FromReader::Sealed { .. }
+            | FromReader::Discard { .. }
+            | FromReader::End { .. } => slots::ask(self.context, &self.slots, message),
+            FromReader::AskTime { nonce } => clock::ask(self.context, &self.times, nonce),
+            FromReader::Report { report } => self.reports.put(self.context, report),
+            FromReader::Holds { policy_version } => {
+                self.holds(policy_version);
+                Ok(())
+            }
+            FromReader::RenewSeal { envelope } => {
+                renewal::ask(self.context, &self.renewals, envelope);
+                Ok(())
+            }
+            FromReader::Failed { text } => Err(CourierError::Reader(text)),
+            FromReader::Hello { .. }
+            | FromReader::SealRequest { .. }
+            | FromReader::EnrolmentKept { .. } => {
+                Err(LinkError::OutOfTurn(name_of(&message).into()).into())
+            }
+        }
+    }
+}
+
+fn is_readable(socket: &OwnedFd) -> Result<bool, CourierError> {
+    let wait = Timespec::try_from(LOOK).ok();
+    let mut one = [PollFd::new(socket, PollFlags::IN)];
+    match poll(&mut one, wait.as_ref()) {
+        Ok(count) => Ok(count > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(LinkError::Socket(error.into()).into()),
+    }
+}
+
+/// What a message is called where it is told: its contents are never in a log.
+pub(super) fn name_of(message: &FromReader) -> &'static str {
+    match message {
+        FromReader::Hello { .. } => "hello",
+        FromReader::Begin { .. } => "begin",
+        FromReader::OpenSlot { .. } => "open_slot",
+        FromReader::Sealed { .. } => "sealed",
+        FromReader::Discard { .. } => "discard",
+        FromReader::End { .. } => "end",
+        FromReader::AskTime { .. } => "ask_time",
+        FromReader::Report { .. } => "report",
+        FromReader::Holds { .. } => "holds",
+        FromReader::SealRequest { .. } => "seal_request",
+        FromReader::EnrolmentKept { .. } => "enrolment_kept",
+        FromReader::RenewSeal { .. } => "renew_seal",
+        FromReader::Failed { .. } => "failed",
+    }
+}

@@ -1,0 +1,265 @@
+//! The spool as a service: empty files for the reader, sealed parts made durable, and a reader that waits while the
+//! spool is full.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    os::fd::AsFd as _,
+    time::{Duration, Instant},
+};
+
+use evidence::{digest::Digest, ids::CollectionId};
+
+use super::{
+    context::{Context, CourierError},
+    outbox,
+    pause::Tray,
+    room::Floor,
+    spool::{Spool, SpoolError},
+};
+use crate::link::{FromReader, FromSpool, LinkError, Wrapping};
+
+/// More questions than any reader has open at once.
+const QUESTIONS_MAX: usize = 256;
+/// More collections than any reader has open at once.
+const COLLECTIONS_MAX: usize = 16;
+/// How often it is looked whether there is room again; a delivery tells it at once.
+const LOOK: Duration = Duration::from_secs(1);
+/// Beside a collection's parts: the reader has ended it.
+pub(super) const ENDED: &str = "ended";
+
+/// What the reader asks of the spool.
+pub(super) type Questions = Tray<FromReader>;
+
+/// An empty tray of questions.
+pub(super) fn questions() -> Questions {
+    Tray::of(QUESTIONS_MAX)
+}
+
+/// Takes a question without waiting.
+pub(super) fn ask(
+    context: &Context,
+    questions: &Questions,
+    asked: FromReader,
+) -> Result<(), CourierError> {
+    let too_many = |_| out_of_turn("too many questions at once");
+    questions.put(asked, &context.bell).map_err(too_many)
+}
+
+/// Answers what the reader asks of the spool, in order; only files for which there is no room wait.
+pub(super) fn serve(context: &Context, questions: &Questions) -> Result<(), CourierError> {
+    let mut slots = Slots {
+        context,
+        floor: context
+            .settings
+            .min_free_bytes
+            .map_or_else(Floor::default, Floor::at_least),
+        begun: BTreeMap::new(),
+        waiting: VecDeque::new(),
+    };
+    while !context.has_ended() {
+        match questions.take() {
+            Some(asked) => slots.answer(asked)?,
+            None => slots.rest(questions)?,
+        }
+    }
+    Ok(())
+}
+
+struct Slots<'c> {
+    context: &'c Context,
+    floor: Floor,
+    begun: BTreeMap<CollectionId, Spool>,
+    waiting: VecDeque<(CollectionId, u32)>,
+}
+
+impl Slots<'_> {
+    fn answer(&mut self, asked: FromReader) -> Result<(), CourierError> {
+        match asked {
+            FromReader::Begin {
+                collection,
+                wrapping: Wrapping::Age,
+                seal_certificate_pem: None,
+            } => self.begin(collection),
+            FromReader::OpenSlot {
+                collection,
+                slot,
+                closing,
+            } => self.open(collection, slot, closing),
+            FromReader::Sealed {
+                collection,
+                slot,
+                part,
+                size_bytes,
+                sha256,
+                statement,
+            } => self.seal(collection, slot, part, (size_bytes, sha256), &statement),
+            FromReader::Discard { collection, slot } => {
+                self.waiting.retain(|one| *one != (collection, slot));
+                self.spool(collection)?.discard(slot);
+                Ok(())
+            }
+            FromReader::End { collection } => self.end(collection),
+            // A part that is not encrypted among them: this half must see ciphertext only.
+            _ => Err(out_of_turn("no question for this spool")),
+        }
+    }
+
+    fn spool(&mut self, collection: CollectionId) -> Result<&mut Spool, CourierError> {
+        let found = self.begun.get_mut(&collection);
+        found.ok_or_else(|| out_of_turn("a collection that has not begun"))
+    }
+
+    fn begin(&mut self, collection: CollectionId) -> Result<(), CourierError> {
+        if self.begun.contains_key(&collection) || self.begun.len() >= COLLECTIONS_MAX {
+            return Err(out_of_turn("a collection that can't begin"));
+        }
+        let parent = self.context.folder.spool();
+        let spool = Spool::begin(&parent, collection, Wrapping::Age, self.floor)?;
+        let (device, inode) = spool.identity()?;
+        let durable = spool.durable();
+        self.begun.insert(collection, spool);
+        let ready = FromSpool::Ready {
+            collection,
+            device,
+            inode,
+            durable,
+        };
+        self.context.say(&ready, None)
+    }
+
+    fn open(
+        &mut self,
+        collection: CollectionId,
+        slot: u32,
+        closing: bool,
+    ) -> Result<(), CourierError> {
+        let is_full = !closing && !self.has_room(collection)?;
+        if !is_full {
+            return self.hand_out(collection, slot, closing);
+        }
+        if self.waiting.len() >= QUESTIONS_MAX {
+            return Err(out_of_turn("too many files at once"));
+        }
+        if self.waiting.is_empty() {
+            tracing::warn!(
+                "the spool is full: the collection waits for delivery or for disk space"
+            );
+        }
+        self.waiting.push_back((collection, slot));
+        Ok(())
+    }
+
+    /// Whether quota and disk allow one more file.
+    fn has_room(&mut self, collection: CollectionId) -> Result<bool, CourierError> {
+        let usage = outbox::usage(&self.context.folder.spool())?;
+        // With nothing to deliver there is nothing to wait for: a quota below a part's size must not stop everything.
+        let is_over = usage.sealed_parts > 0
+            && usage.sealed_bytes.saturating_add(usage.open_bytes)
+                >= self.context.settings.spool_quota_bytes;
+        if is_over {
+            return Ok(false);
+        }
+        match self.spool(collection)?.check_room(false) {
+            Ok(()) => Ok(true),
+            Err(SpoolError::NoRoom { .. }) => Ok(false),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    fn hand_out(
+        &mut self,
+        collection: CollectionId,
+        slot: u32,
+        closing: bool,
+    ) -> Result<(), CourierError> {
+        let spool = self.spool(collection)?;
+        let floor_bytes = spool.floor_bytes()?;
+        let opened = spool.open_slot(slot, closing).and_then(|file| {
+            let copy = file.as_fd().try_clone_to_owned();
+            copy.map_err(|source| SpoolError::File {
+                what: "handed over",
+                path: "the empty file".into(),
+                source,
+            })
+        });
+        match opened {
+            Ok(file) => {
+                let said = FromSpool::SlotOpened {
+                    collection,
+                    slot,
+                    floor_bytes,
+                };
+                self.context.say(&said, Some(&file))
+            }
+            Err(error) => self.slot_failed(collection, slot, error),
+        }
+    }
+
+    fn seal(
+        &mut self,
+        collection: CollectionId,
+        slot: u32,
+        part: u32,
+        sealed: (u64, Digest),
+        statement: &str,
+    ) -> Result<(), CourierError> {
+        let spool = self.spool(collection)?;
+        match spool.seal(slot, part, sealed.0, sealed.1, statement) {
+            Ok(_) => {
+                let durable = FromSpool::Durable { collection, part };
+                self.context.say(&durable, None)?;
+                self.context.part_sealed();
+                Ok(())
+            }
+            Err(error) => self.slot_failed(collection, slot, error),
+        }
+    }
+
+    /// One file is lost; the rest of the conversation is not.
+    fn slot_failed(
+        &mut self,
+        collection: CollectionId,
+        slot: u32,
+        error: SpoolError,
+    ) -> Result<(), CourierError> {
+        if !error.is_of_one_slot() {
+            return Err(error.into());
+        }
+        tracing::warn!(error = %error, "a file of the spool failed");
+        self.spool(collection)?.discard(slot);
+        let failed = FromSpool::SlotFailed {
+            collection,
+            slot,
+            text: error.to_string(),
+        };
+        self.context.say(&failed, None)
+    }
+
+    fn end(&mut self, collection: CollectionId) -> Result<(), CourierError> {
+        self.spool(collection)?.write_beside(ENDED, b"")?;
+        self.waiting.retain(|(one, _)| *one != collection);
+        self.begun.remove(&collection);
+        self.context.say(&FromSpool::Ended { collection }, None)
+    }
+
+    /// Waits for a question, or for room where a file waits for it.
+    fn rest(&mut self, questions: &Questions) -> Result<(), CourierError> {
+        let delivered = self.context.delivered();
+        let look = (!self.waiting.is_empty()).then(|| Instant::now() + LOOK);
+        self.context.wait_until(look, || {
+            !questions.is_empty() || (look.is_some() && self.context.delivered() != delivered)
+        });
+        while let Some(&(collection, slot)) = self.waiting.front() {
+            if self.context.has_ended() || !self.has_room(collection)? {
+                break;
+            }
+            self.waiting.pop_front();
+            self.hand_out(collection, slot, false)?;
+        }
+        Ok(())
+    }
+}
+
+fn out_of_turn(what: &str) -> CourierError {
+    LinkError::OutOfTurn(what.to_owned()).into()
+}

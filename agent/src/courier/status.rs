@@ -1,0 +1,130 @@
+//! What the courier tells `fieldseal-agent status`, through a small file that it replaces while it runs.
+
+use std::{
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+use evidence::{ids::AgentId, instant::Instant};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    disk::{self, DiskError, failed},
+    folder::Folder,
+};
+
+/// The file is far shorter.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// How the courier fares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The file's format.
+    pub v: u64,
+    /// Who this host is enrolled as.
+    pub agent: AgentId,
+    /// The server.
+    pub server: String,
+    /// Whether a proxy stands between; its address may hold a password and is not told.
+    pub proxy: bool,
+    /// When the server last answered as it should.
+    pub last_contact: Option<Instant>,
+    /// What last went wrong, until the server answers again.
+    pub last_error: Option<LastError>,
+    /// Sealed parts that wait for delivery.
+    pub parts_waiting: u32,
+    /// Their bytes.
+    pub bytes_waiting: u64,
+    /// Parts delivered since the courier began.
+    pub parts_delivered: u64,
+    /// When the TLS certificate ends.
+    pub certificate_ends: Option<Instant>,
+}
+
+/// What went wrong, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastError {
+    /// When.
+    pub time: Instant,
+    /// What, for people.
+    pub text: String,
+}
+
+/// Reads the status that a courier has left; none where none has run yet.
+///
+/// # Errors
+/// The file can't be read.
+pub fn read(state_dir: &Path) -> Result<Option<Status>, DiskError> {
+    let path = Folder::below(state_dir).status();
+    match disk::read_capped(&path, FILE_BYTES_MAX) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|e| failed("read", &path)(e.into())),
+        Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Keeps the status, and the file when it is told to.
+#[derive(Debug)]
+pub(super) struct Board {
+    now: Mutex<(Status, bool)>,
+}
+
+impl Board {
+    pub(super) fn new(status: Status) -> Self {
+        Self {
+            now: Mutex::new((status, true)),
+        }
+    }
+
+    /// Changes what is told.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Status)) {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut now.0);
+        now.1 = true;
+    }
+
+    /// Writes the file where something changed; a status that can't be written is no reason to stop delivering.
+    pub(super) fn flush(&self, folder: &Folder) {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        if !std::mem::take(&mut now.1) {
+            return;
+        }
+        let written = serde_json::to_vec_pretty(&now.0)
+            .map_err(|e| failed("written", &folder.status())(e.into()))
+            .and_then(|json| disk::write_whole(&folder.status(), &json, false));
+        if let Err(error) = written {
+            tracing::warn!(error = %error, "the status file can't be written");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_can_be_read_by_another_process() {
+        let state = tempfile::tempdir().unwrap();
+        assert_eq!(read(state.path()).unwrap(), None);
+        let folder = Folder::below(state.path());
+        folder.make().unwrap();
+        let status = Status {
+            v: 1,
+            agent: AgentId::from_bytes([1; 16]),
+            server: "https://s".into(),
+            proxy: false,
+            last_contact: None,
+            last_error: None,
+            parts_waiting: 0,
+            bytes_waiting: 0,
+            parts_delivered: 0,
+            certificate_ends: None,
+        };
+        let board = Board::new(status);
+        board.change(|s| s.parts_waiting = 3);
+        board.flush(&folder);
+        assert_eq!(read(state.path()).unwrap().unwrap().parts_waiting, 3);
+    }
+}
