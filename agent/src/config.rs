@@ -1,11 +1,15 @@
 //! What a collection will do: a profile and what was said beside it, judged once, so that all else receives values.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
+    num::NonZero,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
-use evidence::{digest::Digest, wrap::Recipient};
+use evidence::{archive::PartLimits, digest::Digest, wrap::Recipient};
 use protocol::profile::{self, Chosen, Limits, Parameters, Profile, ProfileError};
 use serde_json::{Map, Value};
 
@@ -15,6 +19,13 @@ use crate::{artifacts, cli::CollectArgs};
 pub const PART_BYTES: u64 = 1 << 30;
 /// The agent's memory where neither profile nor host say otherwise.
 pub const MEMORY_BYTES: u64 = 64 << 20;
+/// What both processes take before a part is opened, and what each part that is being filled may take more.
+const BASE_BYTES: u64 = 24 << 20;
+const LANE_BYTES: u64 = 16 << 20;
+/// Entries that describe a part and come last.
+const CLOSING_BYTES: u64 = 8 << 20;
+/// No disk that works leaves a read unanswered for longer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One artifact that was asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,6 +80,8 @@ pub struct Plan {
     pub part_bytes: u64,
     /// Whether it runs only when nothing else wants the processor.
     pub background: bool,
+    /// For how long the host may leave one read unanswered before it is given up.
+    pub patience: Duration,
 }
 
 /// What was asked for can't be.
@@ -142,6 +155,7 @@ impl Plan {
             case: setting.case,
             part_bytes: PART_BYTES,
             background: setting.background,
+            patience: PATIENCE,
         })
     }
 
@@ -176,12 +190,46 @@ impl Plan {
         Self::from_profile(&yaml, &parameters, setting)
     }
 
-    /// The memory that the agent's processes may take together at their peak.
-    pub fn memory_bytes(&self) -> u64 {
-        match self.limits.memory_bytes {
+    /// How many parts are filled at once: as many as there are processors and memory allows.
+    pub fn lanes(&self) -> usize {
+        let memory = match self.limits.memory_bytes {
             0 => MEMORY_BYTES,
             bytes => bytes,
+        };
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let room = memory.saturating_sub(BASE_BYTES) / LANE_BYTES;
+        usize::try_from(room).map_or(cores, |room| room.clamp(1, cores))
+    }
+
+    /// The most that a part may hold of files.
+    pub fn content_bytes(&self) -> u64 {
+        self.part_bytes - CLOSING_BYTES.min(self.part_bytes / 2)
+    }
+
+    /// When a part is closed.
+    pub fn part_limits(&self) -> PartLimits {
+        PartLimits {
+            size_bytes: self.content_bytes(),
+            ..PartLimits::default()
         }
+    }
+
+    /// The limits as they stand in the archive, `lanes` parts being filled at once.
+    pub fn limits_told(&self, lanes: usize) -> BTreeMap<String, u64> {
+        let all = [
+            ("part_bytes", self.part_bytes),
+            ("lanes", lanes as u64),
+            ("size_bytes", self.limits.size_bytes),
+            ("files", self.limits.files),
+            ("wall_seconds", self.limits.wall_seconds),
+            ("cpu_percent", self.limits.cpu_percent),
+            ("io_bytes_per_second", self.limits.io_bytes_per_second),
+            ("memory_bytes", self.limits.memory_bytes),
+        ];
+        let given = all.into_iter().filter(|(_, limit)| *limit > 0);
+        given
+            .map(|(name, limit)| (name.to_owned(), limit))
+            .collect()
     }
 }
 

@@ -2,24 +2,23 @@
 
 use std::{io, process::Child};
 
-use evidence::{
-    gap::{Reason, Severity},
-    ids::CollectionId,
-};
+use evidence::ids::CollectionId;
 
+pub use super::chain::ChainError;
 use super::{
+    chain::Run,
+    conduct::{Conductor, Done, Registry},
     outcome::Outcome,
-    pipeline::{Done, Pipeline, PipelineError},
-    port::{LinkPort, SpoolPort},
+    port::{self, LinkPort, SpoolPort},
     seal::{Seal, SealError},
-    sink::PartSink,
-    task::{Authority, Task, Watch},
+    task::{Authority, Position, Task, Watch},
 };
 use crate::{
-    artifacts::{ARTIFACTS, Artifact, Request},
-    config::{Plan, Wanted},
+    artifacts::ARTIFACTS,
+    config::Plan,
     courier::start,
-    link::{Link, LinkError},
+    link::{Link, LinkError, Wrapping},
+    platform::priority,
 };
 
 /// Why there is no collection.
@@ -35,7 +34,7 @@ pub enum CollectError {
     Random(#[from] getrandom::Error),
     /// The run can't go on.
     #[error(transparent)]
-    Pipeline(#[from] PipelineError),
+    Chain(#[from] ChainError),
     /// The two halves don't understand each other.
     #[error(transparent)]
     Link(#[from] LinkError),
@@ -80,19 +79,63 @@ pub fn run_task(
     port: &dyn SpoolPort,
     watch: &dyn Watch,
 ) -> Result<Outcome, CollectError> {
+    run_with(task, port, watch, ARTIFACTS)
+}
+
+/// As [`run_task`], with the artifacts of `registry`.
+pub(super) fn run_with(
+    task: Task<'_>,
+    port: &dyn SpoolPort,
+    watch: &dyn Watch,
+    registry: Registry,
+) -> Result<Outcome, CollectError> {
     let (collection, plan) = (task.collection, task.plan);
+    if plan.background {
+        priority::lower();
+    }
     let seal_fingerprint = task.seal.fingerprint();
-    let mut pipeline = Pipeline::begin(task, port, watch)?;
-    gather(plan, &mut pipeline)?;
-    let Done { parts, counts } = pipeline.finish(None)?;
+    let durable = begin(&task, port)?;
+    let position = position(&task, durable)?;
+    let lanes = plan.lanes();
+    let run = Run::new(task, position, lanes, port, watch);
+    let Done {
+        parts,
+        counts,
+        ended_early,
+    } = Conductor::new(&run, registry).conduct(lanes)?;
     Ok(Outcome {
         collection,
         folder: plan.output.join(collection.to_string()),
         parts,
         counts,
-        ended_early: None,
+        ended_early,
         seal_fingerprint,
     })
+}
+
+fn begin(task: &Task<'_>, port: &dyn SpoolPort) -> Result<u32, CollectError> {
+    let wrapping = if task.plan.recipients.is_empty() {
+        Wrapping::None
+    } else {
+        Wrapping::Age
+    };
+    // An enrolled host's certificate is known by its enrolment.
+    let for_run = task.authority.host.is_none();
+    let certificate = for_run.then(|| task.seal.certificate_pem());
+    Ok(port::begin(port, task.collection, wrapping, certificate)?)
+}
+
+/// Where the chain stands, by what the reader kept and what the spool says.
+fn position(task: &Task<'_>, durable: u32) -> Result<Option<Position>, CollectError> {
+    let kept = [&task.position, &task.sealing];
+    let known = |p: &&Option<Position>| p.as_ref().map_or(0, |p| p.parts) == durable;
+    match kept.into_iter().find(known) {
+        Some(position) => Ok(position.clone()),
+        None => {
+            let known = task.position.as_ref().map_or(0, |p| p.parts);
+            Err(ChainError::Broken { known, durable }.into())
+        }
+    }
 }
 
 /// Waits for the child when dropped: it ends by itself once the link is closed.
@@ -103,57 +146,4 @@ impl Drop for Reaped {
         // It told its failures over the link; its exit code adds nothing.
         let _ = self.0.wait();
     }
-}
-
-fn gather(plan: &Plan, pipeline: &mut Pipeline<'_>) -> Result<(), PipelineError> {
-    pipeline.log(None, "the collection begins")?;
-    for wanted in &plan.wanted {
-        if !ARTIFACTS.iter().any(|a| a.name() == wanted.name) {
-            let text = "this agent doesn't know the artifact";
-            pipeline.gap(
-                &wanted.name,
-                &wanted.name,
-                Reason::UnknownArtifact,
-                Severity::Serious,
-                text,
-            )?;
-        }
-    }
-    let mut volatile_open = false;
-    for artifact in ARTIFACTS {
-        let Some(wanted) = plan.wanted.iter().find(|w| w.name == artifact.name()) else {
-            continue;
-        };
-        // What is gone in seconds is sealed and on its way before the disk is touched.
-        if volatile_open && !artifact.volatile() {
-            pipeline.close_part()?;
-        }
-        volatile_open = artifact.volatile();
-        one(plan, pipeline, *artifact, wanted)?;
-    }
-    pipeline.log(None, "the collection ends")
-}
-
-fn one(
-    plan: &Plan,
-    pipeline: &mut Pipeline<'_>,
-    artifact: &'static dyn Artifact,
-    wanted: &Wanted,
-) -> Result<(), PipelineError> {
-    let name = artifact.name();
-    pipeline.tell(name);
-    let began = std::time::Instant::now();
-    let request = Request {
-        root: &plan.root,
-        paths: &plan.paths,
-        options: &wanted.options,
-        own: &plan.own,
-        pace: &crate::files::Pace::free(),
-    };
-    let mut sink = PartSink::new(pipeline, name);
-    // A stop comes from the sink alone, and `finish` gives its cause.
-    let _ = artifact.collect(&request, &mut sink);
-    sink.finish()?;
-    let took = began.elapsed().as_millis();
-    pipeline.log(Some(name), &format!("{name} took {took} ms"))
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     fs::File,
+    hash::{BuildHasher as _, RandomState},
     io::{self, BufWriter, Read, Write},
 };
 
@@ -93,16 +94,17 @@ pub(super) struct Written {
 
 /// A part from its first byte to its seal.
 pub(super) struct OpenPart {
-    number: u32,
     writer: PartWriter<Wrap>,
-    /// The names so far: none may stand twice in one part.
-    names: HashSet<String>,
+    /// Hashes of the names so far: none may stand twice in one part. Two names with one hash cost a part, no more.
+    names: HashSet<u64>,
+    hasher: RandomState,
+    /// Whose records are being written.
+    results: Option<String>,
 }
 
 impl OpenPart {
-    /// Begins part `number` in `file`.
+    /// Begins a part in `file`.
     pub(super) fn new(
-        number: u32,
         file: File,
         recipients: &[Recipient],
         limits: PartLimits,
@@ -114,15 +116,11 @@ impl OpenPart {
             Wrap::Age(Box::new(WrapWriter::new(recipients, below)?))
         };
         Ok(Self {
-            number,
             writer: PartWriter::new(wrap, limits, Instant::now()),
             names: HashSet::new(),
+            hasher: RandomState::new(),
+            results: None,
         })
-    }
-
-    /// Its number.
-    pub(super) fn number(&self) -> u32 {
-        self.number
     }
 
     /// What is in it so far.
@@ -142,33 +140,40 @@ impl OpenPart {
 
     /// Whether `name` stands in it already.
     pub(super) fn has_entry(&self, name: &str) -> bool {
-        self.names.contains(name)
+        self.names.contains(&self.hasher.hash_one(name))
     }
 
-    /// Whether the records of `artifact` stand in it already.
-    pub(super) fn has_results(&self, artifact: &str) -> bool {
-        self.names.contains(artifact)
+    /// Whether the records of `artifact` stand in it and are ended: they can't be gone on with here.
+    pub(super) fn has_ended_results(&self, artifact: &str) -> bool {
+        self.results.as_deref() != Some(artifact) && self.has_entry(artifact)
     }
 
-    /// Opens the records of `artifact`.
-    pub(super) fn begin_results(&mut self, artifact: &str) -> Result<(), PartError> {
-        self.names.insert(artifact.to_owned());
-        Ok(self.writer.begin_results(artifact)?)
-    }
-
-    /// Writes one record.
-    pub(super) fn record(&mut self, record: &Record) -> Result<(), PartError> {
+    /// Writes one record of `artifact`; its stream is begun where it isn't.
+    pub(super) fn record(&mut self, artifact: &str, record: &Record) -> Result<(), PartError> {
+        if self.results.as_deref() != Some(artifact) {
+            self.end_results()?;
+            self.note(artifact);
+            self.writer.begin_results(artifact)?;
+            self.results = Some(artifact.to_owned());
+        }
         Ok(self.writer.record(record)?)
     }
 
-    /// Closes the records.
+    /// Ends the records that are being written, if any are.
     pub(super) fn end_results(&mut self) -> Result<(), PartError> {
-        Ok(self.writer.end_results()?)
+        match self.results.take() {
+            Some(_) => Ok(self.writer.end_results()?),
+            None => Ok(()),
+        }
+    }
+
+    fn note(&mut self, name: &str) {
+        self.names.insert(self.hasher.hash_one(name));
     }
 
     /// Stores content from `source`, read once.
     pub(super) fn content(&mut self, name: &str, source: impl Read) -> Result<Stored, PartError> {
-        self.names.insert(name.to_owned());
+        self.note(name);
         Ok(self.writer.content(name, source)?)
     }
 

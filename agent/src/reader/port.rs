@@ -114,37 +114,20 @@ pub(super) struct Slot {
     pub(super) floor_bytes: u64,
 }
 
-/// What the spool said when the collection began.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Begun {
-    /// Device and inode of the collection's folder.
-    pub(super) folder: (u64, u64),
-    /// Parts that are durable already.
-    pub(super) durable: u32,
-}
-
-/// Begins `collection`.
+/// Begins `collection`, or goes on with it; gives how many parts are durable.
 pub(super) fn begin(
     port: &dyn SpoolPort,
     collection: CollectionId,
     wrapping: Wrapping,
     seal_certificate_pem: Option<String>,
-) -> Result<Begun, LinkError> {
+) -> Result<u32, LinkError> {
     let begin = FromReader::Begin {
         collection,
         wrapping,
         seal_certificate_pem,
     };
     match port.ask(&begin, &|| false)?.0 {
-        FromSpool::Ready {
-            device,
-            inode,
-            durable,
-            ..
-        } => Ok(Begun {
-            folder: (device, inode),
-            durable,
-        }),
+        FromSpool::Ready { durable, .. } => Ok(durable),
         other => Err(out_of_turn(&other)),
     }
 }

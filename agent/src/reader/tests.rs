@@ -1,222 +1,141 @@
-//! The sink over a real spool half: what artifacts say ends in parts that the archive's reader accepts.
+//! Whole runs over a real spool half: what artifacts say ends in parts that the archive's reader accepts.
 
-use std::{
-    collections::HashMap,
-    fs,
-    io::{Cursor, Read as _},
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    thread,
-};
+mod fixture;
+mod hostile;
+mod stopping;
+
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 use evidence::{
     digest::Digest,
-    gap::{Gap, Reason},
-    ids::CollectionId,
-    records::{CollectionRecord, FileRecord},
+    gap::{Gap, Reason, Severity},
+    records::FileRecord,
 };
-use serde_json::{Map, Value, json};
-
-use super::{
-    pipeline::Pipeline,
-    port::LinkPort,
-    progress::Terminal,
-    seal::Seal,
-    sink::PartSink,
-    task::{Authority, Task},
-};
-use crate::{
-    artifacts::Sink,
-    config::Plan,
-    courier::{local, room::Floor},
-    link::Link,
-    platform::socket,
-};
-
-/// A host's tree and an output folder, both temporary.
-struct Fixture {
-    host: tempfile::TempDir,
-    output: tempfile::TempDir,
-    part_bytes: u64,
-}
-
-impl Fixture {
-    fn new() -> Self {
-        Self {
-            host: tempfile::tempdir().unwrap(),
-            output: tempfile::tempdir().unwrap(),
-            part_bytes: 1 << 30,
-        }
-    }
-
-    fn put(&self, path: &str, bytes: &[u8]) {
-        let at = self.host.path().join(path);
-        fs::create_dir_all(at.parent().unwrap()).unwrap();
-        fs::write(at, bytes).unwrap();
-    }
-
-    fn plan(&self) -> Plan {
-        Plan {
-            root: self.host.path().to_path_buf(),
-            profile: "test".into(),
-            profile_sha256: Digest::of(b""),
-            wanted: Vec::new(),
-            paths: Vec::new(),
-            limits: Default::default(),
-            output: PathBuf::from("/own/output"),
-            own: vec![PathBuf::from("/own/output")],
-            background: false,
-            recipients: Vec::new(),
-            case: None,
-            part_bytes: self.part_bytes,
-        }
-    }
-
-    /// Lets `say` speak to a sink, seals, and opens all parts again.
-    fn collect(&self, say: impl FnOnce(&mut PartSink<'_, '_>)) -> Vec<Part> {
-        let (ours, theirs) = socket::pair().unwrap();
-        let output = self.output.path().to_path_buf();
-        let half = thread::spawn(move || local::serve(theirs, &output, Floor::NONE));
-        let (plan, watch) = (self.plan(), Terminal::silent());
-        let seal = Seal::for_run().unwrap();
-        let id = CollectionId::from_bytes([7; 16]);
-        let task = Task {
-            plan: &plan,
-            collection: id,
-            seal,
-            authority: Authority::default(),
-            attempt: 1,
-            position: None,
-            sealing: None,
-        };
-        let port = LinkPort::greet(Link::new(ours)).unwrap();
-        let mut pipeline = Pipeline::begin(task, &port, &watch).unwrap();
-        let mut sink = PartSink::new(&mut pipeline, "test");
-        say(&mut sink);
-        sink.finish().unwrap();
-        let done = pipeline.finish(None).unwrap();
-        drop(port);
-        half.join().unwrap().unwrap();
-        let folder = self.output.path().join(id.to_string());
-        (1..=done.parts.len())
-            .map(|n| Part::open(&folder.join(format!("part-{n:04}.zip"))))
-            .collect()
-    }
-}
-
-/// A part, unpacked in memory.
-struct Part(HashMap<String, Vec<u8>>);
-
-impl Part {
-    fn open(path: &Path) -> Self {
-        let bytes = fs::read(path).unwrap();
-        let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
-        let mut entries = HashMap::new();
-        for index in 0..zip.len() {
-            let mut entry = zip.by_index(index).unwrap();
-            let mut content = Vec::new();
-            entry.read_to_end(&mut content).unwrap();
-            entries.insert(entry.name().unwrap().into_owned(), content);
-        }
-        Self(entries)
-    }
-
-    fn lines<T: serde::de::DeserializeOwned>(&self, name: &str) -> Vec<T> {
-        let text = self.0.get(name).map_or(&[][..], Vec::as_slice);
-        serde_json::Deserializer::from_slice(text)
-            .into_iter()
-            .map(Result::unwrap)
-            .collect()
-    }
-
-    fn record(&self) -> CollectionRecord {
-        CollectionRecord::parse(&self.0["collection.json"]).unwrap()
-    }
-
-    fn file(&self, path: &str) -> FileRecord {
-        let mut all = self.lines::<FileRecord>("files.jsonl").into_iter();
-        all.find(|f| f.path == path).unwrap()
-    }
-}
-
-fn record(n: u64) -> Map<String, Value> {
-    let Value::Object(record) = json!({"n": n}) else {
-        unreachable!()
-    };
-    record
-}
+use fixture::{Fixture, files, record, says, volatile};
+use serde_json::Value;
 
 #[test]
-fn records_stream_and_files_named_meanwhile_follow() {
+fn records_stream_and_files_named_meanwhile_follow_in_the_first_part() {
     let host = Fixture::new();
     host.put("etc/passwd", b"root:x:0:0");
-    let parts = host.collect(|sink| {
-        sink.record(record(1)).unwrap();
-        sink.file(Path::new("/etc/passwd")).unwrap();
-        sink.record(record(2)).unwrap();
-    });
+    let parts = host.collect(&[volatile("test", |sink| {
+        sink.record(record(1))?;
+        sink.file(Path::new("/etc/passwd"))?;
+        sink.record(record(2))
+    })]);
     assert_eq!(parts.len(), 1);
     let part = &parts[0];
     assert_eq!(part.lines::<Value>("results/test.jsonl").len(), 2);
-    assert_eq!(part.0["fs/$rootfs$/etc/passwd"], b"root:x:0:0");
+    assert_eq!(part.entries["fs/$rootfs$/etc/passwd"], b"root:x:0:0");
     let file = part.file("/etc/passwd");
     assert_eq!(file.sha256, Some(Digest::of(b"root:x:0:0")));
     assert!(!file.changed_while_read);
-    assert!(part.0.contains_key("fs/$rootfs$/etc/"));
+    assert!(part.entries.contains_key("fs/$rootfs$/etc/"));
     assert_eq!(part.record().counts.gaps, 0);
     assert!(part.record().last);
+}
+
+#[test]
+fn the_volatile_are_sealed_alone_before_anything_else_is_gathered() {
+    let host = Fixture::new();
+    host.put("a", b"x");
+    let parts = host.collect(&[
+        volatile("first", |sink| sink.record(record(1))),
+        says("later", |sink| {
+            sink.record(record(2))?;
+            sink.file(Path::new("/a"))
+        }),
+    ]);
+    let first = &parts[0];
+    assert!(first.entries.contains_key("results/first.jsonl"));
+    assert!(!first.entries.contains_key("results/later.jsonl"));
+    assert_eq!(first.record().counts.files, 0);
+    let later = parts[1..]
+        .iter()
+        .filter(|p| p.entries.contains_key("results/later.jsonl"));
+    assert_eq!(later.count(), 1);
+    let all = parts.last().unwrap().record();
+    assert!(all.last);
+    assert_eq!((all.counts_so_far.records, all.counts_so_far.files), (2, 1));
+}
+
+#[test]
+fn many_files_on_several_lanes_come_once_each_and_the_chain_holds() {
+    let mut host = Fixture::new();
+    host.part_bytes = 1 << 20;
+    for n in 0..400 {
+        let mut bytes = vec![0; 20_000];
+        getrandom::fill(&mut bytes).unwrap();
+        host.put(&format!("many/{n}"), &bytes);
+    }
+    let parts = host.collect(&[says("many", |sink| {
+        (0..400).try_for_each(|n| sink.file(Path::new(&format!("/many/{n}"))))
+    })]);
+    assert!(parts.len() > 4);
+    let mut stored = 0;
+    for part in &parts {
+        for file in part.lines::<FileRecord>("files.jsonl") {
+            let Some(entry) = file.entry.filter(|e| e.contains("many")) else {
+                continue;
+            };
+            assert_eq!(file.sha256, Some(Digest::of(&part.entries[&entry])));
+            stored += 1;
+        }
+    }
+    assert_eq!(stored, 400);
+    for (index, part) in parts.iter().enumerate() {
+        let record = part.record();
+        assert_eq!(record.part as usize, index + 1);
+        assert_eq!(record.last, index + 1 == parts.len());
+        let before = index.checked_sub(1).map(|b| Digest::of(&parts[b].bytes));
+        assert_eq!(record.previous_sha256, before);
+    }
 }
 
 #[test]
 fn one_inode_is_stored_once_and_recorded_under_each_name() {
     let host = Fixture::new();
     host.put("a", b"same");
-    fs::hard_link(host.host.path().join("a"), host.host.path().join("b")).unwrap();
-    let parts = host.collect(|sink| {
-        sink.file(Path::new("/a")).unwrap();
-        sink.file(Path::new("/b")).unwrap();
-    });
-    let second = parts[0].file("/b");
-    assert_eq!(second.hard_link_of.as_deref(), Some("fs/$rootfs$/a"));
+    fs::hard_link(host.path("a"), host.path("b")).unwrap();
+    let parts = host.collect(&[files("test", &["/a", "/b"])]);
+    let all: Vec<FileRecord> = parts.iter().flat_map(|p| p.lines("files.jsonl")).collect();
+    let entries: Vec<_> = all.iter().filter_map(|f| f.entry.clone()).collect();
+    let first = entries.iter().find(|e| !e.ends_with('/')).unwrap();
+    let second = all.iter().find(|f| f.hard_link_of.is_some()).unwrap();
+    assert_eq!(second.hard_link_of.as_ref(), Some(first));
     assert_eq!(second.entry, None);
-    assert_eq!(parts[0].record().counts.files, 1);
+    assert_eq!(parts.last().unwrap().record().counts_so_far.files, 1);
 }
 
 #[test]
 fn links_are_records_and_never_lead_out_of_the_root() {
     let host = Fixture::new();
     host.put("real", b"bytes");
-    symlink("real", host.host.path().join("link")).unwrap();
-    symlink("/../../../../etc/hostname", host.host.path().join("out")).unwrap();
-    let parts = host.collect(|sink| {
-        sink.file(Path::new("/link")).unwrap();
-        sink.file(Path::new("/out")).unwrap();
-    });
+    symlink("real", host.path("link")).unwrap();
+    symlink("/../../../../etc/hostname", host.path("out")).unwrap();
+    let parts = host.collect(&[volatile("test", |sink| {
+        sink.file(Path::new("/link"))?;
+        sink.file(Path::new("/out"))
+    })]);
     let part = &parts[0];
     assert_eq!(part.file("/link").target.as_deref(), Some("/real"));
-    assert_eq!(part.0["fs/$rootfs$/real"], b"bytes");
-    assert!(!part.0.contains_key("fs/$rootfs$/etc/hostname"));
+    assert_eq!(part.entries["fs/$rootfs$/real"], b"bytes");
+    assert!(!part.entries.contains_key("fs/$rootfs$/etc/hostname"));
     assert_eq!(part.lines::<Gap>("gaps.jsonl").len(), 1);
 }
 
 #[test]
 fn what_is_not_there_is_a_gap_and_never_an_empty_entry() {
     let host = Fixture::new();
-    let parts = host.collect(|sink| sink.file(Path::new("/none")).unwrap());
-    let gaps: Vec<Gap> = parts[0].lines("gaps.jsonl");
+    let parts = host.collect(&[files("test", &["/none"])]);
+    let gaps = fixture::gaps(&parts);
     assert_eq!(gaps[0].reason, Reason::NotFound);
     assert_eq!(gaps[0].subject, "/none");
-    assert!(!parts[0].0.contains_key("fs/$rootfs$/none"));
-}
-
-#[test]
-fn pipes_are_recorded_and_never_opened() {
-    let host = Fixture::new();
-    let fifo = host.host.path().join("fifo");
-    let mode = rustix::fs::Mode::from_raw_mode(0o600);
-    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-    let parts = host.collect(|sink| sink.file(Path::new("/fifo")).unwrap());
-    assert!(parts[0].file("/fifo").why_no_entry.is_some());
+    assert!(
+        !parts
+            .iter()
+            .any(|p| p.entries.contains_key("fs/$rootfs$/none"))
+    );
 }
 
 #[test]
@@ -227,7 +146,7 @@ fn a_file_larger_than_a_part_is_stored_in_pieces_that_join() {
     let mut bytes = vec![0; 7 << 20];
     getrandom::fill(&mut bytes).unwrap();
     host.put("big", &bytes);
-    let parts = host.collect(|sink| sink.file(Path::new("/big")).unwrap());
+    let parts = host.collect(&[files("test", &["/big"])]);
     assert!(parts.len() > 1);
     let mut joined = Vec::new();
     let mut whole = None;
@@ -235,25 +154,50 @@ fn a_file_larger_than_a_part_is_stored_in_pieces_that_join() {
         for line in part.lines::<FileRecord>("files.jsonl") {
             for piece in &line.pieces {
                 assert_eq!(piece.offset_bytes, joined.len() as u64);
-                joined.extend_from_slice(&part.0[&piece.entry]);
+                joined.extend_from_slice(&part.entries[&piece.entry]);
                 whole = line.sha256;
             }
         }
     }
     assert!(joined == bytes);
     assert_eq!(whole, Some(Digest::of(&bytes)));
-    let lasts: Vec<bool> = parts.iter().map(|p| p.record().last).collect();
-    assert_eq!(lasts.iter().filter(|l| **l).count(), 1);
-    assert_eq!(lasts.last(), Some(&true));
 }
 
 #[test]
 fn own_output_is_never_collected() {
     let host = Fixture::new();
     host.put("own/output/part-0001.zip", b"ours");
-    let parts = host.collect(|sink| {
-        let path = Path::new("/own/output/part-0001.zip");
-        sink.file(path).unwrap();
-    });
-    assert_eq!(parts[0].record().counts.files, 0);
+    let parts = host.collect(&[files("test", &["/own/output/part-0001.zip"])]);
+    assert_eq!(parts.last().unwrap().record().counts_so_far.files, 0);
+}
+
+#[test]
+fn an_unknown_artifact_and_an_unknown_option_are_gaps() {
+    let mut host = Fixture::new();
+    host.wants("nosuch", Value::Null);
+    host.wants("test", serde_json::json!({"nosuch": 1}));
+    let parts = host.collect(&[says("test", |sink| sink.record(record(1)))]);
+    let gaps = fixture::gaps(&parts);
+    let of = |reason| gaps.iter().find(|g| g.reason == reason).unwrap();
+    assert_eq!(of(Reason::UnknownArtifact).artifact, "nosuch");
+    assert_eq!(of(Reason::UnknownArtifact).severity, Severity::Serious);
+    assert_eq!(of(Reason::Unsupported).subject, "nosuch");
+}
+
+#[test]
+fn limits_on_files_leave_out_the_rest_and_say_how_much() {
+    let mut host = Fixture::new();
+    for n in 0..5 {
+        host.put(&n.to_string(), b"x");
+    }
+    host.limits.files = 2;
+    let parts = host.collect(&[files("test", &["/0", "/1", "/2", "/3", "/4"])]);
+    assert_eq!(parts.last().unwrap().record().counts_so_far.files, 2);
+    let gaps = fixture::gaps(&parts);
+    assert_eq!(gaps.len(), 1);
+    assert_eq!(
+        (gaps[0].reason, gaps[0].severity),
+        (Reason::Limit, Severity::Serious)
+    );
+    assert!(gaps[0].text.starts_with("3 files"), "{}", gaps[0].text);
 }

@@ -1,0 +1,186 @@
+//! Where each artifact stands, and how much of the profile's limits is used up.
+//!
+//! An artifact is finished once it has said all, every file that it named is stored, and every part that holds
+//! something of it is durable: only then may a later attempt leave it out.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use protocol::profile::Limits;
+
+/// The counts of one run.
+#[derive(Debug)]
+pub(super) struct Tally {
+    standings: Mutex<BTreeMap<String, Standing>>,
+    files: AtomicU64,
+    file_bytes: AtomicU64,
+    limits: Limits,
+}
+
+/// One artifact.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// It has said all.
+    pub(super) is_said: bool,
+    /// Files that it named and that are not stored yet.
+    pub(super) waiting: u64,
+    /// The lanes whose open part holds something of it, a bit each.
+    lanes: u64,
+    /// Something of it was in a part that could not be sealed.
+    pub(super) is_lost: bool,
+    /// Files that a limit left out.
+    pub(super) beyond: u64,
+    /// An earlier attempt has finished it.
+    is_before: bool,
+}
+
+impl Standing {
+    /// Whether it is gathered, though not all of it may be durable.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_before || (self.is_said && self.waiting == 0)
+    }
+}
+
+impl Tally {
+    /// With the limits of the run, and what an earlier attempt has finished.
+    pub(super) fn new(limits: Limits, finished: &[String]) -> Self {
+        let before = Standing {
+            is_said: true,
+            is_before: true,
+            ..Standing::default()
+        };
+        let standings = finished.iter().map(|name| (name.clone(), before));
+        Self {
+            standings: Mutex::new(standings.collect()),
+            files: AtomicU64::new(0),
+            file_bytes: AtomicU64::new(0),
+            limits,
+        }
+    }
+
+    /// Whether an earlier attempt has finished `artifact`.
+    pub(super) fn is_finished_before(&self, artifact: &str) -> bool {
+        self.lock().get(artifact).is_some_and(|s| s.is_before)
+    }
+
+    /// `artifact` has said all that it has to say.
+    pub(super) fn said(&self, artifact: &str) {
+        self.on(artifact, |s| s.is_said = true);
+    }
+
+    /// `artifact` named a file.
+    pub(super) fn named(&self, artifact: &str) {
+        self.on(artifact, |s| s.waiting += 1);
+    }
+
+    /// A file that `artifact` named is dealt with.
+    pub(super) fn settled(&self, artifact: &str) {
+        self.on(artifact, |s| s.waiting = s.waiting.saturating_sub(1));
+    }
+
+    /// The open part of `lane` holds something of `artifact`.
+    pub(super) fn touched(&self, artifact: &str, lane: usize) {
+        self.on(artifact, |s| s.lanes |= bit(lane));
+    }
+
+    /// The open part of `lane` is lost.
+    pub(super) fn lost(&self, lane: usize) {
+        for standing in self.lock().values_mut() {
+            standing.is_lost |= standing.lanes & bit(lane) != 0;
+            standing.lanes &= !bit(lane);
+        }
+    }
+
+    /// The open part of `lane` is durable.
+    pub(super) fn sealed(&self, lane: usize) {
+        for standing in self.lock().values_mut() {
+            standing.lanes &= !bit(lane);
+        }
+    }
+
+    /// What is finished once the open part of `lane` is durable.
+    pub(super) fn finished_with(&self, lane: usize) -> Vec<String> {
+        let whole = |s: &Standing| s.is_whole() && !s.is_lost && s.lanes & !bit(lane) == 0;
+        let standings = self.lock();
+        let finished = standings.iter().filter(|(_, s)| whole(s));
+        finished.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Where every artifact stands that has begun.
+    pub(super) fn standings(&self) -> BTreeMap<String, Standing> {
+        self.lock().clone()
+    }
+
+    /// Counts a file of `size_bytes` in; `false`, and counted as left out, where that is beyond a limit.
+    pub(super) fn takes(&self, artifact: &str, size_bytes: u64) -> bool {
+        let fits = |used: &AtomicU64, more: u64, most: u64| {
+            most == 0 || used.fetch_add(more, Ordering::Relaxed).saturating_add(more) <= most
+        };
+        let is_taken = fits(&self.files, 1, self.limits.files)
+            && fits(&self.file_bytes, size_bytes, self.limits.size_bytes);
+        if !is_taken {
+            self.on(artifact, |s| s.beyond += 1);
+        }
+        is_taken
+    }
+
+    fn on(&self, artifact: &str, change: impl FnOnce(&mut Standing)) {
+        let mut standings = self.lock();
+        match standings.get_mut(artifact) {
+            Some(standing) => change(standing),
+            None => change(standings.entry(artifact.to_owned()).or_default()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Standing>> {
+        self.standings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bit(lane: usize) -> u64 {
+    1 << (lane % 64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_artifact_is_finished_when_every_part_that_holds_it_is_durable() {
+        let tally = Tally::new(Limits::default(), &["old".to_owned()]);
+        tally.named("a");
+        tally.said("a");
+        assert_eq!(tally.finished_with(0), ["old"]);
+        tally.touched("a", 0);
+        tally.touched("a", 1);
+        tally.settled("a");
+        assert_eq!(tally.finished_with(0), ["old"]);
+        tally.sealed(1);
+        assert_eq!(tally.finished_with(0), ["a", "old"]);
+        tally.lost(0);
+        assert_eq!(tally.finished_with(1), ["old"]);
+        assert!(tally.standings()["a"].is_lost);
+    }
+
+    #[test]
+    fn limits_leave_out_what_is_beyond_and_count_it() {
+        let limits = Limits {
+            files: 2,
+            size_bytes: 10,
+            ..Limits::default()
+        };
+        let tally = Tally::new(limits, &[]);
+        assert!(tally.takes("a", 10));
+        assert!(!tally.takes("a", 1));
+        assert!(!tally.takes("b", 0));
+        assert_eq!(tally.standings()["a"].beyond, 1);
+        assert_eq!(tally.standings()["b"].beyond, 1);
+    }
+}

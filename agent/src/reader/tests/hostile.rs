@@ -1,0 +1,148 @@
+//! Trees made to mislead: each ends in evidence or in a gap, never in a hang, a panic or a lie.
+
+use std::{
+    ffi::OsStr, fs, os::unix::ffi::OsStrExt as _, os::unix::fs::FileExt as _, path::PathBuf,
+};
+
+use evidence::{digest::Digest, gap::Reason};
+
+use super::fixture::{Fixture, Follows, file, files, gaps, says};
+
+#[test]
+fn pipes_sockets_and_devices_are_recorded_and_never_opened() {
+    let host = Fixture::new();
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, host.path("fifo"), fifo, mode, 0).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(host.path("socket")).unwrap();
+    let parts = host.collect(&[files("test", &["/fifo", "/socket"])]);
+    for path in ["/fifo", "/socket"] {
+        let record = file(&parts, path);
+        assert!(
+            record.why_no_entry.is_some() && record.entry.is_none(),
+            "{path}"
+        );
+    }
+    assert!(gaps(&parts).is_empty());
+}
+
+#[test]
+fn names_that_are_no_text_or_too_long_are_stored_with_their_exact_bytes() {
+    let host = Fixture::new();
+    let deep: PathBuf = (0..20).map(|_| "d".repeat(240)).collect();
+    let long = deep.join("f");
+    // Made level by level: the whole path is longer than one call takes.
+    let mut folder = std::fs::File::open(host.host.path()).unwrap();
+    for part in deep.iter() {
+        rustix::fs::mkdirat(&folder, part, rustix::fs::Mode::RWXU).unwrap();
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY;
+        folder = rustix::fs::openat(&folder, part, flags, rustix::fs::Mode::empty())
+            .unwrap()
+            .into();
+    }
+    let flags = rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY;
+    let made = rustix::fs::openat(&folder, "f", flags, rustix::fs::Mode::RWXU).unwrap();
+    rustix::io::write(&made, b"deep").unwrap();
+    let names: [&[u8]; 3] = [b"bad-\xff\xfe", b"new\nline", b"semi;1"];
+    for name in names {
+        fs::write(host.host.path().join(OsStr::from_bytes(name)), name).unwrap();
+    }
+    let mut paths: Vec<PathBuf> = names
+        .iter()
+        .map(|n| PathBuf::from("/").join(OsStr::from_bytes(n)))
+        .collect();
+    paths.push(PathBuf::from("/").join(&long));
+    let asks = paths.clone();
+    let parts = host.collect(&[says("test", move |sink| {
+        asks.iter().try_for_each(|p| sink.file(p))
+    })]);
+    assert!(gaps(&parts).is_empty(), "{:?}", gaps(&parts));
+    for path in paths {
+        let bytes = path.as_os_str().as_bytes();
+        let record = file(&parts, &String::from_utf8_lossy(bytes));
+        let exact = record
+            .path_b64
+            .as_ref()
+            .map(|b| data_encoding::BASE64.decode(b.as_bytes()).unwrap());
+        assert_eq!(exact.as_deref().unwrap_or(record.path.as_bytes()), bytes);
+        let entry = record.entry.unwrap();
+        let part = parts
+            .iter()
+            .find(|p| p.entries.contains_key(&entry))
+            .unwrap();
+        assert_eq!(record.sha256, Some(Digest::of(&part.entries[&entry])));
+    }
+}
+
+#[test]
+fn a_sparse_terabyte_is_stored_by_its_data() {
+    let host = Fixture::new();
+    let sparse = fs::File::create(host.path("sparse")).unwrap();
+    sparse.write_all_at(b"middle", 1 << 39).unwrap();
+    sparse.set_len(1 << 40).unwrap();
+    let parts = host.collect(&[files("test", &["/sparse"])]);
+    let record = file(&parts, "/sparse");
+    assert_eq!(record.only_extents.len(), 1);
+    assert_eq!(record.claimed_size_bytes, Some(1 << 40));
+    let entry = record.entry.unwrap();
+    let part = parts
+        .iter()
+        .find(|p| p.entries.contains_key(&entry))
+        .unwrap();
+    let stored = &part.entries[&entry];
+    assert_eq!(record.size_bytes, Some(stored.len() as u64));
+    let at = (1_u64 << 39) - record.only_extents[0].offset_bytes;
+    assert_eq!(&stored[at as usize..][..6], b"middle");
+    assert!(gaps(&parts).is_empty());
+}
+
+#[test]
+fn files_that_vanish_or_are_swapped_for_links_are_gaps() {
+    let host = Fixture::new();
+    host.put("etc/shadow", b"secret");
+    host.put("gone", b"x");
+    host.put("dir/f", b"x");
+    let root = host.host.path().to_owned();
+    let parts = host.collect(&[says("test", move |sink| {
+        fs::remove_file(root.join("gone")).unwrap();
+        fs::remove_dir_all(root.join("dir")).unwrap();
+        std::os::unix::fs::symlink("f", root.join("dir")).unwrap();
+        sink.file("/gone".as_ref())?;
+        sink.file("/dir/f".as_ref())
+    })]);
+    let mut reasons: Vec<Reason> = gaps(&parts).iter().map(|g| g.reason).collect();
+    reasons.dedup();
+    assert_eq!(reasons, [Reason::NotFound]);
+    assert_eq!(parts.last().unwrap().record().counts_so_far.files, 0);
+}
+
+#[test]
+fn a_file_cut_short_while_it_is_read_is_said_to_have_changed() {
+    let host = Fixture::new();
+    let path = host.path("shrinks");
+    fs::write(&path, vec![b'x'; 40 << 20]).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Grows and shrinks all the while, so that some read meets it.
+        scope.spawn(|| {
+            let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                file.set_len(1 << 20).unwrap();
+                file.set_len(40 << 20).unwrap();
+            }
+        });
+        let outcome = host.run(&[files("test", &["/shrinks"])], &Follows::default());
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        outcome.unwrap();
+    });
+    let parts = host.parts();
+    let record = file(&parts, "/shrinks");
+    let entry = record.entry.unwrap();
+    let part = parts
+        .iter()
+        .find(|p| p.entries.contains_key(&entry))
+        .unwrap();
+    assert_eq!(record.size_bytes, Some(part.entries[&entry].len() as u64));
+    assert_eq!(record.sha256, Some(Digest::of(&part.entries[&entry])));
+    assert!(record.changed_while_read);
+}
