@@ -3,11 +3,22 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use evidence::ids::{AgentId, OrderId};
+use protocol::{name::Name, policy::Role};
 
-/// The investigator's tool: check and open sealed evidence.
+use crate::span::Span;
+
+/// The investigator's tool: order collections, fetch, check and open sealed evidence.
 #[derive(Debug, Parser)]
 #[command(name = "fieldseal", version, about, disable_help_subcommand = true)]
+#[command(after_help = "\
+Exit codes of every command: 0 done, or genuine and complete; 1 failed, refused, or not genuine;
+2 done with gaps, or genuine with gaps, parts missing or signer unknown; 64 usage.
+FIELDSEAL_PASSPHRASE opens the signing key where no terminal can ask for it.")]
 pub struct Cli {
+    /// Where the tool keeps its settings and what it remembers of the server [default: ~/.config/fieldseal].
+    #[arg(long, global = true, env = "FIELDSEAL_HOME", value_name = "DIR")]
+    pub home: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -23,6 +34,36 @@ pub enum Command {
     Verify(Verify),
     /// Decrypt parts, each into part-0001.zip, and optionally extract them.
     Open(Open),
+    /// Make keys: a person's, or a vault's.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Tell the tool which server, which deployment and whose keys it works with.
+    Setup(Setup),
+    /// List the hosts of your agencies.
+    Hosts(Hosts),
+    /// Sign an order to collect from hosts, and hand it to the server.
+    ///
+    /// Exit codes: 0 handed in (with --watch: delivered by all); 1 failed (or refused by a host);
+    /// 2 (with --watch) delivered with gaps or cut short; 64 usage.
+    Collect(Collect),
+    /// Follow an order until every host has delivered or refused.
+    ///
+    /// Exit codes: 0 delivered by all; 2 delivered with gaps, cut short, or still running when
+    /// the time given by --for was over; 1 refused, expired or failed; 64 usage.
+    Watch(Watch),
+    /// List orders and what was collected on them.
+    List(List),
+    /// Download collections with all that proves them; what was cut off goes on where it stopped.
+    ///
+    /// Exit codes: 0 everything is there; 2 parts are still missing at the server, or set apart
+    /// as not genuine; 1 failed; 64 usage.
+    Fetch(Fetch),
+    /// Sign that an agent's certificates count no more (admins).
+    Revoke(Revoke),
+    /// Download the custody log, recompute it and check every signature in it.
+    ///
+    /// Exit codes: 0 it holds; 1 it does not; 64 usage.
+    Audit(Audit),
 }
 
 /// `fieldseal verify`.
@@ -60,4 +101,210 @@ pub struct Open {
     /// Also extract each part, into a folder of its own below this one.
     #[arg(long, value_name = "DIR")]
     pub extract: Option<PathBuf>,
+}
+
+/// `fieldseal keys`.
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Make a person's keys: to sign, to speak to the server, and to open evidence.
+    New(NewKeys),
+    /// Make a vault's key. Keep the file off line; its recipient goes into the policy.
+    Vault {
+        /// The new file for the key.
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+    },
+}
+
+/// `fieldseal keys new`.
+#[derive(Debug, Args)]
+pub struct NewKeys {
+    /// A short name, unique in the deployment.
+    #[arg(long)]
+    pub id: Name,
+    /// The name for people.
+    #[arg(long, value_name = "TEXT")]
+    pub name: String,
+    /// investigator, approver, auditor or admin; may be given again.
+    #[arg(long = "role", value_name = "ROLE", required = true, value_parser = role)]
+    pub roles: Vec<Role>,
+    /// The agency to act for; may be given again.
+    #[arg(long = "agency", value_name = "NAME", required = true)]
+    pub agencies: Vec<Name>,
+    /// The new folder for the keys.
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Leave the signing key without a passphrase.
+    #[arg(long)]
+    pub no_passphrase: bool,
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned()))
+        .map_err(|_| "write investigator, approver, auditor or admin".to_owned())
+}
+
+/// `fieldseal setup`.
+#[derive(Debug, Args)]
+pub struct Setup {
+    /// The server's address, as in https://evidence.example.org:8443.
+    #[arg(long, value_name = "URL")]
+    pub server: String,
+    /// The folder with the deployment's root.crt and root.json.
+    #[arg(long, value_name = "DIR")]
+    pub trust: PathBuf,
+    /// The folder that `fieldseal keys new` made.
+    #[arg(long, value_name = "DIR")]
+    pub keys: PathBuf,
+}
+
+/// `fieldseal hosts`.
+#[derive(Debug, Args)]
+pub struct Hosts {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fieldseal collect`.
+#[derive(Debug, Args)]
+pub struct Collect {
+    /// A host, by its agent's id or its name; may be given again.
+    #[arg(
+        long = "host",
+        value_name = "ID|NAME",
+        required_unless_present = "filter",
+        conflicts_with = "filter"
+    )]
+    pub hosts: Vec<String>,
+    /// The hosts for which every term holds: `*`, or as in "label=dc os=linux seen<24h".
+    #[arg(long = "where", value_name = "EXPR", id = "filter")]
+    pub filter: Option<String>,
+    /// With --where: hosts that are enrolled later join (the signed expression holds no `seen<`).
+    #[arg(long, requires = "filter", conflicts_with = "hosts")]
+    pub open: bool,
+    /// What to gather: a built-in profile's name, or a YAML file.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub profile: String,
+    /// The case's reference.
+    #[arg(long, value_name = "CASE")]
+    pub case: String,
+    /// Why; it is signed and stays in the record.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// A folder or file to walk in place of the profile's; may be given again.
+    #[arg(long = "path", value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// How long hosts may begin the order.
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    pub expires: Span,
+    /// Stay and follow the order.
+    #[arg(long)]
+    pub watch: bool,
+    /// With --watch: stop following after this time.
+    #[arg(long = "for", value_name = "TIME", requires = "watch")]
+    pub at_most: Option<Span>,
+    /// Print JSON, one object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fieldseal watch`.
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// The order's id.
+    pub order: OrderId,
+    /// Stop following after this time, as in 90s, 30m, 24h, 7d.
+    #[arg(long = "for", value_name = "TIME")]
+    pub at_most: Option<Span>,
+    /// Print JSON, one object for each change.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fieldseal list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only this case.
+    #[arg(long, value_name = "CASE")]
+    pub case: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fieldseal fetch`.
+#[derive(Debug, Args)]
+pub struct Fetch {
+    /// A collection (c-...), or an order (o-...) for all of its collections.
+    #[arg(value_name = "COLLECTION|ORDER")]
+    pub which: String,
+    /// The folder in which each collection gets a folder of its own.
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+}
+
+/// `fieldseal revoke`.
+#[derive(Debug, Args)]
+pub struct Revoke {
+    /// The agent's id.
+    pub agent: AgentId,
+    /// Seals made from this time on are refused (RFC 3339, as in 2026-11-24T00:00:00Z).
+    #[arg(long = "from", value_name = "TIME", value_parser = instant)]
+    pub from: evidence::instant::Instant,
+}
+
+fn instant(text: &str) -> Result<evidence::instant::Instant, String> {
+    evidence::instant::Instant::parse(text)
+        .ok_or_else(|| "write an RFC 3339 time, as in 2026-11-24T00:00:00Z".to_owned())
+}
+
+/// `fieldseal audit`.
+#[derive(Debug, Args)]
+pub struct Audit {
+    /// Show only what concerns this case; everything is checked all the same.
+    #[arg(long, value_name = "CASE")]
+    pub case: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_order_names_hosts_in_one_way() {
+        let base = [
+            "fieldseal",
+            "collect",
+            "--profile",
+            "triage",
+            "--case",
+            "1",
+            "--reason",
+            "r",
+        ];
+        let with = |more: &[&str]| Cli::try_parse_from(base.iter().chain(more)).is_ok();
+        assert!(!with(&[]));
+        assert!(with(&["--host", "web-1", "--host", "web-2"]));
+        assert!(with(&["--where", "*", "--open"]));
+        assert!(!with(&["--host", "web-1", "--where", "*"]));
+        assert!(!with(&["--host", "web-1", "--open"]));
+        assert!(!with(&["--host", "web-1", "--expires", "soon"]));
+    }
+
+    #[test]
+    fn roles_are_those_of_the_policy() {
+        assert_eq!(role("admin"), Ok(Role::Admin));
+        assert!(role("root").is_err());
+    }
 }

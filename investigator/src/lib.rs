@@ -1,9 +1,26 @@
 //! The investigator's tool: what it can do, apart from its command line's edge.
 //!
-//! Every string that comes out of evidence is hostile and passes [`inert`] before it is shown.
+//! Every string that comes out of evidence or from a server is hostile and passes [`inert`] before it is shown.
 
+pub mod audit;
+pub mod checkpoint;
 pub mod cli;
 pub mod commands;
+pub mod custody;
+pub mod draft;
 pub mod exit;
+pub mod fetch;
+pub mod follow;
+pub mod home;
 pub mod inert;
+pub mod keys;
+pub mod private;
+pub mod refusal;
+pub mod remote;
 pub mod report;
+pub mod session;
+pub mod span;
+pub mod targets;
+#[cfg(test)]
+mod testing;
+pub mod trust;

@@ -19,7 +19,7 @@ fn main() -> ExitCode {
             .into();
         }
     };
-    match commands::run(&cli.command) {
+    match commands::run(&cli) {
         Ok(exit) => exit.into(),
         Err(error) => {
             commands::complain(&error);

@@ -1,22 +1,55 @@
 //! One file a verb. Commands print what they found; errors go up and are printed once.
 
+pub mod audit;
+pub mod collect;
+pub mod fetch;
 pub mod files;
+pub mod hosts;
+pub mod keys;
+pub mod list;
 pub mod open;
+pub mod revoke;
+pub mod setup;
+pub mod table;
 pub mod verify;
+pub mod watch;
 
-use std::io::Write as _;
+use std::{io::Write as _, path::Path};
 
-use crate::{cli::Command, exit::Exit, inert::inert};
+use crate::{
+    cli::{Cli, Command},
+    exit::Exit,
+    home::Home,
+    inert::inert,
+};
 
 /// Runs the command as typed.
 ///
 /// # Errors
 /// It could not be carried out; the chain says why.
-pub fn run(command: &Command) -> anyhow::Result<Exit> {
-    match command {
+pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    let home = || home(cli.home.as_deref());
+    match &cli.command {
         Command::Verify(args) => verify::run(args),
         Command::Open(args) => open::run(args),
+        Command::Keys(args) => keys::run(args),
+        Command::Setup(args) => setup::run(args, &home()?),
+        Command::Hosts(args) => hosts::run(args, home()?),
+        Command::Collect(args) => collect::run(args, home()?),
+        Command::Watch(args) => watch::run(args, home()?),
+        Command::List(args) => list::run(args, home()?),
+        Command::Fetch(args) => fetch::run(args, home()?),
+        Command::Revoke(args) => revoke::run(args, home()?),
+        Command::Audit(args) => audit::run(args, home()?),
     }
+}
+
+/// The tool's folder, as told or as usual.
+///
+/// # Errors
+/// There is neither.
+pub fn home(told: Option<&Path>) -> anyhow::Result<Home> {
+    Home::locate(told, std::env::var_os("HOME"))
 }
 
 /// Prints an error with its causes, inert, to standard error.

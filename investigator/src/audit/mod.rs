@@ -1,0 +1,313 @@
+//! The custody log, leaf by leaf: who signed it, whether they may have, and whether it fits what came before.
+//!
+//! Nothing is taken from the server's word: the tree is recomputed from the leaves, and every
+//! signature is checked against the policies that the pinned root signed.
+
+pub mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evidence::{
+    custody::{
+        checkpoint::Checkpoint,
+        event::{Action, Event, StoredPart},
+        leaf_hash,
+        tree::Tree,
+    },
+    digest::Digest,
+    envelope::Envelope,
+    ids::{AgentId, CollectionId, OrderId},
+    instant::Instant,
+    keys::PublicKey,
+};
+use protocol::policy::{Person, Policy, Role};
+use serde::Serialize;
+
+/// Who signed a leaf.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Signer {
+    /// The server, by a time key of a policy.
+    Server,
+    /// A person, by their id.
+    Person(String),
+    /// Nobody whom any policy knows.
+    Unknown,
+}
+
+/// One leaf that was read.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// Its place in the log.
+    pub index: u64,
+    /// When, by the clock of whoever acted.
+    pub time: Instant,
+    /// Who signed it.
+    pub signer: Signer,
+    /// What was done.
+    #[serde(flatten)]
+    pub action: Action,
+}
+
+/// Something that does not fit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// At which leaf; none where it is the log as a whole.
+    pub index: Option<u64>,
+    /// What, in words; it may quote the log, so show it inert.
+    pub text: String,
+}
+
+/// Reads leaves in their order.
+#[derive(Debug)]
+pub struct Examiner {
+    time_keys: Vec<PublicKey>,
+    people: Vec<Person>,
+    tree: Tree,
+    rows: Vec<Row>,
+    faults: Vec<Fault>,
+    seen: Seen,
+}
+
+/// What earlier leaves have said.
+#[derive(Debug, Default)]
+struct Seen {
+    policy_version: u64,
+    agents: BTreeSet<AgentId>,
+    orders: BTreeMap<Digest, OrderId>,
+    parts: BTreeMap<(CollectionId, u32, Digest), AgentId>,
+}
+
+/// What came out.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// Every leaf that could be read.
+    pub rows: Vec<Row>,
+    /// Everything that does not fit.
+    pub faults: Vec<Fault>,
+    /// How many leaves there are.
+    pub size: u64,
+    /// The root over them, recomputed.
+    pub root: Digest,
+}
+
+impl Examiner {
+    /// Believes the signers of these policies.
+    pub fn new(policies: &[Policy]) -> Self {
+        let mut examiner = Self {
+            time_keys: Vec::new(),
+            people: Vec::new(),
+            tree: Tree::default(),
+            rows: Vec::new(),
+            faults: Vec::new(),
+            seen: Seen::default(),
+        };
+        for policy in policies {
+            for key in &policy.time_keys {
+                if !examiner.time_keys.contains(key) {
+                    examiner.time_keys.push(*key);
+                }
+            }
+            examiner.people.extend(policy.people.iter().cloned());
+        }
+        examiner
+    }
+
+    /// How many leaves have been read.
+    pub fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// The next leaf.
+    pub fn leaf(&mut self, leaf: &[u8]) {
+        let index = self.tree.push(leaf_hash(leaf));
+        match Event::read(leaf) {
+            Err(error) => self.fault(index, error.to_string()),
+            Ok((envelope, event)) => {
+                let signer = self.check_signer(index, &envelope, &event.action);
+                self.check_fits(index, &event.action);
+                self.rows.push(Row {
+                    index,
+                    time: event.time,
+                    signer,
+                    action: event.action,
+                });
+            }
+        }
+    }
+
+    fn fault(&mut self, index: u64, text: impl Into<String>) {
+        let (index, text) = (Some(index), text.into());
+        self.faults.push(Fault { index, text });
+    }
+
+    /// Who signed, and whether such an event is theirs to sign.
+    fn check_signer(&mut self, index: u64, envelope: &Envelope, action: &Action) -> Signer {
+        if !envelope.verify(&self.time_keys).is_empty() {
+            if role_for(action).is_some() {
+                self.fault(index, "the server signed what only a person may say");
+            }
+            return Signer::Server;
+        }
+        let signed = |p: &&Person| !envelope.verify(&[p.signing_key]).is_empty();
+        let found: Vec<&Person> = self.people.iter().filter(signed).collect();
+        let Some(person) = found.first() else {
+            self.fault(
+                index,
+                "it is signed by nobody whom a policy of the deployment knows",
+            );
+            return Signer::Unknown;
+        };
+        let (id, name) = (person.id.to_string(), person.id.clone());
+        let may = match (role_for(action), action) {
+            (Some(role), _) => found.iter().any(|p| p.roles.contains(&role)),
+            // Nothing is known of a later program's events but that somebody known signed.
+            (None, Action::Unknown) => true,
+            (None, _) => false,
+        };
+        if !may {
+            self.fault(
+                index,
+                format!("{name} signed what the policy does not let them say"),
+            );
+        }
+        Signer::Person(id)
+    }
+
+    /// Whether it fits what earlier leaves have said.
+    fn check_fits(&mut self, index: u64, action: &Action) {
+        let seen = &mut self.seen;
+        let problem = match action {
+            Action::PolicyPublished { version, .. } => {
+                let grows = *version > seen.policy_version;
+                seen.policy_version = seen.policy_version.max(*version);
+                (!grows).then_some("a policy was published that is not newer than the one before")
+            }
+            Action::Enrolled { agent, .. } => {
+                let is_new = seen.agents.insert(*agent);
+                (!is_new).then_some("an agent was enrolled a second time under its id")
+            }
+            Action::Renewed { agent, .. } | Action::Revoked { agent, .. } => {
+                let known = seen.agents.contains(agent);
+                (!known).then_some("it speaks of an agent that was never enrolled")
+            }
+            Action::Ordered {
+                order,
+                order_sha256,
+            } => {
+                let twice = seen.orders.insert(*order_sha256, *order).is_some();
+                twice.then_some("an order was taken in a second time")
+            }
+            Action::Refused {
+                agent,
+                order_sha256,
+                ..
+            } => {
+                let known = seen.agents.contains(agent) && seen.orders.contains_key(order_sha256);
+                (!known).then_some("it speaks of an agent or an order that the log does not know")
+            }
+            Action::Received { part, agent, .. } => {
+                let known = seen.agents.contains(agent);
+                let twice = seen.parts.insert(key(part), *agent).is_some();
+                let twice = twice.then_some("a part was received a second time");
+                twice.or((!known).then_some("a part is by an agent that was never enrolled"))
+            }
+            Action::Fetched { part, .. }
+            | Action::Verified { part, .. }
+            | Action::Quarantined { part } => {
+                let known = seen.parts.contains_key(&key(part));
+                (!known).then_some("it speaks of a part that was never received")
+            }
+            _ => None,
+        };
+        if let Some(problem) = problem {
+            self.fault(index, problem);
+        }
+    }
+
+    /// Holds the tree against what the log's key has signed: now, and whenever it was seen before.
+    pub fn finish(mut self, now: &Checkpoint, before: Option<&Checkpoint>) -> Outcome {
+        let mut whole = |text: String| self.faults.push(Fault { index: None, text });
+        for (which, checkpoint) in [("newest", Some(now)), ("remembered", before)] {
+            let Some(checkpoint) = checkpoint else {
+                continue;
+            };
+            match self.tree.root_at(checkpoint.size) {
+                Some(root) if root == checkpoint.root => {}
+                Some(_) => whole(format!(
+                    "the leaves do not give the root that the {which} checkpoint signs for {} leaves: \
+                     they were changed, or others are shown",
+                    checkpoint.size
+                )),
+                None => whole(format!(
+                    "the {which} checkpoint signs for {} leaves, and only {} are shown",
+                    checkpoint.size,
+                    self.tree.size()
+                )),
+            }
+        }
+        Outcome {
+            size: self.tree.size(),
+            root: self.tree.root(),
+            rows: self.rows,
+            faults: self.faults,
+        }
+    }
+}
+
+/// The role whose holder must sign; none for what the server says.
+fn role_for(action: &Action) -> Option<Role> {
+    match action {
+        Action::Revoked { .. } => Some(Role::Admin),
+        Action::Verified { .. } => Some(Role::Investigator),
+        _ => None,
+    }
+}
+
+fn key(part: &StoredPart) -> (CollectionId, u32, Digest) {
+    (part.collection, part.part, part.stored_sha256)
+}
+
+/// What a case consists of, to show its leaves alone.
+#[derive(Debug, Default)]
+pub struct CaseFilter {
+    /// Its orders.
+    pub orders: BTreeSet<OrderId>,
+    /// Its collections.
+    pub collections: BTreeSet<CollectionId>,
+    /// The agents that it concerns.
+    pub agents: BTreeSet<AgentId>,
+}
+
+impl CaseFilter {
+    /// The rows that concern the case.
+    pub fn choose(&self, rows: Vec<Row>) -> Vec<Row> {
+        let mut digests = BTreeSet::new();
+        for row in &rows {
+            if let Action::Ordered {
+                order,
+                order_sha256,
+            } = row.action
+                && self.orders.contains(&order)
+            {
+                digests.insert(order_sha256);
+            }
+        }
+        let concerns = |row: &Row| match &row.action {
+            Action::Ordered { order, .. } => self.orders.contains(order),
+            Action::Refused { order_sha256, .. } => digests.contains(order_sha256),
+            Action::Enrolled { agent, .. }
+            | Action::Renewed { agent, .. }
+            | Action::Revoked { agent, .. } => self.agents.contains(agent),
+            Action::Received { part, .. }
+            | Action::Fetched { part, .. }
+            | Action::Verified { part, .. }
+            | Action::Quarantined { part } => self.collections.contains(&part.collection),
+            _ => false,
+        };
+        rows.into_iter().filter(concerns).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

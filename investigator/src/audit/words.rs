@@ -1,0 +1,137 @@
+//! A custody leaf in one line for people, inert.
+
+use std::collections::BTreeMap;
+
+use evidence::{
+    custody::event::{Action, Outcome, StoredPart},
+    digest::Digest,
+    ids::AgentId,
+};
+use protocol::policy::Policy;
+
+use super::{Row, Signer};
+use crate::inert::inert;
+
+/// Names for what leaves hold as ids and keys only.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// Hosts' names by agent.
+    pub hosts: BTreeMap<AgentId, String>,
+    /// People's ids by signing key.
+    pub people: BTreeMap<Digest, String>,
+}
+
+impl Names {
+    /// Knows the people of these policies.
+    pub fn of(policies: &[Policy]) -> Self {
+        let people = policies.iter().flat_map(|p| &p.people);
+        Self {
+            hosts: BTreeMap::new(),
+            people: people
+                .map(|p| (p.signing_key.key_id(), p.id.to_string()))
+                .collect(),
+        }
+    }
+
+    fn host(&self, agent: &AgentId) -> String {
+        match self.hosts.get(agent) {
+            Some(name) => format!("{} ({agent})", inert(name)),
+            None => agent.to_string(),
+        }
+    }
+
+    fn person(&self, key: &Digest) -> String {
+        match self.people.get(key) {
+            Some(id) => inert(id),
+            None => format!("the unknown key {key}"),
+        }
+    }
+}
+
+/// The leaf in one line.
+pub fn line(row: &Row, names: &Names) -> String {
+    let time = row.time.to_rfc3339();
+    let time = time
+        .as_deref()
+        .and_then(|t| t.split('.').next())
+        .unwrap_or("?");
+    let who = match &row.signer {
+        Signer::Server => "server".to_owned(),
+        Signer::Person(id) => inert(id),
+        Signer::Unknown => "NOBODY KNOWN".to_owned(),
+    };
+    format!(
+        "{:>6}  {time}Z  {who:<12}  {}",
+        row.index,
+        what(&row.action, names)
+    )
+}
+
+fn what(action: &Action, names: &Names) -> String {
+    match action {
+        Action::PolicyPublished { version, .. } => format!("policy {version} is in force"),
+        Action::Enrolled { agent, .. } => format!("{} was enrolled", names.host(agent)),
+        Action::Renewed {
+            agent,
+            seal_key,
+            tls_key,
+        } => {
+            let which = match (seal_key, tls_key) {
+                (Some(_), Some(_)) => "seal and TLS",
+                (Some(_), None) => "seal",
+                _ => "TLS",
+            };
+            format!("{}: {which} certificate renewed", names.host(agent))
+        }
+        Action::Revoked {
+            agent,
+            invalid_from,
+        } => format!(
+            "{} was revoked, seals count no more from {}",
+            names.host(agent),
+            invalid_from
+                .to_rfc3339()
+                .unwrap_or_else(|| "a time far away".into())
+        ),
+        Action::Ordered { order, .. } => format!("order {order} was taken in"),
+        Action::Refused {
+            agent,
+            order_sha256,
+            ..
+        } => {
+            format!(
+                "{} refused the order with digest {order_sha256}",
+                names.host(agent)
+            )
+        }
+        Action::Received {
+            part,
+            agent,
+            size_bytes,
+            ..
+        } => {
+            format!(
+                "{} received, {size_bytes} bytes by {}",
+                name(part),
+                names.host(agent)
+            )
+        }
+        Action::Fetched { part, by_key } => {
+            format!("{} handed out to {}", name(part), names.person(by_key))
+        }
+        Action::Verified { part, outcome } => {
+            let found = match outcome {
+                Outcome::Genuine => "genuine and complete",
+                Outcome::GenuineWithGaps => "genuine, with reservations",
+                Outcome::NotGenuine => "NOT GENUINE",
+            };
+            format!("{} checked: {found}", name(part))
+        }
+        Action::Quarantined { part } => format!("{} set apart as not genuine", name(part)),
+        _ => "an event of a later program".to_owned(),
+    }
+}
+
+fn name(part: &StoredPart) -> String {
+    format!("part {} of {}", part.part, part.collection)
+}

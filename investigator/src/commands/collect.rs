@@ -1,0 +1,146 @@
+//! `fieldseal collect`: makes an order, shows what is signed, signs it, and hands it in.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Write as _},
+};
+
+use anyhow::{Context as _, ensure};
+use evidence::{
+    custody::event::{Action, Event},
+    envelope::{self, Envelope},
+    instant::Instant,
+};
+use protocol::{
+    messages::{HostRow, Logged, SubmitOrder},
+    order::Order,
+    policy::{Policy, Role},
+    version::VERSION,
+};
+use serde_json::json;
+
+use super::watch;
+use crate::{
+    checkpoint,
+    cli::Collect,
+    draft::{self, Wish},
+    exit::Exit,
+    home::Home,
+    session::Session,
+    targets::{self, Chosen},
+};
+
+/// Runs it.
+///
+/// # Errors
+/// The hosts can't be found, the order makes no sense, or the server does not take it.
+pub fn run(args: &Collect, home: Home) -> anyhow::Result<Exit> {
+    let session = Session::open(home)?;
+    session.demand(Role::Investigator)?;
+    let (hosts, now) = (session.remote.hosts()?.hosts, Instant::now());
+    let wish = wish(args, choose(args, &hosts, now)?)?;
+    targets::check_agencies(&wish.chosen.hosts, &session.me)?;
+    let order = draft::make(&wish, &session.believed.policy, &session.me, now)?;
+    // To standard error, so that standard output is the result alone.
+    let mut say = io::stderr();
+    writeln!(
+        say,
+        "To be signed by {}:\n{}",
+        session.me.id,
+        draft::in_words(&order, &wish)?
+    )?;
+    warn_of_thresholds(&session.believed.policy)?;
+    let envelope = Envelope::sign_document(envelope::ORDER, &order, &session.unlock()?)?;
+    let index = submit(&session, &order, &envelope, &wish)?;
+    say_result(args, &order, &envelope, index, &wish.chosen.hosts)?;
+    if args.watch {
+        return watch::follow(&session, order.id, args.at_most, args.json);
+    }
+    Ok(Exit::Done)
+}
+
+fn choose<'h>(args: &Collect, hosts: &'h [HostRow], now: Instant) -> anyhow::Result<Chosen<'h>> {
+    match &args.filter {
+        Some(expression) => targets::by_expression(hosts, expression, now),
+        None => targets::by_name(hosts, &args.hosts),
+    }
+}
+
+fn wish<'h>(args: &Collect, chosen: Chosen<'h>) -> anyhow::Result<Wish<'h>> {
+    Ok(Wish {
+        profile: draft::profile_text(&args.profile)?,
+        paths: args.paths.clone(),
+        chosen,
+        open: args.open,
+        case: args.case.clone(),
+        reason: args.reason.clone(),
+        expires: args.expires,
+    })
+}
+
+/// Which artifact is of which class is the agents' knowledge; that more must sign than one is said here.
+fn warn_of_thresholds(policy: &Policy) -> io::Result<()> {
+    for (class, &needed) in policy.thresholds.iter().filter(|(_, needed)| **needed > 1) {
+        let class = format!("{class:?}").to_lowercase();
+        writeln!(
+            io::stderr(),
+            "The policy wants {needed} signatures for artifacts of the class {class}: agents refuse \
+             an order with such artifacts that one person signed."
+        )?;
+    }
+    Ok(())
+}
+
+/// Keeps a copy, hands the order in, and checks that the custody log holds it.
+fn submit(
+    session: &Session,
+    order: &Order,
+    envelope: &Envelope,
+    wish: &Wish<'_>,
+) -> anyhow::Result<u64> {
+    let json = envelope.to_json()?;
+    session
+        .home
+        .remember(&format!("orders/{}.json", order.id), &json)?;
+    let targets: BTreeSet<_> = wish.chosen.hosts.iter().map(|h| h.agent).collect();
+    let Logged { receipt, .. } = session.remote.submit_order(&SubmitOrder {
+        v: VERSION,
+        order: String::from_utf8(json).context("The order is not text.")?,
+        targets: targets.into_iter().collect(),
+    })?;
+    let proven = checkpoint::prove_logged(&receipt, &session.believed.log_key)?;
+    let (leaf, event) = Event::read(&proven.leaf)?;
+    let said = Action::Ordered {
+        order: order.id,
+        order_sha256: envelope.digest(),
+    };
+    let by_server = !leaf.verify(&session.believed.policy.time_keys).is_empty();
+    ensure!(
+        by_server && event.action == said,
+        "The server gave a receipt for something else. Tell its operator."
+    );
+    Ok(proven.index)
+}
+
+fn say_result(
+    args: &Collect,
+    order: &Order,
+    envelope: &Envelope,
+    index: u64,
+    hosts: &[&HostRow],
+) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    if args.json {
+        let agents: Vec<_> = hosts.iter().map(|h| h.agent).collect();
+        let object = json!({
+            "order": order.id,
+            "order_sha256": envelope.digest(),
+            "custody_leaf": index,
+            "hosts": agents,
+        });
+        writeln!(out, "{object}")?;
+    } else {
+        writeln!(out, "order {} is leaf {index} of the custody log", order.id)?;
+    }
+    Ok(out.flush()?)
+}

@@ -1,0 +1,312 @@
+//! Makes an order from what the person asked for, and says in words what is about to be signed.
+
+use std::{fmt::Write as _, path::Path};
+
+use anyhow::{Context as _, bail, ensure};
+use data_encoding::HEXLOWER;
+use evidence::{ids::OrderId, instant::Instant, wrap::Recipient};
+use protocol::{
+    messages::HostRow,
+    order::Order,
+    policy::{Person, Policy},
+    profile::{self, MAX_PROFILE_BYTES, Parameters, Profile},
+    target::TargetList,
+    version::VERSION,
+};
+
+use crate::{commands::files, inert::inert, span::Span, targets::Chosen};
+
+/// Hosts named one by one when an order is shown; the rest is counted.
+const SHOWN_HOSTS: usize = 20;
+
+/// What the person asks for.
+#[derive(Debug)]
+pub struct Wish<'a> {
+    /// The profile's YAML text.
+    pub profile: String,
+    /// Roots of walks in place of the profile's.
+    pub paths: Vec<String>,
+    /// The hosts.
+    pub chosen: Chosen<'a>,
+    /// Whether hosts that are enrolled later join.
+    pub open: bool,
+    /// The case's reference.
+    pub case: String,
+    /// Why.
+    pub reason: String,
+    /// How long hosts may begin.
+    pub expires: Span,
+}
+
+/// The profile's text: a built-in one's, or a file's.
+///
+/// # Errors
+/// There is neither, or it is no profile.
+pub fn profile_text(named: &str) -> anyhow::Result<String> {
+    let Err(no_such) = profile::built_in(named) else {
+        return Ok(profile::built_in(named)?.0.to_owned());
+    };
+    let path = Path::new(named);
+    if !path.exists() {
+        return Err(no_such).context("Name a built-in profile, or a YAML file that exists.");
+    }
+    let bytes = files::read(path, MAX_PROFILE_BYTES as u64)?;
+    let text = String::from_utf8(bytes).with_context(|| format!("{named} is not text."))?;
+    Profile::parse(&text).with_context(|| format!("{named} can't be used."))?;
+    Ok(text)
+}
+
+/// The order, ready to be signed.
+///
+/// # Errors
+/// The wish makes no sense, the policy has ended, or there are no random numbers.
+pub fn make(wish: &Wish<'_>, policy: &Policy, me: &Person, now: Instant) -> anyhow::Result<Order> {
+    ensure!(
+        now < policy.expires,
+        "The policy has ended, and agents refuse orders under it. The holders of the root keys must sign a new one."
+    );
+    for (what, text) in [("case", &wish.case), ("reason", &wish.reason)] {
+        ensure!(
+            !text.trim().is_empty(),
+            "The {what} is empty. It is signed: say what it is."
+        );
+        ensure!(
+            text.len() <= 4096,
+            "The {what} is longer than 4,096 bytes. Shorten it."
+        );
+    }
+    let parameters = Parameters {
+        paths: wish.paths.clone(),
+        ..Parameters::default()
+    };
+    parameters.apply(Profile::parse(&wish.profile)?)?;
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).context("The system gave no random numbers.")?;
+    let list = TargetList::new(wish.chosen.hosts.iter().map(|h| h.agent));
+    Ok(Order {
+        v: VERSION,
+        id: OrderId::random().context("The system gave no random numbers.")?,
+        deployment: policy.deployment.clone(),
+        policy_version: policy.version,
+        profile: wish.profile.clone(),
+        profile_digest: profile::digest(&wish.profile),
+        parameters,
+        targets: list.targets(wish.chosen.expression.clone(), wish.open),
+        not_before: now,
+        expires: wish.expires.after(now),
+        nonce: HEXLOWER.encode(&nonce),
+        case: wish.case.clone(),
+        requester: me.id.clone(),
+        reason: wish.reason.clone(),
+        recipients: recipients(&wish.chosen.hosts, policy, me)?,
+        predecessor: None,
+    })
+}
+
+/// The vaults of the hosts' agencies, whole, and the requester.
+fn recipients(hosts: &[&HostRow], policy: &Policy, me: &Person) -> anyhow::Result<Vec<Recipient>> {
+    let mut all: Vec<Recipient> = Vec::new();
+    for host in hosts {
+        let Some(vault) = policy.vaults.get(&host.agency) else {
+            bail!(
+                "Agency {} has no vault in the policy. Ask an admin.",
+                host.agency
+            );
+        };
+        for recipient in vault.iter().chain([&me.recipient]) {
+            if !all.contains(recipient) {
+                all.push(recipient.clone());
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// What is signed, in words, inert.
+///
+/// # Errors
+/// The profile can't be read, which [`make`] has refused.
+pub fn in_words(order: &Order, wish: &Wish<'_>) -> anyhow::Result<String> {
+    let profile = order.parameters.apply(Profile::parse(&order.profile)?)?;
+    let artifacts: Vec<_> = profile
+        .artifacts
+        .iter()
+        .map(|a| a.name.to_string())
+        .collect();
+    let mut text = String::new();
+    let mut line = |what: &str, value: &str| writeln!(text, "  {what:<11} {value}");
+    line("order", &order.id.to_string())?;
+    line("case", &inert(&order.case))?;
+    line("reason", &inert(&order.reason))?;
+    line(
+        "profile",
+        &format!("{}: {}", profile.name, inert(&profile.about)),
+    )?;
+    line("gathers", &artifacts.join(", "))?;
+    if !profile.paths.is_empty() {
+        let paths: Vec<_> = profile.paths.iter().map(|p| inert(p)).collect();
+        line("below", &paths.join(", "))?;
+    }
+    line("hosts", &host_names(&wish.chosen.hosts))?;
+    if order.targets.open {
+        line(
+            "and later",
+            &format!("every host with {}", order.targets.expression),
+        )?;
+    }
+    line(
+        "begun until",
+        &order.expires.to_rfc3339().unwrap_or_default(),
+    )?;
+    let recipients: Vec<_> = order.recipients.iter().map(ToString::to_string).collect();
+    line("opened by", &recipients.join("\n              "))?;
+    Ok(text)
+}
+
+fn host_names(hosts: &[&HostRow]) -> String {
+    let shown = hosts.iter().take(SHOWN_HOSTS);
+    let shown: Vec<_> = shown
+        .map(|h| format!("{} ({})", inert(&h.hostname), h.agent))
+        .collect();
+    let more = hosts.len().saturating_sub(SHOWN_HOSTS);
+    let more = if more > 0 {
+        format!(", and {more} more")
+    } else {
+        String::new()
+    };
+    shown.join(", ") + &more
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use evidence::envelope::{self, Envelope};
+    use protocol::{
+        order_check::{self, Refusal, Situation},
+        policy::Class,
+        target::Subject,
+    };
+
+    use super::*;
+    use crate::{
+        targets,
+        testing::{World, at},
+    };
+
+    fn wish<'h>(hosts: &'h [HostRow], named: &[&str]) -> Wish<'h> {
+        let named: Vec<_> = named.iter().map(|&n| n.to_owned()).collect();
+        Wish {
+            profile: profile_text("triage").unwrap(),
+            paths: vec!["/etc".into()],
+            chosen: targets::by_name(hosts, &named).unwrap(),
+            open: false,
+            case: "2026-1".into(),
+            reason: "alert 7".into(),
+            expires: "60s".parse().unwrap(),
+        }
+    }
+
+    fn subject(host: &HostRow) -> Subject {
+        Subject {
+            id: host.agent,
+            agency: host.agency.clone(),
+            labels: BTreeSet::new(),
+            os: host.os.clone(),
+            arch: host.arch.clone(),
+        }
+    }
+
+    /// What an agent with the given host's token decides.
+    fn judged(world: &World, order: &Order, host: &HostRow, hosts: &[&HostRow]) -> Option<Refusal> {
+        let envelope = Envelope::sign_document(envelope::ORDER, order, &world.ann).unwrap();
+        let proof = TargetList::new(hosts.iter().map(|h| h.agent)).prove(&host.agent);
+        let (subject, empty) = (subject(host), BTreeSet::new());
+        let situation = Situation {
+            policy: &world.policy,
+            root: &world.root,
+            subject: &subject,
+            now: at(130),
+            highest_signed: None,
+            used: &empty,
+            cancelled: &empty,
+            class_of: &|_| Some(Class::Triage),
+        };
+        order_check::check(&envelope, proof.as_ref(), &situation).err()
+    }
+
+    #[test]
+    fn agents_obey_what_is_made_here_and_others_do_not() {
+        let (world, hosts) = (World::new(), [World::host(1, "a"), World::host(2, "b")]);
+        let wish = wish(&hosts, &["a"]);
+        let order = make(&wish, &world.policy, &world.policy.people[0], at(100)).unwrap();
+        assert_eq!(judged(&world, &order, &hosts[0], &wish.chosen.hosts), None);
+        let foreign = judged(&world, &order, &hosts[1], &wish.chosen.hosts);
+        assert_eq!(foreign, Some(Refusal::ForeignTarget));
+        assert_eq!(order.expires, at(160));
+        assert_eq!(
+            order.recipients.len(),
+            3,
+            "the vault's two and the requester"
+        );
+    }
+
+    #[test]
+    fn two_orders_for_the_same_differ() {
+        let (world, hosts) = (World::new(), [World::host(1, "a")]);
+        let wish = wish(&hosts, &["a"]);
+        let made = || make(&wish, &world.policy, &world.policy.people[0], at(100)).unwrap();
+        let (one, two) = (made(), made());
+        assert_ne!((one.id, one.nonce), (two.id, two.nonce));
+    }
+
+    #[test]
+    fn senseless_wishes_are_refused_before_anything_is_signed() {
+        let (world, hosts) = (World::new(), [World::host(1, "a")]);
+        let me = &world.policy.people[0];
+        let refused = |change: &dyn Fn(&mut Wish<'_>), now| {
+            let mut wish = wish(&hosts, &["a"]);
+            change(&mut wish);
+            make(&wish, &world.policy, me, at(now)).is_err()
+        };
+        assert!(!refused(&|_| (), 100));
+        assert!(refused(&|_| (), 10_000), "the policy has ended");
+        assert!(refused(&|w| w.case = " ".into(), 100));
+        assert!(refused(&|w| w.paths = vec!["../etc".into()], 100));
+        assert!(refused(&|w| w.profile = "v: 9".into(), 100));
+    }
+
+    #[test]
+    fn what_is_signed_is_shown_inert() {
+        let (world, hosts) = (World::new(), [World::host(1, "a\x1b[2J")]);
+        let mut wish = wish(&hosts, &[&hosts[0].agent.to_string()]);
+        wish.reason = "look \u{202e}here".into();
+        let order = make(&wish, &world.policy, &world.policy.people[0], at(100)).unwrap();
+        let shown = in_words(&order, &wish).unwrap();
+        assert!(!shown.contains(['\x1b', '\u{202e}']), "{shown}");
+        for part in [
+            "2026-1",
+            "processes",
+            "/etc",
+            &order.recipients[0].to_string(),
+        ] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+    }
+
+    #[test]
+    fn a_profile_is_built_in_or_a_valid_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("p.yaml");
+        let named = file.to_str().unwrap();
+        assert!(profile_text(named).is_err());
+        std::fs::write(
+            &file,
+            "v: 1\nname: p\nabout: x\nartifacts: [{name: system}]\n",
+        )
+        .unwrap();
+        assert!(profile_text(named).unwrap().contains("name: p"));
+        std::fs::write(&file, "v: 1\nname: p\n").unwrap();
+        assert!(profile_text(named).is_err());
+    }
+}

@@ -1,0 +1,290 @@
+//! Downloads a collection: every part with what proves it, each file whole or absent under its name.
+//!
+//! A part that was cut off goes on where it stopped; its digest is checked before it gets its name.
+//! Files that are there are never overwritten.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufReader, Read, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use evidence::{
+    digest::{Digest, DigestWriter},
+    ids::CollectionId,
+    statement, wrap,
+};
+use protocol::messages::{CollectionRow, PartRow};
+
+use crate::{
+    commands::files,
+    private,
+    remote::{Beside, Download, RemoteError},
+};
+
+/// How often a part is asked for again when its body breaks off without any progress.
+const FRUITLESS_TRIES: u32 = 5;
+
+/// Where parts come from: the server, or a script in tests.
+pub trait Source {
+    /// A part from byte `from` on.
+    ///
+    /// # Errors
+    /// The server's.
+    fn part(
+        &self,
+        collection: CollectionId,
+        part: &PartRow,
+        from: u64,
+    ) -> Result<Download, RemoteError>;
+
+    /// A file beside it.
+    ///
+    /// # Errors
+    /// The server's.
+    fn beside(
+        &self,
+        collection: CollectionId,
+        part: &PartRow,
+        which: Beside,
+    ) -> Result<Vec<u8>, RemoteError>;
+}
+
+impl Source for crate::remote::Remote {
+    fn part(
+        &self,
+        collection: CollectionId,
+        part: &PartRow,
+        from: u64,
+    ) -> Result<Download, RemoteError> {
+        Self::part(self, collection, part.part, part.stored_sha256, from)
+    }
+
+    fn beside(
+        &self,
+        collection: CollectionId,
+        part: &PartRow,
+        which: Beside,
+    ) -> Result<Vec<u8>, RemoteError> {
+        Self::beside(self, collection, part.part, part.stored_sha256, which)
+    }
+}
+
+/// What became of one part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetched {
+    /// It was downloaded, or its rest was.
+    New,
+    /// It was there already.
+    Kept,
+}
+
+/// Fetches `row` into a folder of its own below `output`; `say` hears of each part.
+///
+/// # Errors
+/// The server or the disk fails, a digest is wrong, or another file has the name.
+pub fn collection(
+    source: &dyn Source,
+    row: &CollectionRow,
+    output: &Path,
+    say: &mut dyn FnMut(&PartRow, Fetched) -> anyhow::Result<()>,
+) -> anyhow::Result<PathBuf> {
+    let folder = output.join(row.collection.to_string());
+    private::create_folder(&folder).with_context(|| {
+        format!(
+            "{} can't be made. Choose another --output.",
+            folder.display()
+        )
+    })?;
+    keep(&folder.join("enrolment.receipt"), row.enrolment.as_bytes())?;
+    if let Some(revocation) = &row.revocation {
+        keep(&folder.join("revocation.receipt"), revocation.as_bytes())?;
+    }
+    for part in &row.parts {
+        let fetched = one_part(source, row.collection, part, &folder).with_context(|| {
+            format!("Part {} of {} was not fetched.", part.part, row.collection)
+        })?;
+        say(part, fetched)?;
+    }
+    Ok(folder)
+}
+
+fn one_part(
+    source: &dyn Source,
+    collection: CollectionId,
+    part: &PartRow,
+    folder: &Path,
+) -> anyhow::Result<Fetched> {
+    let stem = format!("part-{:04}", part.part);
+    let statement = source.beside(collection, part, Beside::Statement)?;
+    let ending = check_statement(&statement, collection, part)?;
+    keep_same(&folder.join(format!("{stem}.statement.json")), &statement)?;
+    let receipt = source.beside(collection, part, Beside::Receipt)?;
+    keep(&folder.join(format!("{stem}.receipt")), &receipt)?;
+    if part.has_tsr {
+        let tsr = source.beside(collection, part, Beside::Tsr)?;
+        keep(&folder.join(format!("{stem}.tsr")), &tsr)?;
+    }
+    // The part comes last: where it is, the rest is.
+    let target = folder.join(format!("{stem}{ending}"));
+    if target.exists() {
+        let (found, _) = digest_of(&target)?;
+        ensure!(
+            found == part.stored_sha256,
+            "{} is not what the server has. Move it away and fetch again.",
+            target.display()
+        );
+        return Ok(Fetched::Kept);
+    }
+    let unfinished = folder.join(format!(".{stem}-{}.unfinished", part.stored_sha256));
+    download(source, collection, part, &unfinished)?;
+    fs::rename(&unfinished, &target)?;
+    private::sync_folder_of(&target)?;
+    Ok(Fetched::New)
+}
+
+/// The statement must speak of this very file; who signed it is for `fieldseal verify`.
+fn check_statement(
+    json: &[u8],
+    collection: CollectionId,
+    part: &PartRow,
+) -> anyhow::Result<&'static str> {
+    let (_, said) = statement::read_unverified(json)?;
+    let stored = said.stored();
+    ensure!(
+        said.collection == collection
+            && said.part == part.part
+            && stored.sha256 == part.stored_sha256
+            && stored.size_bytes == part.size_bytes,
+        "The statement that the server gave speaks of another part. Tell its operator."
+    );
+    Ok(if said.wrapping.kind == wrap::NONE {
+        ".zip"
+    } else {
+        ".zip.age"
+    })
+}
+
+/// Writes the whole part to `path`, going on with what is there.
+fn download(
+    source: &dyn Source,
+    collection: CollectionId,
+    part: &PartRow,
+    path: &Path,
+) -> anyhow::Result<()> {
+    let mut fruitless = 0;
+    loop {
+        let have = fs::metadata(path).map_or(0, |m| m.len());
+        if have == part.size_bytes && path.exists() {
+            break;
+        }
+        if have > part.size_bytes {
+            fs::remove_file(path)?;
+            continue;
+        }
+        let outcome = more(source, collection, part, path, have);
+        let gained = fs::metadata(path).map_or(0, |m| m.len()) > have;
+        match outcome {
+            Ok(()) => {}
+            Err(error) if is_passing(&error) && (gained || fruitless < FRUITLESS_TRIES) => {}
+            Err(error) => return Err(error),
+        }
+        fruitless = if gained { 0 } else { fruitless + 1 };
+        if fruitless > FRUITLESS_TRIES {
+            bail!("The server sends nothing of it. Try again later: what is here is kept.");
+        }
+    }
+    let (found, _) = digest_of(path)?;
+    if found != part.stored_sha256 {
+        fs::remove_file(path)?;
+        bail!(
+            "What the server sent has not the digest that was sealed. Fetch again; tell its operator if it stays so."
+        );
+    }
+    Ok(())
+}
+
+/// Whether asking again may help: the network's fault, not the server's answer nor the disk's.
+fn is_passing(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<RemoteError>() {
+        Some(remote) => !remote.is_permanent(),
+        None => error.downcast_ref::<BrokenBody>().is_some(),
+    }
+}
+
+/// The body of an answer broke off.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection broke while a part came. Fetch again: it goes on from here.")]
+struct BrokenBody(#[source] io::Error);
+
+/// One answer's worth.
+fn more(
+    source: &dyn Source,
+    collection: CollectionId,
+    part: &PartRow,
+    path: &Path,
+    have: u64,
+) -> anyhow::Result<()> {
+    let mut got = source.part(collection, part, have)?;
+    let mut file =
+        open_at(path, got.from).with_context(|| format!("{} can't be written.", path.display()))?;
+    let mut left = part.size_bytes.saturating_sub(got.from);
+    let mut buffer = vec![0; 1 << 16];
+    while left > 0 {
+        let most = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        let read = got.body.read(&mut buffer[..most]).map_err(BrokenBody)?;
+        if read == 0 {
+            return Err(BrokenBody(io::ErrorKind::UnexpectedEof.into()).into());
+        }
+        file.write_all(&buffer[..read])
+            .with_context(|| format!("{} can't be written. Make room.", path.display()))?;
+        left -= read as u64;
+    }
+    Ok(file.sync_all()?)
+}
+
+/// The file, cut at `from`, ready for more.
+fn open_at(path: &Path, from: u64) -> io::Result<File> {
+    if !path.exists() {
+        private::create(path, b"")?;
+    }
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.set_len(from)?;
+    io::Seek::seek(&mut file, io::SeekFrom::Start(from))?;
+    Ok(file)
+}
+
+fn digest_of(path: &Path) -> anyhow::Result<(Digest, u64)> {
+    let shown = || format!("{} can't be read.", path.display());
+    let file = File::open(path).with_context(shown)?;
+    let mut hash = DigestWriter::new(io::sink());
+    io::copy(&mut BufReader::with_capacity(1 << 17, file), &mut hash).with_context(shown)?;
+    let (_, digest, size) = hash.finish();
+    Ok((digest, size))
+}
+
+/// Writes a small file once. Receipts and stamps may be made anew at the server: the first that came stays.
+fn keep(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    private::replace(path, bytes).with_context(|| format!("{} can't be written.", path.display()))
+}
+
+/// Writes a file that can't change: one that is there must be the same.
+fn keep_same(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    keep(path, bytes)?;
+    let there = files::read(path, bytes.len() as u64 + 1);
+    ensure!(
+        there.is_ok_and(|there| there == bytes),
+        "{} is not what the server has. Move it away and fetch again.",
+        path.display()
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

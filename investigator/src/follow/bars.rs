@@ -1,0 +1,89 @@
+//! News on a terminal: one moving line a host, which stays when the host has settled.
+
+use std::{collections::HashMap, time::Duration};
+
+use evidence::ids::AgentId;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use protocol::messages::HostState;
+
+use super::{HostView, Show, View, plain};
+use crate::{inert::inert, remote::RemoteError};
+
+/// More hosts than this have no line each; the rest shows when it settles.
+const MOST_BARS: usize = 20;
+
+/// Draws on standard error.
+pub struct Bars {
+    all: MultiProgress,
+    bars: HashMap<AgentId, ProgressBar>,
+    style: ProgressStyle,
+}
+
+impl Bars {
+    /// Nothing is drawn yet.
+    ///
+    /// # Errors
+    /// The template is wrong, which it is not.
+    pub fn new() -> anyhow::Result<Self> {
+        let style = ProgressStyle::with_template("{spinner} {bar:16} {pos:>2}/{len:2} {wide_msg}")?;
+        Ok(Self {
+            all: MultiProgress::new(),
+            bars: HashMap::new(),
+            style,
+        })
+    }
+
+    fn draw(&mut self, host: &HostView) -> anyhow::Result<()> {
+        let is_new = !self.bars.contains_key(&host.agent);
+        if is_new && self.bars.len() >= MOST_BARS && !host.is_settled() {
+            return Ok(());
+        }
+        let bar = self.bars.entry(host.agent).or_insert_with(|| {
+            let bar = self
+                .all
+                .add(ProgressBar::new(1).with_style(self.style.clone()));
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        if bar.is_finished() {
+            return Ok(());
+        }
+        if host.is_settled() {
+            self.all.println(plain::line(host))?;
+            bar.finish_and_clear();
+            return Ok(());
+        }
+        if let Some(progress) = &host.progress {
+            bar.set_length(u64::from(progress.artifacts_total));
+            bar.set_position(u64::from(progress.artifacts_done));
+        }
+        bar.set_message(message(host));
+        Ok(())
+    }
+}
+
+fn message(host: &HostView) -> String {
+    let name = inert(&host.hostname);
+    match (&host.progress, host.state) {
+        (Some(progress), HostState::Running) => format!(
+            "{name}: {}, {}, {} parts sealed, {} there",
+            inert(&progress.artifact),
+            plain::counted(progress),
+            progress.parts_sealed,
+            host.parts_received
+        ),
+        (None, HostState::Running) => format!("{name}: begins"),
+        _ => format!("{name}: waiting for its agent"),
+    }
+}
+
+impl Show for Bars {
+    fn news(&mut self, view: &View) -> anyhow::Result<()> {
+        view.hosts.iter().try_for_each(|host| self.draw(host))
+    }
+
+    fn trouble(&mut self, error: &RemoteError) -> anyhow::Result<()> {
+        let text = inert(&error.to_string());
+        Ok(self.all.println(format!("{text} Asking again."))?)
+    }
+}

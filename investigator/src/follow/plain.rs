@@ -1,0 +1,106 @@
+//! News as plain lines: for logs, pipes and screen readers. A line only where something changed.
+
+use std::{collections::HashMap, io::Write};
+
+use evidence::ids::AgentId;
+use protocol::messages::{HostState, Progress};
+
+use super::{HostView, Show, View, word};
+use crate::{inert::inert, remote::RemoteError};
+
+/// Writes lines.
+pub struct Plain<W: Write> {
+    out: W,
+    said: HashMap<AgentId, String>,
+}
+
+impl<W: Write> Plain<W> {
+    /// Writes to `out`.
+    pub fn new(out: W) -> Self {
+        let said = HashMap::new();
+        Self { out, said }
+    }
+}
+
+impl<W: Write> Show for Plain<W> {
+    fn news(&mut self, view: &View) -> anyhow::Result<()> {
+        for host in &view.hosts {
+            let line = line(host);
+            if self.said.get(&host.agent) != Some(&line) {
+                writeln!(self.out, "{line}")?;
+                self.said.insert(host.agent, line);
+            }
+        }
+        Ok(self.out.flush()?)
+    }
+
+    fn trouble(&mut self, error: &RemoteError) -> anyhow::Result<()> {
+        writeln!(self.out, "{} Asking again.", inert(&error.to_string()))?;
+        Ok(self.out.flush()?)
+    }
+}
+
+/// One host in one line, inert.
+pub fn line(host: &HostView) -> String {
+    let head = format!(
+        "{} ({}): {}",
+        inert(&host.hostname),
+        host.agent,
+        word(host.state)
+    );
+    let detail = detail(host);
+    if detail.is_empty() {
+        head
+    } else {
+        format!("{head}, {detail}")
+    }
+}
+
+/// What stands behind the state.
+pub fn detail(host: &HostView) -> String {
+    if let Some(refusal) = &host.refusal {
+        let signed = if refusal.signed {
+            "signed by the agent"
+        } else {
+            "NOT PROVEN TO BE THE AGENT'S"
+        };
+        return format!("{signed}: {}", inert(&refusal.text));
+    }
+    let mut parts = Vec::new();
+    if let Some(collection) = host.collection {
+        parts.push(collection.to_string());
+    }
+    match (&host.progress, host.state) {
+        (Some(progress), HostState::Running) => parts.push(working(progress)),
+        (Some(progress), HostState::Delivered) => parts.push(counted(progress)),
+        _ => {}
+    }
+    if host.state == HostState::Delivered {
+        parts.push(format!("{} parts", host.parts_received));
+    }
+    if let Some(why) = &host.ended_early {
+        parts.push(format!("cut short: {}", inert(why)));
+    }
+    parts.join(", ")
+}
+
+/// The artifact at work, without numbers that change with every look.
+fn working(progress: &Progress) -> String {
+    format!(
+        "artifact {} of {} ({})",
+        progress
+            .artifacts_done
+            .saturating_add(1)
+            .min(progress.artifacts_total),
+        progress.artifacts_total,
+        inert(&progress.artifact)
+    )
+}
+
+/// What came out.
+pub fn counted(progress: &Progress) -> String {
+    format!(
+        "{} records, {} files ({} bytes), {} gaps",
+        progress.records, progress.files, progress.file_bytes, progress.gaps
+    )
+}

@@ -1,0 +1,133 @@
+//! One function for each thing that the server is asked (PROTOCOL.md, section 10).
+
+use std::time::Duration;
+
+use evidence::{
+    digest::Digest,
+    ids::{CollectionId, OrderId},
+};
+use protocol::{
+    messages::{
+        Collections, Consistency, Hosts, Leaves, Logged, MAX_WAIT_MS, OrderStatus, Orders,
+        SubmitEvent, SubmitOrder, Trust,
+    },
+    version::VERSION,
+};
+
+use super::{Download, Remote, RemoteError};
+
+/// A checkpoint's note is not longer.
+const NOTE_BYTES: u64 = 64 * 1024;
+/// Nothing that lies beside a part is longer.
+const BESIDE_BYTES: u64 = 4 << 20;
+
+/// What lies beside a stored part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// The signed statement.
+    Statement,
+    /// The custody receipt.
+    Receipt,
+    /// The time stamp.
+    Tsr,
+}
+
+/// Each fails as [`RemoteError`] says.
+impl Remote {
+    /// Roots and policy.
+    pub fn trust(&self) -> Result<Trust, RemoteError> {
+        self.get_message("/v1/trust", Duration::ZERO)
+    }
+
+    /// The newest checkpoint, as a signed note.
+    pub fn checkpoint(&self) -> Result<Vec<u8>, RemoteError> {
+        self.get_bytes("/v1/custody/checkpoint", NOTE_BYTES)
+    }
+
+    /// That the log of `to` leaves continues that of `from`.
+    pub fn consistency(&self, from: u64, to: u64) -> Result<Vec<Digest>, RemoteError> {
+        let path = format!("/v1/custody/consistency?from={from}&to={to}");
+        let Consistency { proof, .. } = self.get_message(&path, Duration::ZERO)?;
+        Ok(proof)
+    }
+
+    /// Leaves of the log.
+    pub fn leaves(&self, from: u64, count: u64) -> Result<Leaves, RemoteError> {
+        let path = format!("/v1/custody/leaves?from={from}&count={count}");
+        self.get_message(&path, Duration::ZERO)
+    }
+
+    /// The hosts of the person's agencies.
+    pub fn hosts(&self) -> Result<Hosts, RemoteError> {
+        self.get_message("/v1/hosts", Duration::ZERO)
+    }
+
+    /// Hands an order in.
+    pub fn submit_order(&self, order: &SubmitOrder) -> Result<Logged, RemoteError> {
+        self.post_message("/v1/orders", order)
+    }
+
+    /// All orders.
+    pub fn orders(&self) -> Result<Orders, RemoteError> {
+        self.get_message("/v1/orders", Duration::ZERO)
+    }
+
+    /// How an order fares, once its revision is past `since` or `wait` is over.
+    pub fn order(
+        &self,
+        order: OrderId,
+        since: u64,
+        wait: Duration,
+    ) -> Result<OrderStatus, RemoteError> {
+        let wait = wait.min(Duration::from_millis(MAX_WAIT_MS));
+        let path = format!(
+            "/v1/orders/{order}?since={since}&wait_ms={}",
+            wait.as_millis()
+        );
+        self.get_message(&path, wait)
+    }
+
+    /// What is stored of an order, or all.
+    pub fn collections(&self, order: Option<OrderId>) -> Result<Collections, RemoteError> {
+        let path = match order {
+            Some(order) => format!("/v1/collections?order={order}"),
+            None => "/v1/collections".to_owned(),
+        };
+        self.get_message(&path, Duration::ZERO)
+    }
+
+    /// A stored part, from byte `from` on.
+    pub fn part(
+        &self,
+        collection: CollectionId,
+        part: u32,
+        stored_sha256: Digest,
+        from: u64,
+    ) -> Result<Download, RemoteError> {
+        let path = format!("/v1/parts/{collection}/{part}/{stored_sha256}");
+        self.download(&path, from)
+    }
+
+    /// A file beside a stored part.
+    pub fn beside(
+        &self,
+        collection: CollectionId,
+        part: u32,
+        stored_sha256: Digest,
+        which: Beside,
+    ) -> Result<Vec<u8>, RemoteError> {
+        let name = match which {
+            Beside::Statement => "statement",
+            Beside::Receipt => "receipt",
+            Beside::Tsr => "tsr",
+        };
+        let path = format!("/v1/parts/{collection}/{part}/{stored_sha256}/{name}");
+        self.get_bytes(&path, BESIDE_BYTES)
+    }
+
+    /// Hands a custody leaf in that the person signed.
+    pub fn submit_event(&self, event: String) -> Result<Logged, RemoteError> {
+        let sent = SubmitEvent { v: VERSION, event };
+        self.post_message("/v1/custody/events", &sent)
+    }
+}

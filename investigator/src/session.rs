@@ -1,0 +1,124 @@
+//! One sitting with the server: settings, keys, and what is believed, checked anew at each contact.
+
+use anyhow::{Context as _, ensure};
+use evidence::{
+    custody::checkpoint::Checkpoint,
+    envelope::Envelope,
+    seal::{self, Trust as SealTrust},
+};
+use protocol::policy::{Person, Role};
+use zeroize::Zeroizing;
+
+use crate::{
+    checkpoint,
+    commands::files,
+    home::{Home, Settings},
+    keys::{Keys, passphrase},
+    remote::Remote,
+    trust::{self, Believed},
+};
+
+/// No root file is longer.
+const ROOT_BYTES: u64 = 1 << 20;
+
+/// All that a command needs to speak to the server.
+pub struct Session {
+    /// The tool's folder.
+    pub home: Home,
+    /// The server.
+    pub remote: Remote,
+    /// Policy and keys in force.
+    pub believed: Believed,
+    /// The custody log as seen at this contact.
+    pub checkpoint: Checkpoint,
+    /// The person's keys.
+    pub keys: Keys,
+    /// The person, as the policy has them.
+    pub me: Person,
+    /// The deployment's root certificate: seals lead to it.
+    pub seal_trust: SealTrust,
+}
+
+impl Session {
+    /// Makes contact: policy and custody log must continue what was seen before.
+    ///
+    /// # Errors
+    /// Settings or keys are wrong, the server can't be reached, or is not to be believed.
+    pub fn open(home: Home) -> anyhow::Result<Self> {
+        let settings = home.settings()?;
+        let keys = Keys::load(&settings.keys)?;
+        let root_pem = read_text(&settings, true)?;
+        let roots = seal::certificates_from_pem(&root_pem).with_context(|| {
+            format!("{} is no certificate.", settings.root_certificate.display())
+        })?;
+        let pinned =
+            Envelope::parse(read_text(&settings, false)?.as_bytes()).with_context(|| {
+                format!("{} is no root document.", settings.root_document.display())
+            })?;
+        let remote = Remote::new(&settings.server, &roots, Some(keys.credentials()))?;
+        let believed = trust::update(&home, &pinned, &remote.trust()?)?;
+        let note = String::from_utf8(remote.checkpoint()?)
+            .context("The server's checkpoint is not text.")?;
+        let prove = |from, to| remote.consistency(from, to);
+        let checkpoint = checkpoint::update(&home, &believed.log_key, &note, &prove)?;
+        let me = find_me(&believed, &keys)?;
+        Ok(Self {
+            home,
+            remote,
+            believed,
+            checkpoint,
+            keys,
+            me,
+            seal_trust: SealTrust::from_pem(&root_pem)?,
+        })
+    }
+
+    /// Stops where the person has not the role, in words, before the server does.
+    ///
+    /// # Errors
+    /// The policy does not give it.
+    pub fn demand(&self, role: Role) -> anyhow::Result<()> {
+        ensure!(
+            self.me.roles.contains(&role),
+            "The policy does not name {} as {}. Ask an admin of the deployment.",
+            self.me.id,
+            format!("{role:?}").to_lowercase()
+        );
+        Ok(())
+    }
+
+    /// The unlocked signing key.
+    ///
+    /// # Errors
+    /// The passphrase is wrong or can't be asked for.
+    pub fn unlock(&self) -> anyhow::Result<evidence::keys::SigningKey> {
+        let ask = || -> anyhow::Result<Zeroizing<String>> { passphrase::to_open() };
+        self.keys.unlock(&ask)
+    }
+}
+
+fn read_text(settings: &Settings, certificate: bool) -> anyhow::Result<String> {
+    let path = if certificate {
+        &settings.root_certificate
+    } else {
+        &settings.root_document
+    };
+    let bytes = files::read(path, ROOT_BYTES)
+        .context("The deployment's root is not there. Run `fieldseal setup` again.")?;
+    String::from_utf8(bytes).with_context(|| format!("{} is not text.", path.display()))
+}
+
+/// The person of the policy whose keys these are.
+fn find_me(believed: &Believed, keys: &Keys) -> anyhow::Result<Person> {
+    let mine = &keys.person;
+    let found = believed
+        .policy
+        .person(&mine.id)
+        .filter(|known| known.signing_key == mine.signing_key && known.tls_key == mine.tls_key);
+    found.cloned().with_context(|| {
+        format!(
+            "Policy {} of {} does not know the keys of {}. Send person.json to an admin of the deployment.",
+            believed.policy.version, believed.policy.deployment, mine.id
+        )
+    })
+}
