@@ -68,6 +68,7 @@ fn judge(genuine: &Genuine, parts: &[(Vec<u8>, Option<Vec<u8>>)]) -> (Verdict, S
         .map(|(bytes, statement)| {
             let beside = Beside {
                 statement: statement.clone(),
+                ..Beside::default()
             };
             verify_part("part", Cursor::new(bytes), &beside, &options)
         })

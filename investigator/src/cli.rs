@@ -75,6 +75,15 @@ pub struct Verify {
     /// The root certificate that seals must lead to (PEM). Without it the signer is unknown.
     #[arg(long, value_name = "ROOT.crt")]
     pub trust: Option<PathBuf>,
+    /// A root document (root.json): the policy then needs the threshold of its keys. May be given once a version.
+    #[arg(long, value_name = "ROOT.json")]
+    pub root: Vec<PathBuf>,
+    /// A policy from outside (policy.json), signed by the trusted root: knows the log's key for parts that stay closed.
+    #[arg(long, value_name = "POLICY.json")]
+    pub policy: Vec<PathBuf>,
+    /// The root certificate of the time-stamping authority (PEM). Without it no time rests on a stamp.
+    #[arg(long, value_name = "TSA.crt")]
+    pub tsa_trust: Option<PathBuf>,
     /// A file with age identities (AGE-SECRET-KEY-...) that open encrypted parts.
     #[arg(long, value_name = "FILE")]
     pub identity: Option<PathBuf>,

@@ -78,6 +78,19 @@ impl Trust {
         }
         Ok(Self(roots))
     }
+
+    /// Whether nobody is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The P-256 keys of the trusted certificates: a deployment's root signs its documents by the same key.
+    pub fn keys(&self) -> Vec<PublicKey> {
+        let certificates = self.0.iter().map(|der| Certificate::from_der(der));
+        certificates
+            .filter_map(|one| public_key(&one.ok()?))
+            .collect()
+    }
 }
 
 /// The certificates of a PEM file, as DER, in their order.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
+    across,
     part::PartReport,
     verdict::{Code, Findings, Verdict},
 };
@@ -64,6 +65,7 @@ fn join(collection: Option<CollectionId>, mut parts: Vec<PartReport>) -> Collect
         check_chain(&parts, &mut findings);
         check_owner(&parts, &mut findings);
         check_running_counts(&parts, &mut findings);
+        across::check(&parts, &mut findings);
     }
     say_gaps(&parts, &mut findings);
     let verdict = parts

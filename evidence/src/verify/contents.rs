@@ -7,6 +7,7 @@ use std::io::{self, Read, Seek, Write};
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    lines::Lines,
     sums::{SEAL, SUMS},
     verdict::{Code, Findings},
 };
@@ -15,6 +16,9 @@ use crate::{
     digest::Digest,
     names,
 };
+
+/// So many malformed lines of one part are named; each file has its own, smaller limit.
+const FAULTS_KEPT: usize = 1_000;
 
 /// One small document (order, policy, seal, collection.json) is never longer.
 const DOCUMENT_BYTES: u64 = 4 << 20;
@@ -25,7 +29,7 @@ pub(super) struct Entry {
     pub(super) name: String,
     pub(super) size_bytes: u64,
     pub(super) sha256: Digest,
-    /// Line feeds in it, counted for results/ only.
+    /// Lines in it, counted for results/ only.
     pub(super) lines: u64,
 }
 
@@ -61,10 +65,18 @@ pub(super) fn gather<R: Read + Seek>(
     findings: &mut Findings,
 ) -> io::Result<Contents> {
     let mut contents = Contents::default();
-    let mut too_long = Vec::new();
+    let (mut too_long, mut malformed) = (Vec::new(), Vec::new());
     let report = archive::read(zip, limits, |entry, plain| {
         let mut kept = keep_bytes(&entry.name).map(|limit| (Vec::new(), limit));
-        let entry = digest(&entry.name, plain, kept.as_mut())?;
+        let mut lines = is_lines(&entry.name).then(Lines::default);
+        let mut entry = digest(&entry.name, plain, kept.as_mut(), lines.as_mut())?;
+        if let Some(lines) = lines {
+            let (count, faults) = lines.finish();
+            entry.lines = count;
+            let room = FAULTS_KEPT.saturating_sub(malformed.len());
+            let named = faults.into_iter().map(|fault| (entry.name.clone(), fault));
+            malformed.extend(named.take(room));
+        }
         if let Some((bytes, limit)) = kept {
             if entry.size_bytes > limit {
                 too_long.push(entry.name.clone());
@@ -90,8 +102,16 @@ pub(super) fn gather<R: Read + Seek>(
             "It is longer than such a document may be.",
         );
     }
+    for (name, fault) in malformed {
+        findings.add(Code::RecordMalformed, name, fault);
+    }
     check_names(&contents.entries, findings);
     Ok(contents)
+}
+
+/// Record files whose lines are read as they stream past; the other two are kept and read after.
+fn is_lines(name: &str) -> bool {
+    name == "log.jsonl" || name.starts_with("results/")
 }
 
 /// How many bytes of the entry are kept; `None` for none at all.
@@ -107,9 +127,9 @@ fn digest(
     name: &str,
     plain: &mut dyn Read,
     mut kept: Option<&mut (Vec<u8>, u64)>,
+    mut lines: Option<&mut Lines>,
 ) -> io::Result<Entry> {
-    let count_lines = name.starts_with("results/");
-    let (mut hash, mut size_bytes, mut lines) = (Sha256::new(), 0, 0);
+    let (mut hash, mut size_bytes) = (Sha256::new(), 0);
     let mut buffer = vec![0; 1 << 16];
     loop {
         let got = match plain.read(&mut buffer) {
@@ -122,8 +142,8 @@ fn digest(
         let bytes = &buffer[..got];
         hash.update(bytes);
         size_bytes += got as u64;
-        if count_lines {
-            lines += bytes.iter().filter(|&&b| b == b'\n').count() as u64;
+        if let Some(lines) = lines.as_deref_mut() {
+            lines.write_all(bytes)?;
         }
         if let Some((into, limit)) = kept.as_deref_mut()
             && size_bytes <= *limit
@@ -135,8 +155,15 @@ fn digest(
         name: name.to_owned(),
         size_bytes,
         sha256: Digest(hash.finalize().into()),
-        lines,
+        lines: 0,
     })
+}
+
+fn is_result(name: &str) -> bool {
+    let artifact = name
+        .strip_prefix("results/")
+        .and_then(|rest| rest.strip_suffix(".jsonl"));
+    artifact.is_some_and(|name| !name.is_empty() && !name.contains('/'))
 }
 
 /// Content first, then the closing records, all of them, once, in their order.
@@ -158,6 +185,12 @@ fn check_names(entries: &[Entry], findings: &mut Findings) {
         .filter(|e| !is_content(e))
         .map(|e| e.name.as_str())
         .collect();
+    for entry in entries.iter().filter(|e| e.name.starts_with("results/")) {
+        if !is_result(&entry.name) {
+            let text = "Records lie in results/NAME.jsonl, not below.";
+            findings.add(Code::EntryUnknown, &*entry.name, text);
+        }
+    }
     for name in &closing {
         if !RECORDS.contains(name) {
             findings.add(Code::EntryUnknown, *name, "The format has no such entry.");

@@ -2,18 +2,28 @@
 //!
 //! Nothing here opens files or a network: callers hand in bytes, roots and keys.
 
+mod across;
+mod authority;
+mod beside;
 mod collection;
 mod contents;
+mod custody;
+mod lines;
 mod part;
 mod records;
 mod signer;
 mod statement;
 mod sums;
+mod time;
+mod unwrap;
 mod verdict;
 
 pub use self::{
+    authority::{Ordered, Root, RootError},
+    beside::Beside,
     collection::{CollectionReport, collections, overall},
-    part::{Beside, Options, PartReport, verify_part},
+    part::{Options, PartReport, verify_part},
     signer::{Signer, Trust},
+    time::{Basis, SealTime, Stamp},
     verdict::{Code, Finding, Findings, Verdict, Weight},
 };

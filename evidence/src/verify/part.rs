@@ -1,44 +1,60 @@
-//! One part: the ZIP, its digests, its seal, its records, and the statement beside it.
+//! One part: the ZIP, its digests, its seal, its records, on whose authority, and what lies beside it.
 //!
 //! Every check runs, whatever the others found, so that the report has every reason.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use serde::Serialize;
+use serde::{Serialize, de::IgnoredAny};
 
 use super::{
+    authority::{self, Anchors, Authority, Ordered, Root},
+    beside::{self, Beside},
     contents::{self, Contents},
     records,
     signer::{self, Signer, Trust},
-    statement::{self, Stated},
     sums::{self, SEAL, SUMS},
+    time::{self, SealTime, Stamp},
+    unwrap,
     verdict::{Code, Findings},
 };
 use crate::{
     archive::Limits,
-    digest::{Digest, DigestWriter},
+    digest::Digest,
+    envelope,
     gap::Gap,
     ids::CollectionId,
+    instant::Instant,
     records::{CollectionRecord, Counts, RecordError},
-    wrap::{self, Identity, UnwrapReader, WrapError},
+    seal,
+    wrap::{Identity, UnwrapReader},
 };
 
 /// On what a check rests.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Whom to believe; empty means that the signer stays unknown.
+    /// Root certificates to believe; empty means that the signer stays unknown. The keys inside
+    /// are the ones that must have signed the policy, where `roots` names no others.
     pub trust: Trust,
+    /// Root documents to believe: with them, a policy needs their threshold of signatures.
+    pub roots: Vec<Root>,
+    /// Envelopes of policies to believe, where a trusted root has signed them, beside the part's own:
+    /// later ones know newer keys, and a part that stays closed tells none.
+    pub policies: Vec<Vec<u8>>,
+    /// Roots of time-stamping authorities to believe; without them no time rests on a stamp.
+    pub stamp_trust: Trust,
     /// Keys that open encrypted parts.
     pub identities: Vec<Identity>,
     /// What to spend on a hostile part.
     pub limits: Limits,
 }
 
-/// What lies beside a part, as bytes.
-#[derive(Debug, Clone, Default)]
-pub struct Beside {
-    /// `part-0001.statement.json`.
-    pub statement: Option<Vec<u8>>,
+impl Options {
+    fn anchors(&self) -> Anchors<'_> {
+        Anchors {
+            trust: &self.trust,
+            roots: &self.roots,
+        }
+    }
 }
 
 /// What was found for one part.
@@ -70,6 +86,14 @@ pub struct PartReport {
     pub record: Option<CollectionRecord>,
     /// Who sealed it.
     pub signer: Option<Signer>,
+    /// When it was sealed, and on whose word that rests.
+    pub time: Option<SealTime>,
+    /// The time stamp, where one holds.
+    pub stamp: Option<Stamp>,
+    /// When the server received it, where a receipt proves it.
+    pub received: Option<Instant>,
+    /// On whose order, where one holds.
+    pub ordered: Option<Ordered>,
     /// What was counted, by the verifier.
     pub counts: Counts,
     /// What was asked for and not obtained, serious first.
@@ -78,6 +102,9 @@ pub struct PartReport {
     pub findings: Findings,
     /// What was not checked, in words.
     pub not_checked: Vec<String>,
+    /// What only the other parts can settle.
+    #[serde(skip)]
+    pub(super) across: records::Across,
 }
 
 impl PartReport {
@@ -85,19 +112,16 @@ impl PartReport {
     pub(super) fn adopt(&mut self, other: Self) {
         self.encrypted |= other.encrypted;
         self.cipher_sha256 = self.cipher_sha256.or(other.cipher_sha256);
+        self.received = self.received.or(other.received);
+        if self.stamp.is_none() {
+            self.stamp = other.stamp;
+        }
         let kept = other
             .findings
             .without(&[Code::ContentUnread, Code::IdentityWrong]);
         self.findings.extend(kept);
     }
 }
-
-/// What this version looks at in no part; said in every verdict, so that it promises no more than was done.
-const NEVER_CHECKED: &[&str] = &[
-    "time stamps and custody receipts: check them by `openssl ts -verify` and against the custody log",
-    "whether the seal's certificate was revoked",
-    "the signatures on order.json and policy.json (their digests were compared)",
-];
 
 /// Checks one part. Never panics, and never fails: what can't be read is a finding.
 pub fn verify_part<R: Read + Seek>(
@@ -124,27 +148,21 @@ fn check<R: Read + Seek>(
     options: &Options,
     report: &mut PartReport,
 ) -> io::Result<()> {
-    let (file_sha256, size_bytes) = digest_of(part)?;
+    let (file_sha256, size_bytes) = unwrap::digest_of(part)?;
     report.size_bytes = size_bytes;
-    report.encrypted = is_wrapped(part)?;
-    report
-        .not_checked
-        .extend(NEVER_CHECKED.iter().map(|&what| what.to_owned()));
+    report.encrypted = unwrap::is_wrapped(part)?;
     part.seek(SeekFrom::Start(0))?;
     let mut plain_bytes = None;
     let mut contents = None;
     if report.encrypted {
         report.cipher_sha256 = Some(file_sha256);
-        if let Some((digest, size)) = open(part, options, report)? {
+        if let Some((digest, size)) = unwrap::prove(part, options, report)? {
             report.plain_sha256 = Some(digest);
             plain_bytes = Some(size);
             part.seek(SeekFrom::Start(0))?;
             if let Ok(plain) = UnwrapReader::new(&options.identities, &mut *part) {
-                contents = Some(contents::gather(
-                    plain,
-                    &options.limits,
-                    &mut report.findings,
-                )?);
+                let findings = &mut report.findings;
+                contents = Some(contents::gather(plain, &options.limits, findings)?);
             }
         }
     } else {
@@ -156,150 +174,72 @@ fn check<R: Read + Seek>(
             &mut report.findings,
         )?);
     }
+    let (mut authority, mut sealed) = (Authority::default(), None);
     if let Some(contents) = &contents {
         report.opened = true;
-        check_contents(contents, options, report);
+        (authority, sealed) = check_contents(contents, options, report);
     }
-    check_statement(beside, options, plain_bytes, report);
+    let given = authority::given(&options.policies, options.anchors(), &mut report.findings);
+    authority.policies.extend(given);
+    beside::check(beside, options, &authority, sealed, plain_bytes, report);
+    report.ordered = authority.ordered;
     Ok(())
 }
 
-fn is_wrapped<R: Read + Seek>(part: &mut R) -> io::Result<bool> {
-    part.seek(SeekFrom::Start(0))?;
-    let mut head = Vec::new();
-    part.by_ref().take(64).read_to_end(&mut head)?;
-    Ok(wrap::is_wrapped(&head))
-}
-
-fn digest_of<R: Read + Seek>(part: &mut R) -> io::Result<(Digest, u64)> {
-    part.seek(SeekFrom::Start(0))?;
-    let mut digest = DigestWriter::new(io::sink());
-    io::copy(part, &mut digest)?;
-    let (_, sha256, size_bytes) = digest.finish();
-    Ok((sha256, size_bytes))
-}
-
-/// Decrypts the whole part once, which proves every piece of it, for its digest and length.
-fn open<R: Read + Seek>(
-    part: &mut R,
+fn check_contents(
+    contents: &Contents,
     options: &Options,
     report: &mut PartReport,
-) -> io::Result<Option<(Digest, u64)>> {
-    let file = report.file.clone();
-    if options.identities.is_empty() {
-        let text = "No key was given. Give one with --identity to check the contents.";
-        report.findings.add(Code::ContentUnread, file, text);
-        report.not_checked.push(
-            "what the encrypted part holds: its files, its seal, its records and gaps".into(),
-        );
-        return Ok(None);
-    }
-    let mut plain = match UnwrapReader::new(&options.identities, part) {
-        Ok(plain) => plain.take(options.limits.plain_bytes.saturating_add(1)),
-        Err(WrapError::Read(error)) => return Err(error),
-        Err(WrapError::NoMatchingKey) => {
-            report
-                .findings
-                .add(Code::IdentityWrong, file, WrapError::NoMatchingKey);
-            report
-                .not_checked
-                .push("what the encrypted part holds".into());
-            return Ok(None);
-        }
-        Err(error) => {
-            report.findings.add(Code::DecryptFailed, file, error);
-            return Ok(None);
-        }
-    };
-    let mut digest = DigestWriter::new(io::sink());
-    match io::copy(&mut plain, &mut digest) {
-        Ok(size) if size > options.limits.plain_bytes => {
-            let text = "The decrypted part is larger than a part may be.";
-            report.findings.add(Code::Limit, file, text);
-            Ok(None)
-        }
-        Ok(_) => {
-            let (_, sha256, size_bytes) = digest.finish();
-            Ok(Some((sha256, size_bytes)))
-        }
-        Err(error) => {
-            report.findings.add(Code::DecryptFailed, file, error);
-            Ok(None)
-        }
-    }
-}
-
-fn check_contents(contents: &Contents, options: &Options, report: &mut PartReport) {
+) -> (Authority, Option<seal::Signer>) {
     report.entry_count = contents.entries.len() as u64;
     let findings = &mut report.findings;
     if let Some(sums) = contents.kept(SUMS) {
         sums::check(sums, &contents.entries, findings);
     }
     let read = records::check(contents, findings);
-    report.counts = read.counts;
-    report.gaps = read.gaps;
-    let record = contents
-        .kept("collection.json")
-        .map(CollectionRecord::parse);
-    match record {
-        Some(Ok(record)) => {
-            records::check_counts(&record.counts, &read.counts, findings);
-            records::check_envelopes(contents, &record, findings);
-            report.collection = Some(record.collection);
-            report.number = Some(record.part);
-            report.last = Some(record.last);
-            report.previous_sha256 = Some(record.previous_sha256);
-            report.record = Some(record);
-        }
-        Some(Err(error)) => {
-            let code = match error {
-                RecordError::Version(_) => Code::VersionUnknown,
-                RecordError::Malformed { .. } => Code::CollectionMalformed,
-            };
-            let why =
-                std::error::Error::source(&error).map_or_else(String::new, |s| format!(" ({s})"));
-            findings.add(code, "collection.json", format!("{error}{why}"));
-        }
-        None => {}
+    (report.counts, report.gaps, report.across) = (read.counts, read.gaps, read.across);
+    let record = read_record(contents, findings);
+    let mut authority = Authority::default();
+    if let Some(record) = record {
+        records::check_counts(&record.counts, &report.counts, findings);
+        records::check_envelopes(contents, &record, findings);
+        time::check_clock(record.clock, findings);
+        authority = authority::check(
+            contents.kept("policy.json").unwrap_or_default(),
+            contents.kept("order.json").unwrap_or_default(),
+            &record,
+            options.anchors(),
+            findings,
+        );
+        report.collection = Some(record.collection);
+        report.number = Some(record.part);
+        report.last = Some(record.last);
+        report.previous_sha256 = Some(record.previous_sha256);
+        report.record = Some(record);
     }
+    let mut sealed = None;
     if let (Some(sums), Some(seal)) = (contents.kept(SUMS), contents.kept(SEAL)) {
-        report.signer = signer::check(seal, sums, report.record.as_ref(), &options.trust, findings);
+        sealed = signer::check(seal, sums, report.record.as_ref(), &options.trust, findings);
+        report.signer = sealed.as_ref().map(signer::shown);
     }
+    (authority, sealed)
 }
 
-fn check_statement(
-    beside: &Beside,
-    options: &Options,
-    plain_bytes: Option<u64>,
-    report: &mut PartReport,
-) {
-    let Some(bytes) = &beside.statement else {
-        if report.encrypted {
-            let text = "It should lie beside the part as part-NNNN.statement.json.";
-            report
-                .findings
-                .add(Code::StatementAbsent, report.file.clone(), text);
-        } else {
-            report
-                .not_checked
-                .push("the statement: none lies beside the part".into());
-        }
-        return;
+fn read_record(contents: &Contents, findings: &mut Findings) -> Option<CollectionRecord> {
+    const NAME: &str = "collection.json";
+    let bytes = contents.kept(NAME)?;
+    let error = match CollectionRecord::parse(bytes) {
+        Ok(record) => match envelope::parse_strict::<IgnoredAny>(bytes) {
+            Ok(_) => return Some(record),
+            Err(source) => RecordError::Malformed { what: NAME, source },
+        },
+        Err(error) => error,
     };
-    let stated = statement::check(bytes, plain_bytes, &options.trust, report);
-    if let Some(stated) = stated
-        && !report.opened
-    {
-        believe(stated, report);
-    }
-}
-
-/// Without the contents, the statement says where the part belongs.
-fn believe(stated: Stated, report: &mut PartReport) {
-    report.collection = Some(stated.collection);
-    report.number = Some(stated.part);
-    report.plain_sha256 = Some(stated.plain_sha256);
-    report.previous_sha256 = Some(stated.previous_sha256);
-    report.last = stated.last;
-    report.signer = stated.signer;
+    let code = match error {
+        RecordError::Version(_) => Code::VersionUnknown,
+        RecordError::Malformed { .. } => Code::CollectionMalformed,
+    };
+    let why = std::error::Error::source(&error).map_or_else(String::new, |s| format!(" ({s})"));
+    findings.add(code, NAME, format!("{error}{why}"));
+    None
 }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     digest::Digest,
+    envelope::{self, Envelope},
     gap::{Gap, Severity},
     names,
     records::{CollectionRecord, Counts, FileRecord},
@@ -17,6 +18,49 @@ use crate::{
 
 /// Most gaps kept for showing; all are counted.
 const GAPS_KEPT: usize = 10_000;
+/// Most links and pieces of one part that are followed into the others.
+const ACROSS_KEPT: usize = 10_000;
+
+/// What only the other parts of the collection can settle.
+#[derive(Debug, Default)]
+pub(super) struct Across {
+    /// Content entries, each by [`short`].
+    pub(super) stored: Vec<u64>,
+    /// Further names whose content this part does not hold.
+    pub(super) links: Vec<Link>,
+    /// Pieces of files that are larger than a part.
+    pub(super) pieces: Vec<PieceSeen>,
+}
+
+/// A record that is a further name of a stored file.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// The entry that it names.
+    pub(super) name: String,
+    /// The same by [`short`].
+    pub(super) to: u64,
+}
+
+/// One piece of a file, as its record has it.
+#[derive(Debug)]
+pub(super) struct PieceSeen {
+    /// The file, exact.
+    pub(super) path: String,
+    /// From 1.
+    pub(super) number: u32,
+    /// Where it starts.
+    pub(super) offset_bytes: u64,
+    /// How long it is.
+    pub(super) size_bytes: u64,
+    /// Whether it is the last.
+    pub(super) last: bool,
+}
+
+/// Eight bytes stand for a name, so that the names of many parts fit into memory.
+fn short(name: &str) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = Digest::of(name.as_bytes()).0;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
 
 /// What the records of a part say, so far as they could be read.
 #[derive(Debug, Default)]
@@ -25,6 +69,8 @@ pub(super) struct Read {
     pub(super) gaps: Vec<Gap>,
     /// What was counted.
     pub(super) counts: Counts,
+    /// What is left to the check over all parts.
+    pub(super) across: Across,
 }
 
 /// Reads files.jsonl and gaps.jsonl and compares them with the entries.
@@ -34,12 +80,13 @@ pub(super) fn check(contents: &Contents, findings: &mut Findings) -> Read {
         if names::is_content(&entry.name) && !entry.is_folder() {
             read.counts.files += 1;
             read.counts.file_bytes = read.counts.file_bytes.saturating_add(entry.size_bytes);
+            read.across.stored.push(short(&entry.name));
         }
         if entry.name.starts_with("results/") {
             read.counts.records += entry.lines;
         }
     }
-    check_files(contents, &mut read.counts, findings);
+    check_files(contents, &mut read, findings);
     check_gaps(contents, &mut read, findings);
     read
 }
@@ -72,7 +119,7 @@ pub(super) fn check_envelopes(
         ("policy.json", record.policy_sha256),
     ] {
         let bytes = contents.kept(name).unwrap_or_default();
-        let found = payload_digest(bytes);
+        let found = Envelope::parse(bytes).ok().map(|e| e.digest());
         match wanted {
             None if bytes.is_empty() => {}
             Some(wanted) if found == Some(wanted) => {}
@@ -94,18 +141,7 @@ pub(super) fn check_envelopes(
     }
 }
 
-/// The digest of a document is that of its DSSE payload.
-fn payload_digest(envelope: &[u8]) -> Option<Digest> {
-    #[derive(serde::Deserialize)]
-    struct Payload {
-        payload: String,
-    }
-    let Payload { payload } = serde_json::from_slice(envelope).ok()?;
-    let bytes = data_encoding::BASE64.decode(payload.as_bytes()).ok()?;
-    Some(Digest::of(&bytes))
-}
-
-fn check_files(contents: &Contents, counts: &mut Counts, findings: &mut Findings) {
+fn check_files(contents: &Contents, read: &mut Read, findings: &mut Findings) {
     let stored: HashMap<&str, &Entry> = contents
         .entries
         .iter()
@@ -119,8 +155,9 @@ fn check_files(contents: &Contents, counts: &mut Counts, findings: &mut Findings
         bytes,
         findings,
         |record: Option<FileRecord>, findings| {
-            counts.file_records += 1;
+            read.counts.file_records += 1;
             let Some(record) = record else { return };
+            keep_across(&record, &stored, &mut read.across);
             if let Some(entry) = record.entry {
                 compare(&stored, &entry, record.size_bytes, record.sha256, findings);
                 *claims.entry(entry).or_default() += 1;
@@ -152,6 +189,31 @@ fn check_files(contents: &Contents, counts: &mut Counts, findings: &mut Findings
                 &*entry.name,
                 "No record of files.jsonl names it.",
             );
+        }
+    }
+}
+
+/// Keeps what this part alone can't settle.
+fn keep_across(record: &FileRecord, stored: &HashMap<&str, &Entry>, across: &mut Across) {
+    if let Some(name) = &record.hard_link_of
+        && !stored.contains_key(name.as_str())
+        && across.links.len() < ACROSS_KEPT
+    {
+        across.links.push(Link {
+            to: short(name),
+            name: name.clone(),
+        });
+    }
+    let path = record.path_b64.as_ref().unwrap_or(&record.path);
+    for piece in &record.pieces {
+        if across.pieces.len() < ACROSS_KEPT {
+            across.pieces.push(PieceSeen {
+                path: path.clone(),
+                number: piece.number,
+                offset_bytes: piece.offset_bytes,
+                size_bytes: piece.size_bytes,
+                last: piece.last,
+            });
         }
     }
 }
@@ -222,7 +284,7 @@ fn for_each_line<T: DeserializeOwned>(
     for (at, raw) in bytes.split_inclusive(|&b| b == b'\n').enumerate() {
         let parsed = match raw.strip_suffix(b"\n") {
             None => Err("it does not end in a line feed".to_owned()),
-            Some(line) => serde_json::from_slice(line).map_err(|e| e.to_string()),
+            Some(line) => envelope::parse_strict(line).map_err(|e| e.to_string()),
         };
         if let Err(why) = &parsed {
             findings.add(

@@ -36,7 +36,7 @@ pub(super) fn check(
     record: Option<&CollectionRecord>,
     trust: &Trust,
     findings: &mut Findings,
-) -> Option<Signer> {
+) -> Option<seal::Signer> {
     let expected = Expected {
         trust,
         agent: record.and_then(|r| r.agent),
@@ -46,29 +46,22 @@ pub(super) fn check(
     for fault in &report.faults {
         findings.add(code_of(fault), SEAL, fault);
     }
-    let sound = report.is_sound();
-    let found = report.signer?;
-    if sound {
-        say_standing(&found, SEAL, findings);
-    }
-    Some(shown(&found))
+    report.signer
 }
 
-/// What is no fault, but must be told: an unknown signer, an ended certificate, the claimed time.
-pub(super) fn say_standing(found: &seal::Signer, subject: &str, findings: &mut Findings) {
+/// What is no fault, but must be told: an unknown signer, and a certificate that does not hold `at` the
+/// best time known.
+pub(super) fn say_standing(found: &seal::Signer, at: Option<Instant>, findings: &mut Findings) {
     let fingerprint = found.fingerprint;
     if !found.is_known {
         let text = format!(
             "Its certificate has the fingerprint {fingerprint} and leads to no root that was given."
         );
-        findings.add(Code::SignerUnknown, subject, text);
+        findings.add(Code::SignerUnknown, SEAL, text);
     }
-    if !found.is_in_window {
+    if at.is_some_and(|at| !found.window.contains(at)) {
         let text = format!("The certificate has the fingerprint {fingerprint}.");
-        findings.add(Code::CertificateEnded, subject, text);
-    }
-    if let Some(at) = found.signed_at.and_then(Instant::to_rfc3339) {
-        findings.add(Code::SignerTime, subject, format!("It claims {at}."));
+        findings.add(Code::CertificateEnded, SEAL, text);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     digest::Digest,
     ids::CollectionId,
     seal::Expected,
-    statement::{self, Measured, Statement},
+    statement::{self, Measured, Statement, StatementError, VerifiedStatement},
 };
 
 const SUBJECT: &str = "statement";
@@ -25,13 +25,27 @@ pub(super) struct Stated {
     pub(super) signer: Option<Signer>,
 }
 
-/// Checks the statement; what it says is given back where it can be believed.
+impl Stated {
+    pub(super) fn of(verified: &VerifiedStatement) -> Self {
+        let said = &verified.statement;
+        Self {
+            collection: said.collection,
+            part: said.part,
+            last: Some(said.last),
+            plain_sha256: said.plain.sha256,
+            previous_sha256: said.previous.map(|p| p.plain),
+            signer: Some(signer::shown(&verified.signer)),
+        }
+    }
+}
+
+/// Checks the statement; it is given back where it can be believed.
 pub(super) fn check(
     bytes: &[u8],
     plain_bytes: Option<u64>,
     trust: &Trust,
     report: &mut PartReport,
-) -> Option<Stated> {
+) -> Option<VerifiedStatement> {
     let expected = Expected {
         trust,
         agent: report.record.as_ref().and_then(|r| r.agent),
@@ -40,30 +54,24 @@ pub(super) fn check(
     let verified = match statement::verify(bytes, expected) {
         Ok(verified) => verified,
         Err(error) => {
-            report.findings.add(Code::StatementInvalid, SUBJECT, error);
+            let code = match error {
+                StatementError::UnknownVersion(_) => Code::VersionUnknown,
+                _ => Code::StatementInvalid,
+            };
+            report.findings.add(code, SUBJECT, error);
             return None;
         }
     };
-    let said = &verified.statement;
-    check_bytes(said, plain_bytes, report);
-    check_place(said, report);
-    let signer = signer::shown(&verified.signer);
-    match &report.signer {
-        Some(seal) if seal.certificate_sha256 != signer.certificate_sha256 => {
-            let text = "It is signed by another certificate than the seal's.";
-            report.findings.add(Code::StatementMismatch, SUBJECT, text);
-        }
-        Some(_) => {}
-        None => signer::say_standing(&verified.signer, SUBJECT, &mut report.findings),
+    check_bytes(&verified.statement, plain_bytes, report);
+    check_place(&verified.statement, report);
+    let certificate = verified.signer.fingerprint;
+    if let Some(seal) = &report.signer
+        && seal.certificate_sha256 != certificate
+    {
+        let text = "It is signed by another certificate than the seal's.";
+        report.findings.add(Code::StatementMismatch, SUBJECT, text);
     }
-    Some(Stated {
-        collection: said.collection,
-        part: said.part,
-        last: Some(said.last),
-        plain_sha256: said.plain.sha256,
-        previous_sha256: said.previous.map(|p| p.plain),
-        signer: Some(signer),
-    })
+    Some(verified)
 }
 
 /// The bytes that lie here are the bytes that it speaks of.

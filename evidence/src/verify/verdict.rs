@@ -2,7 +2,7 @@
 //!
 //! A code never changes its meaning: scripts and the tamper vectors rest on it.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Serialize, Serializer};
 
@@ -78,6 +78,10 @@ codes! {
     FileDigest "file-digest" Fatal "The digest in files.jsonl is not that of what is stored.";
     CountMismatch "count-mismatch" Fatal "The counts in collection.json are not those of the part.";
     OrderDigest "order-digest" Fatal "The order or policy in the part is not the one that collection.json names.";
+    PolicyUntrusted "policy-untrusted" Fatal "The policy is not signed by the trusted root, so it says nothing about who may do what.";
+    OrderUnsigned "order-unsigned" Fatal "The order is not signed by those who must have signed it.";
+    OrderMismatch "order-mismatch" Fatal "What collection.json says of the order is not what the order says.";
+    RecipientForeign "recipient-foreign" Fatal "The part is encrypted to somebody whom neither order nor policy names.";
     StatementInvalid "statement-invalid" Fatal "The statement beside the part is not a valid statement of the seal's signer.";
     StatementMismatch "statement-mismatch" Fatal "The statement beside the part speaks of another part or of other content.";
     DecryptFailed "decrypt-failed" Fatal "The encrypted part was damaged or changed after it was sealed.";
@@ -86,6 +90,9 @@ codes! {
     ChainAfterLast "chain-after-last" Fatal "A part follows the one that says it is the last.";
     ChainForeign "chain-foreign" Fatal "Parts that claim one collection disagree on whose it is.";
     ReceiptInvalid "receipt-invalid" Fatal "The custody receipt beside the part does not prove what it claims.";
+    StampInvalid "stamp-invalid" Fatal "The time stamp beside the part is not a valid stamp over its statement.";
+    EnrolmentInvalid "enrolment-invalid" Fatal "The receipt of the agent's enrolment does not prove what it claims.";
+    EnrolmentMismatch "enrolment-mismatch" Fatal "The key that sealed is not the one that the custody log certifies for the agent.";
     SignerUnknown "signer-unknown" Reservation "The seal is sound, but nothing shows whose key made it.";
     PartMissing "part-missing" Reservation "A part of the collection is missing.";
     LastMissing "last-missing" Reservation "The last part of the collection is missing, so more may have followed.";
@@ -94,8 +101,19 @@ codes! {
     StatementAbsent "statement-absent" Reservation "An encrypted part has no statement beside it, so nothing shows who made it.";
     Gaps "gaps" Reservation "Something that was asked for was not obtained.";
     EndedEarly "ended-early" Reservation "The collection was cut off before it had done all that was asked.";
+    OrderExpired "order-expired" Reservation "The collection was begun after the order or its policy had ended.";
+    RevocationInvalid "revocation-invalid" Reservation "The receipt of a revocation proves nothing about this agent; ask the server whether it was revoked.";
+    PieceMissing "piece-missing" Reservation "A file that is stored in pieces is not whole.";
+    LinkAbsent "link-absent" Reservation "A further name of a file leads to content that no part holds.";
+    StampTime "stamp-time" Note "The time of sealing rests on an outside authority's time stamp.";
+    ReceiptTime "receipt-time" Note "The time of sealing rests on the server's receipt in the custody log.";
     SignerTime "signer-time" Note "The time of sealing is the signer's own claim.";
-    CertificateEnded "certificate-ended" Note "The seal's certificate was outside its validity at the claimed time of sealing.";
+    StampUnanchored "stamp-unanchored" Note "A time stamp is sound, but its authority is not known here, so no time rests on it.";
+    CertificateEnded "certificate-ended" Note "The seal's certificate was outside its validity at the time of sealing.";
+    ClockWrong "clock-wrong" Note "The host's clock was wrong.";
+    RevokedLater "revoked-later" Note "The agent was revoked after it had made this seal.";
+    EnrolmentAbsent "enrolment-absent" Note "Nothing here shows that the custody log knows the agent's seal key.";
+    OrderAbsent "order-absent" Note "No order stands behind the collection.";
 }
 
 impl fmt::Display for Code {
@@ -134,6 +152,8 @@ const KEPT_PER_CODE: usize = 100;
 pub struct Findings {
     list: Vec<Finding>,
     left_out: u64,
+    #[serde(skip)]
+    counts: BTreeMap<Code, usize>,
 }
 
 impl Findings {
@@ -150,7 +170,9 @@ impl Findings {
         text: impl fmt::Display,
         fault: Option<&'static str>,
     ) {
-        if self.list.iter().filter(|f| f.code == code).count() >= KEPT_PER_CODE {
+        let count = self.counts.entry(code).or_default();
+        *count += 1;
+        if *count > KEPT_PER_CODE {
             self.left_out += 1;
             return;
         }
@@ -178,9 +200,13 @@ impl Findings {
         self.list.iter().any(|f| f.code == code)
     }
 
-    /// Takes over the findings of another check.
+    /// Takes over the findings of another check that are not here already.
     pub fn extend(&mut self, other: Self) {
-        self.list.extend(other.list);
+        for finding in other.list {
+            if !self.list.contains(&finding) {
+                self.list.push(finding);
+            }
+        }
         self.left_out += other.left_out;
     }
 

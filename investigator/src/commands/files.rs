@@ -12,6 +12,8 @@ use evidence::{verify::Beside, wrap::Identity};
 
 /// No statement is longer.
 const BESIDE_BYTES: u64 = 4 << 20;
+/// A seal key is renewed every few years, so that no collection sees more.
+const ENROLMENTS_READ: u32 = 8;
 /// No key file or certificate file is longer.
 const KEY_BYTES: u64 = 1 << 20;
 
@@ -69,16 +71,40 @@ pub fn stem(part: &Path) -> PathBuf {
 /// # Errors
 /// It is there and can't be read.
 pub fn beside(part: &Path) -> anyhow::Result<Beside> {
-    let mut name = stem(part).into_os_string();
-    name.push(".statement.json");
-    let path = PathBuf::from(name);
+    let stem = stem(part);
+    let next_to = |ending: &str| {
+        let mut name = stem.clone().into_os_string();
+        name.push(ending);
+        read_if_there(&PathBuf::from(name))
+    };
     Ok(Beside {
-        statement: if path.exists() {
-            Some(read(&path, BESIDE_BYTES)?)
-        } else {
-            None
-        },
+        statement: next_to(".statement.json")?,
+        stamp: next_to(".tsr")?,
+        receipt: next_to(".receipt")?,
+        enrolments: enrolments(part)?,
+        revocation: read_if_there(&part.with_file_name("revocation.receipt"))?,
     })
+}
+
+/// `enrolment.receipt`, and `enrolment-2.receipt` on where the seal key was renewed meanwhile.
+fn enrolments(part: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let first = read_if_there(&part.with_file_name("enrolment.receipt"))?;
+    let mut found: Vec<_> = first.into_iter().collect();
+    for number in 2..=ENROLMENTS_READ {
+        let path = part.with_file_name(format!("enrolment-{number}.receipt"));
+        let Some(next) = read_if_there(&path)? else {
+            break;
+        };
+        found.push(next);
+    }
+    Ok(found)
+}
+
+fn read_if_there(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    read(path, BESIDE_BYTES).map(Some)
 }
 
 /// The identities of a key file.

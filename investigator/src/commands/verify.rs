@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, BufReader, Write as _},
+    path::Path,
 };
 
 use anyhow::Context as _;
@@ -10,6 +11,9 @@ use evidence::verify::{self, Options, PartReport};
 
 use super::files;
 use crate::{cli::Verify, exit::Exit, report};
+
+/// No root document and no policy is longer.
+const DOCUMENT_BYTES: u64 = 4 << 20;
 
 /// Runs it.
 ///
@@ -49,9 +53,19 @@ pub fn run(args: &Verify) -> anyhow::Result<Exit> {
 fn options(args: &Verify) -> anyhow::Result<Options> {
     let mut options = Options::default();
     if let Some(path) = &args.trust {
-        let pem = files::read(path, 1 << 20)?;
-        options.trust = verify::Trust::from_pem(&String::from_utf8_lossy(&pem))
-            .with_context(|| format!("{} is not a root certificate.", path.display()))?;
+        options.trust = trust(path)?;
+    }
+    if let Some(path) = &args.tsa_trust {
+        options.stamp_trust = trust(path)?;
+    }
+    for path in &args.root {
+        let json = files::read(path, DOCUMENT_BYTES)?;
+        let root = verify::Root::open(&json)
+            .with_context(|| format!("{} is no root to trust.", path.display()))?;
+        options.roots.push(root);
+    }
+    for path in &args.policy {
+        options.policies.push(files::read(path, DOCUMENT_BYTES)?);
     }
     if let Some(path) = &args.identity {
         options.identities = files::identities(path)?;
@@ -59,7 +73,13 @@ fn options(args: &Verify) -> anyhow::Result<Options> {
     Ok(options)
 }
 
-fn check(path: &std::path::Path, options: &Options) -> anyhow::Result<PartReport> {
+fn trust(path: &Path) -> anyhow::Result<verify::Trust> {
+    let pem = files::read(path, 1 << 20)?;
+    verify::Trust::from_pem(&String::from_utf8_lossy(&pem))
+        .with_context(|| format!("{} is not a root certificate.", path.display()))
+}
+
+fn check(path: &Path, options: &Options) -> anyhow::Result<PartReport> {
     let file =
         fs::File::open(path).with_context(|| format!("{} can't be opened.", path.display()))?;
     let beside = files::beside(path)?;

@@ -1,0 +1,195 @@
+//! The receipts of the custody log that lie beside a part and beside its collection.
+//!
+//! Each proves that the log holds a leaf; what the leaf says is held against the part here.
+
+use super::{
+    authority::Policy,
+    verdict::{Code, Findings},
+};
+use crate::{
+    custody::{
+        event::{Action, Event},
+        receipt::Receipt,
+    },
+    digest::Digest,
+    envelope::Envelope,
+    ids::{AgentId, CollectionId},
+    instant::Instant,
+    seal::Signer,
+};
+
+/// Who must have signed a leaf.
+#[derive(Debug, Clone, Copy)]
+enum By {
+    Server,
+    Admin,
+}
+
+/// The leaf that a receipt proves, under any of the policies.
+fn proven(json: &[u8], by: By, policies: &[Policy]) -> Result<Event, String> {
+    let receipt = Receipt::parse(json).map_err(|e| e.to_string())?;
+    let mut why = "No policy names the log's key.".to_owned();
+    for policy in policies {
+        let Some(key) = policy.log_key() else {
+            continue;
+        };
+        match receipt.verify(&key) {
+            Ok(proven) => return signed(&proven.leaf, by, policies),
+            Err(error) => why = error.to_string(),
+        }
+    }
+    Err(why)
+}
+
+fn signed(leaf: &[u8], by: By, policies: &[Policy]) -> Result<Event, String> {
+    let (envelope, event) = Event::read(leaf).map_err(|e| e.to_string())?;
+    let holds = |policy: &Policy, envelope: &Envelope| match by {
+        By::Server => policy.is_by_server(envelope),
+        By::Admin => policy.is_by_admin(envelope),
+    };
+    if policies.iter().any(|policy| holds(policy, &envelope)) {
+        return Ok(event);
+    }
+    Err(match by {
+        By::Server => "Its leaf is not signed by the server.".to_owned(),
+        By::Admin => "Its leaf is not signed by an admin of the policy.".to_owned(),
+    })
+}
+
+/// The part as it lies here, for the receipt that should speak of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stored {
+    pub(super) collection: Option<CollectionId>,
+    pub(super) number: Option<u32>,
+    pub(super) agent: Option<AgentId>,
+    /// Digest of the file as the server stored it; `None` where only the plain copy lies here.
+    pub(super) sha256: Option<Digest>,
+    /// Digest of the statement's payload, where one lies beside the part.
+    pub(super) statement_sha256: Option<Digest>,
+}
+
+/// Checks `part-NNNN.receipt`; gives when the server received the part.
+pub(super) fn check_received(
+    json: &[u8],
+    stored: Stored,
+    policies: &[Policy],
+    findings: &mut Findings,
+) -> Option<Instant> {
+    const SUBJECT: &str = "receipt";
+    let event = match proven(json, By::Server, policies) {
+        Ok(event) => event,
+        Err(why) => {
+            findings.add(Code::ReceiptInvalid, SUBJECT, why);
+            return None;
+        }
+    };
+    let Action::Received {
+        part,
+        agent,
+        statement_sha256,
+        ..
+    } = event.action
+    else {
+        findings.add(Code::ReceiptInvalid, SUBJECT, "It is of another event.");
+        return None;
+    };
+    let mut same_all = true;
+    for (what, same) in [
+        (
+            "collection",
+            stored.collection.is_none_or(|c| c == part.collection),
+        ),
+        ("part number", stored.number.is_none_or(|n| n == part.part)),
+        (
+            "file",
+            stored.sha256.is_none_or(|d| d == part.stored_sha256),
+        ),
+        ("agent", stored.agent.is_none_or(|a| a == agent)),
+        (
+            "statement",
+            stored
+                .statement_sha256
+                .is_none_or(|d| d == statement_sha256),
+        ),
+    ] {
+        if !same {
+            let text = format!("It is for another {what}.");
+            findings.add(Code::ReceiptInvalid, SUBJECT, text);
+            same_all = false;
+        }
+    }
+    same_all.then_some(event.time)
+}
+
+/// Checks the receipts of enrolment: one of them must name the key that sealed.
+pub(super) fn check_enrolment(
+    receipts: &[Vec<u8>],
+    signer: &Signer,
+    policies: &[Policy],
+    findings: &mut Findings,
+) {
+    const SUBJECT: &str = "enrolment.receipt";
+    let mut wrong = None;
+    for json in receipts {
+        let event = match proven(json, By::Server, policies) {
+            Ok(event) => event,
+            Err(why) => {
+                findings.add(Code::EnrolmentInvalid, SUBJECT, why);
+                continue;
+            }
+        };
+        let certified = match event.action {
+            Action::Enrolled {
+                agent, seal_key, ..
+            } => Some((agent, Some(seal_key))),
+            Action::Renewed {
+                agent, seal_key, ..
+            } => Some((agent, seal_key)),
+            _ => None,
+        };
+        let Some((agent, key)) = certified else {
+            findings.add(Code::EnrolmentInvalid, SUBJECT, "It is of another event.");
+            continue;
+        };
+        if Some(agent) == signer.agent && key.is_some() && key == signer.key.map(|k| k.key_id()) {
+            return;
+        }
+        wrong = Some((agent, key));
+    }
+    if let Some((agent, key)) = wrong {
+        let key = key.map_or_else(|| "no seal key".to_owned(), |k| format!("the seal key {k}"));
+        let text = format!("The log certifies {key} for agent {agent}.");
+        findings.add(Code::EnrolmentMismatch, SUBJECT, text);
+    }
+}
+
+/// From when on seals of `agent` count no more, as `revocation.receipt` proves.
+pub(super) fn invalid_from(
+    json: &[u8],
+    agent: Option<AgentId>,
+    policies: &[Policy],
+    findings: &mut Findings,
+) -> Option<Instant> {
+    const SUBJECT: &str = "revocation.receipt";
+    let event = match proven(json, By::Admin, policies) {
+        Ok(event) => event,
+        Err(why) => {
+            findings.add(Code::RevocationInvalid, SUBJECT, why);
+            return None;
+        }
+    };
+    match event.action {
+        Action::Revoked {
+            agent: revoked,
+            invalid_from,
+        } if Some(revoked) == agent => Some(invalid_from),
+        Action::Revoked { .. } => {
+            findings.add(Code::RevocationInvalid, SUBJECT, "It is of another agent.");
+            None
+        }
+        _ => {
+            findings.add(Code::RevocationInvalid, SUBJECT, "It is of another event.");
+            None
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Receipts, enrolment, revocation and time stamps: forged, or of something else.
+
+use std::path::Path;
+
+use ed25519_dalek::SigningKey as LogSecret;
+use evidence::custody::{event::Action, note::LogSigner};
+
+use super::{
+    super::{
+        Case, Files, Given, at, authority,
+        deployment::{AGENT, Deployment, OTHER_AGENT},
+        draft::Draft,
+    },
+    encryption,
+    genuine::{with_receipts, with_stamp},
+};
+
+/// The genuine folder with another file in one place.
+fn with(world: &Deployment, name: &str, bytes: Vec<u8>) -> Files {
+    let mut files = with_receipts(world);
+    files.insert(name.to_owned(), bytes);
+    files
+}
+
+fn own_leaf(world: &Deployment, part: u32) -> Action {
+    let files = with_receipts(world);
+    authority::received(
+        part,
+        &files["part-0001.zip"],
+        &files["part-0001.statement.json"],
+    )
+}
+
+pub(super) fn cases(world: &Deployment, stamps: &Path) -> Vec<Case> {
+    let mut cases = receipts(world);
+    cases.extend(enrolments(world));
+    cases.extend(revocations(world));
+    cases.extend(stamped(world, stamps));
+    cases
+}
+
+fn receipts(world: &Deployment) -> Vec<Case> {
+    let server = world.time_key();
+    let receipt = |action, by| authority::receipt(&world.log, action, at(60), by);
+    let name = "part-0001.receipt";
+    let good = String::from_utf8(with_receipts(world)[name].clone()).unwrap();
+    // The log's name, another key.
+    let thief = LogSigner::new("lab.example/custody", LogSecret::from_bytes(&[8; 32])).unwrap();
+    let forged = authority::receipt(&thief, own_leaf(world, 1), at(60), &server);
+    let note = |json: &str| {
+        let value: serde_json::Value = serde_json::from_str(json).unwrap();
+        value["checkpoint"].as_str().unwrap().to_owned()
+    };
+    let mut sized: serde_json::Value = serde_json::from_str(&good).unwrap();
+    sized["checkpoint"] = note(&good).replacen("\n3\n", "\n4\n", 1).into();
+    let mut moved: serde_json::Value = serde_json::from_str(&good).unwrap();
+    moved["index"] = 0.into();
+    let other_bytes = {
+        let files = with_receipts(world);
+        authority::received(1, b"other", &files["part-0001.statement.json"])
+    };
+    let json = |value: &serde_json::Value| serde_json::to_vec(value).unwrap();
+    let case = |name_, about, bytes| {
+        Case::forged(name_, about, with(world, name, bytes), &["receipt-invalid"])
+    };
+    vec![
+        case(
+            "receipt-of-another-part",
+            "The receipt is for part 2.",
+            receipt(own_leaf(world, 2), &server),
+        ),
+        case(
+            "receipt-of-other-bytes",
+            "The receipt is for another file under this part's number.",
+            receipt(other_bytes, &server),
+        ),
+        case(
+            "receipt-of-another-event",
+            "The receipt is of the enrolment.",
+            receipt(
+                authority::enrolled(AGENT, world.agent.key.public().key_id()),
+                &server,
+            ),
+        ),
+        case(
+            "receipt-forged-checkpoint",
+            "The checkpoint is signed by another key under the log's name.",
+            forged,
+        ),
+        case(
+            "receipt-changed-checkpoint",
+            "The checkpoint's size is changed.",
+            json(&sized),
+        ),
+        case(
+            "receipt-moved",
+            "The receipt claims another place in the log.",
+            json(&moved),
+        ),
+        case(
+            "receipt-not-by-server",
+            "The leaf in the log is signed by Ann and not by the server.",
+            receipt(own_leaf(world, 1), &world.ann()),
+        ),
+        case(
+            "receipt-garbage",
+            "The receipt is no JSON.",
+            b"received\n".to_vec(),
+        ),
+        closed(world, "genuine-closed-receipt", true),
+        closed(world, "receipt-closed-other", false),
+    ]
+}
+
+/// An encrypted part that stays closed, with a policy from outside and a receipt.
+fn closed(world: &Deployment, name: &'static str, genuine: bool) -> Case {
+    let sealed = encryption::sealed(world);
+    let mut files = encryption::files(world, &sealed);
+    let stored = if genuine {
+        &sealed.cipher
+    } else {
+        &sealed.plain
+    };
+    let leaf = authority::received(1, stored, &files["part-0001.statement.json"]);
+    let receipt = authority::receipt(&world.log, leaf, at(60), &world.time_key());
+    files.insert("part-0001.receipt".into(), receipt);
+    let given = [Given::Trust, Given::Policy];
+    if genuine {
+        let about =
+            "A part that stays closed: statement and receipt are checked without the vault's key.";
+        return Case::reserved(name, about, files, &["content-unread"])
+            .given(&given)
+            .notes(&["receipt-time"]);
+    }
+    let about = "A part that stays closed, with a receipt for another file.";
+    Case::forged(name, about, files, &["content-unread", "receipt-invalid"]).given(&given)
+}
+
+fn enrolments(world: &Deployment) -> Vec<Case> {
+    let (server, own) = (world.time_key(), world.agent.key.public().key_id());
+    let name = "enrolment.receipt";
+    let receipt = |action, by| authority::receipt(&world.log, action, at(-900_000), by);
+    let minted = {
+        let mut files = Draft::ordered(world).folder(&world.minted());
+        files.insert(
+            name.into(),
+            receipt(authority::enrolled(AGENT, own), &server),
+        );
+        files
+    };
+    let renewed = {
+        let key = world.minted().key.public().key_id();
+        let action = Action::Renewed {
+            agent: AGENT,
+            seal_key: Some(key),
+            tls_key: None,
+        };
+        let mut files = minted.clone();
+        files.insert("enrolment-2.receipt".into(), receipt(action, &server));
+        files
+    };
+    let mismatch = ["enrolment-mismatch"];
+    vec![
+        Case::forged(
+            "enrolment-other-key",
+            "The seal's certificate is issued by the deployment, and the custody log knows another key for the agent.",
+            minted,
+            &mismatch,
+        ),
+        Case::genuine(
+            "genuine-renewed",
+            "The seal key was renewed, and the custody log says so.",
+            renewed,
+        ),
+        Case::forged(
+            "enrolment-other-agent",
+            "The enrolment is another agent's.",
+            with(
+                world,
+                name,
+                receipt(authority::enrolled(OTHER_AGENT, own), &server),
+            ),
+            &mismatch,
+        ),
+        Case::forged(
+            "enrolment-not-by-server",
+            "The enrolment's leaf is signed by a stranger.",
+            with(
+                world,
+                name,
+                receipt(authority::enrolled(AGENT, own), &world.stranger()),
+            ),
+            &["enrolment-invalid"],
+        ),
+    ]
+}
+
+fn revocations(world: &Deployment) -> Vec<Case> {
+    let revoked = |seconds, agent, by: &evidence::keys::SigningKey| {
+        let action = Action::Revoked {
+            agent,
+            invalid_from: at(seconds),
+        };
+        let receipt = authority::receipt(&world.log, action, at(90_000), by);
+        with(world, "revocation.receipt", receipt)
+    };
+    let (eve, ann) = (world.eve(), world.ann());
+    vec![
+        Case::forged(
+            "seal-after-revocation",
+            "The agent was revoked before it sealed.",
+            revoked(-100, AGENT, &eve),
+            &["seal-revoked"],
+        ),
+        Case::forged(
+            "seal-received-after-revocation",
+            "The host claims to have sealed before the revocation; the server received the part after it.",
+            revoked(45, AGENT, &eve),
+            &["seal-revoked"],
+        ),
+        Case::genuine(
+            "genuine-revoked-later",
+            "The agent was revoked after it had sealed.",
+            revoked(80_000, AGENT, &eve),
+        )
+        .notes(&["revoked-later"]),
+        Case::reserved(
+            "revocation-by-investigator",
+            "The revocation is not signed by an admin.",
+            revoked(-100, AGENT, &ann),
+            &["revocation-invalid"],
+        ),
+        Case::reserved(
+            "revocation-of-another",
+            "The revocation is of another agent.",
+            revoked(-100, OTHER_AGENT, &eve),
+            &["revocation-invalid"],
+        ),
+    ]
+}
+
+fn stamped(world: &Deployment, stamps: &Path) -> Vec<Case> {
+    let both = [Given::Trust, Given::StampTrust];
+    let read = |name: &str| std::fs::read(stamps.join(name)).unwrap_or_default();
+    let mut other = with_stamp(world, stamps);
+    other.insert("part-0001.tsr".into(), read("other.tsr"));
+    let mut flipped = with_stamp(world, stamps);
+    let bytes = flipped.get_mut("part-0001.tsr").unwrap();
+    if let Some(last) = bytes.last_mut() {
+        *last ^= 1;
+    }
+    let mut garbage = with_stamp(world, stamps);
+    garbage.insert("part-0001.tsr".into(), b"now\n".to_vec());
+    vec![
+        Case::forged(
+            "stamp-of-another",
+            "The time stamp is over another statement.",
+            other,
+            &["stamp-invalid"],
+        )
+        .given(&both),
+        Case::forged(
+            "stamp-bit",
+            "A bit of the time stamp's signature is flipped.",
+            flipped,
+            &["stamp-invalid"],
+        )
+        .given(&both),
+        Case::forged(
+            "stamp-garbage",
+            "The time stamp is something else.",
+            garbage,
+            &["stamp-invalid"],
+        )
+        .given(&both),
+    ]
+}

@@ -1,0 +1,269 @@
+//! The committed vectors: one folder a way to cheat, and what a verifier must say of each.
+//!
+//! `tests/vectors/index.json` names them; README.md there says how to use them. They are made
+//! again by `cargo test -p fieldseal-evidence --test vectors -- --ignored`.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(missing_docs, reason = "a test has no callers")]
+
+mod forge;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use evidence::archive::FaultCode;
+use forge::{
+    Files, Given,
+    authority::signed_policy,
+    certificate::pem,
+    deployment::{Deployment, STRANGERS_VAULT, VAULT},
+    judge::{Said, judge, options},
+};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Entry {
+    name: String,
+    about: String,
+    given: BTreeSet<String>,
+    exit_code: u8,
+    codes: Vec<String>,
+    notes: Vec<String>,
+    faults: Vec<String>,
+}
+
+fn home() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
+}
+
+fn index() -> Vec<Entry> {
+    serde_json::from_slice(&fs::read(home().join("index.json")).unwrap()).unwrap()
+}
+
+fn files(name: &str) -> Files {
+    let folder = fs::read_dir(home().join(name)).unwrap();
+    folder
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read(path).unwrap())
+        })
+        .collect()
+}
+
+fn given(names: &BTreeSet<String>) -> Vec<Given> {
+    const ALL: [Given; 5] = [
+        Given::Trust,
+        Given::Identity,
+        Given::OtherIdentity,
+        Given::StampTrust,
+        Given::Policy,
+    ];
+    let chosen: Vec<_> = ALL
+        .into_iter()
+        .filter(|g| names.contains(g.name()))
+        .collect();
+    assert_eq!(chosen.len(), names.len(), "{names:?}");
+    chosen
+}
+
+/// Every difference between what was said and what the index demands.
+fn difference(entry: &Entry, said: &Said) -> Option<String> {
+    let missing: Vec<_> = entry
+        .notes
+        .iter()
+        .filter(|n| !said.notes.contains(n))
+        .collect();
+    let same = said.exit == entry.exit_code
+        && said.codes == entry.codes
+        && said.faults == entry.faults
+        && missing.is_empty();
+    (!same).then(|| {
+        format!(
+            "{}: {}\n  wanted {} {:?} {:?} {:?}\n  said   {} {:?} {:?} {:?}\n",
+            entry.name,
+            entry.about,
+            entry.exit_code,
+            entry.codes,
+            entry.faults,
+            entry.notes,
+            said.exit,
+            said.codes,
+            said.faults,
+            said.notes
+        )
+    })
+}
+
+#[test]
+fn every_vector_gets_its_verdict_with_every_reason_and_no_other() {
+    let world = Deployment::new();
+    let stamp_root = fs::read_to_string(home().join("trust/tsa.crt")).unwrap();
+    let wrong: String = index()
+        .iter()
+        .filter_map(|entry| {
+            let options = options(&world, &given(&entry.given), &stamp_root);
+            let (said, _) = judge(&files(&entry.name), &options);
+            difference(entry, &said)
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn the_index_is_what_the_generator_says_and_the_folders_are_all_in_it() {
+    let cases = forge::cases::all(&home().join("stamps"));
+    let generated: Vec<_> = cases.iter().map(forge::Case::entry).collect();
+    let committed: Vec<serde_json::Value> =
+        serde_json::from_slice(&fs::read(home().join("index.json")).unwrap()).unwrap();
+    assert_eq!(generated, committed, "make the vectors again");
+    let named: BTreeSet<_> = cases.iter().map(|c| c.name.to_owned()).collect();
+    assert_eq!(named.len(), cases.len(), "a name stands twice");
+    let folders: BTreeSet<_> = fs::read_dir(home())
+        .unwrap()
+        .map(|e| e.unwrap())
+        .filter(|e| e.path().is_dir())
+        .map(|e| e.file_name().into_string().unwrap())
+        .filter(|name| name != "trust" && name != "stamps")
+        .collect();
+    assert_eq!(folders, named);
+    assert!(cases.iter().filter(|c| c.exit == 1).count() >= 50);
+}
+
+#[test]
+fn signatures_and_archives_come_out_the_same_each_time() {
+    // Encryption is random, and so are the stamps: all else must be as committed.
+    for case in forge::cases::all(&home().join("stamps")) {
+        let committed = files(case.name);
+        assert_eq!(
+            case.files.keys().collect::<Vec<_>>(),
+            committed.keys().collect::<Vec<_>>(),
+            "{}",
+            case.name
+        );
+        if committed.keys().any(|name| name.ends_with(".age")) {
+            continue;
+        }
+        for (name, bytes) in &case.files {
+            let same = same_contents(bytes, &committed[name]);
+            assert!(same, "{}/{name} is made otherwise today", case.name);
+        }
+    }
+}
+
+/// Deflate may come out otherwise with another library; JSON and signatures may not.
+fn same_contents(made: &[u8], committed: &[u8]) -> bool {
+    let is_zip = |bytes: &[u8]| bytes.windows(4).any(|w| w == b"PK\x01\x02");
+    made == committed || (is_zip(made) && is_zip(committed))
+}
+
+/// Codes that no vector provokes, and why.
+const UNPROVOKED: &[(&str, &str)] = &[("unreadable", "a medium that fails is no file to commit")];
+
+#[test]
+fn every_code_has_a_vector() {
+    let index = index();
+    let provoked: BTreeSet<_> = index
+        .iter()
+        .flat_map(|e| e.codes.iter().chain(&e.notes))
+        .collect();
+    let missing: Vec<_> = evidence::verify::Code::ALL
+        .iter()
+        .map(|code| code.as_str())
+        .filter(|code| !provoked.contains(&(*code).to_owned()))
+        .filter(|code| !UNPROVOKED.iter().any(|(name, _)| name == code))
+        .collect();
+    assert_eq!(missing, Vec::<&str>::new());
+    let faults: BTreeSet<_> = index.iter().flat_map(|e| &e.faults).collect();
+    let missing: Vec<_> = FaultCode::ALL
+        .iter()
+        .map(|code| code.code())
+        .filter(|code| !faults.contains(&(*code).to_owned()))
+        .collect();
+    // These need thousands of faults, or a damaged deflate stream, which `archive`'s own tests have.
+    assert_eq!(missing, ["zip-deflate", "zip-more-faults"]);
+}
+
+#[test]
+#[ignore = "writes tests/vectors anew"]
+fn write() {
+    let (home, world) = (home(), Deployment::new());
+    let trust = home.join("trust");
+    fs::create_dir_all(&trust).unwrap();
+    fs::write(trust.join("root.crt"), pem(&world.root.der)).unwrap();
+    fs::write(trust.join("vault.txt"), format!("{VAULT}\n")).unwrap();
+    fs::write(
+        trust.join("other-vault.txt"),
+        format!("{STRANGERS_VAULT}\n"),
+    )
+    .unwrap();
+    let policy = signed_policy(&world, &world.root.key).to_json().unwrap();
+    fs::write(trust.join("policy.json"), policy).unwrap();
+    if !home.join("stamps/genuine.tsr").exists() || !trust.join("tsa.crt").exists() {
+        write_stamps(&home);
+    }
+    let cases = forge::cases::all(&home.join("stamps"));
+    let mut entries: Vec<_> = Vec::new();
+    for case in &cases {
+        let folder = home.join(case.name);
+        let _gone = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        for (name, bytes) in &case.files {
+            fs::write(folder.join(name), bytes).unwrap();
+        }
+        entries.push(case.entry());
+    }
+    let mut index = serde_json::to_vec_pretty(&entries).unwrap();
+    index.push(b'\n');
+    fs::write(home.join("index.json"), index).unwrap();
+}
+
+/// Time stamps by a real `openssl ts`, over the genuine statement and over another.
+fn write_stamps(home: &Path) {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |command: &str| {
+        let out = Command::new("openssl")
+            .current_dir(dir.path())
+            .args(command.split_whitespace())
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{command}: {out:?}");
+    };
+    let conf = "[tsa]\ndefault_tsa = ours\n[ours]\nserial = serial\nsigner_digest = sha256\n\
+        default_policy = 1.2.3.4\ndigests = sha256\ness_cert_id_alg = sha256\n\
+        [ext]\nextendedKeyUsage = critical,timeStamping\nbasicConstraints = critical,CA:false\n";
+    fs::write(dir.path().join("conf"), conf).unwrap();
+    fs::write(dir.path().join("serial"), "01\n").unwrap();
+    let new = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    run(&format!(
+        "req -x509 {new} -keyout root.key -out root.crt -subj /CN=TSA-root -days 9000"
+    ));
+    run(&format!(
+        "req {new} -keyout tsa.key -out tsa.csr -subj /CN=TSA"
+    ));
+    run(
+        "x509 -req -in tsa.csr -CA root.crt -CAkey root.key -CAcreateserial -days 8000 -out tsa.crt -extfile conf -extensions ext",
+    );
+    let cases = forge::cases::all(&home.join("stamps"));
+    let genuine = cases.iter().find(|c| c.name == "genuine-receipts").unwrap();
+    let over: BTreeMap<_, _> = BTreeMap::from([
+        ("genuine", genuine.files["part-0001.statement.json"].clone()),
+        ("other", b"another statement".to_vec()),
+    ]);
+    fs::create_dir_all(home.join("stamps")).unwrap();
+    for (name, bytes) in over {
+        fs::write(dir.path().join("data"), bytes).unwrap();
+        run("ts -query -data data -sha256 -cert -out query");
+        run("ts -reply -config conf -queryfile query -signer tsa.crt -inkey tsa.key -out reply");
+        fs::copy(
+            dir.path().join("reply"),
+            home.join(format!("stamps/{name}.tsr")),
+        )
+        .unwrap();
+    }
+    fs::copy(dir.path().join("root.crt"), home.join("trust/tsa.crt")).unwrap();
+}
