@@ -1,4 +1,6 @@
 //! The only place with code of one operating system.
 
+pub mod handle;
+pub mod names;
 pub mod procfs;
 pub mod socket;
