@@ -2,16 +2,15 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _},
+    io::{self, Read as _, Seek as _},
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use md5::Md5;
-use rustix::{fs::SeekFrom, io::Errno};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
-use super::{pace::Pace, stat::Stat};
+use super::{pace::Pace, stat::Stat, system};
 
 /// The read size: 64 KiB was the fastest of all tried on a warm tree.
 pub const BUFFER_BYTES: usize = 64 * 1024;
@@ -184,18 +183,14 @@ fn by_extents(
 ) -> Result<Extents, DigestError> {
     let (mut extents, mut cut, mut at) = (Vec::new(), false, 0);
     while at < stat.size_bytes {
-        let start = match rustix::fs::seek(&*file, SeekFrom::Data(at)) {
-            Ok(start) => start,
-            // No data from here to the end.
-            Err(Errno::NXIO) => break,
-            Err(e) => return Err(io::Error::from(e).into()),
+        let Some((start, end)) = system::next_data(file, at).map_err(io::Error::from)? else {
+            break;
         };
-        let end = rustix::fs::seek(&*file, SeekFrom::Hole(start)).map_err(io::Error::from)?;
         let end = end.min(stat.size_bytes);
         if end <= start {
             break;
         }
-        rustix::fs::seek(&*file, SeekFrom::Start(start)).map_err(io::Error::from)?;
+        file.seek(io::SeekFrom::Start(start))?;
         let read = running.take(file, buffer, end - start)?;
         if extents.len() < EXTENTS_AT_MOST {
             extents.push((start, read));

@@ -12,6 +12,7 @@ pub mod private;
 pub mod record;
 pub mod rules;
 pub mod stat;
+pub mod system;
 pub mod walk;
 pub mod xattrs;
 

@@ -5,18 +5,19 @@ use std::{
     ffi::{CStr, CString, OsStr, OsString},
     fs::File,
     io::Read as _,
-    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
     path::{Component, Path, PathBuf},
 };
 
 use evidence::gap::Reason;
-use rustix::{
-    fd::{AsFd, BorrowedFd, OwnedFd},
-    fs::{Mode, OFlags},
-    io::Errno,
-};
 
-use super::stat::{Kind, Stat};
+use super::{
+    stat::{Kind, Stat},
+    system::{self, Errno, Open},
+};
+use crate::platform::{
+    handle::{AsFd, BorrowedFd, OwnedFd},
+    names::OsStrExt as _,
+};
 
 /// How many links one path may lead through, as in the kernel.
 const LINKS_AT_MOST: usize = 40;
@@ -119,9 +120,7 @@ impl Folder {
     /// # Errors
     /// It is not there, or no folder.
     pub fn root(at: &Path) -> Result<Self, OpenError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd =
-            rustix::fs::open(at, flags, Mode::empty()).map_err(|e| OpenError::system(at, e))?;
+        let fd = system::open_root(at).map_err(|e| OpenError::system(at, e))?;
         let stat = Stat::of_open(&fd).map_err(|e| OpenError::system(at, e))?;
         let path = PathBuf::from("/");
         Ok(Self { fd, path, stat })
@@ -156,7 +155,7 @@ impl Folder {
     /// It can't be opened, or is not what was listed.
     pub fn enter(&self, name: &CStr, listed: &Stat) -> Result<Self, OpenError> {
         let path = self.path_of(name);
-        let (fd, _) = open_at(&self.fd, name, OFlags::DIRECTORY).map_err(|e| match e {
+        let (fd, _) = system::open_at(&self.fd, name, Open::Folder).map_err(|e| match e {
             // It was a folder when listed.
             Errno::NOTDIR | Errno::LOOP => OpenError::Replaced(path.display().to_string()),
             e => OpenError::system(&path, e),
@@ -181,12 +180,11 @@ impl Folder {
                 kind,
             });
         }
-        // O_NONBLOCK and O_NOCTTY: should a pipe or terminal be slipped in here, opening it neither hangs nor binds.
-        let (fd, keeps_atime) = open_at(&self.fd, name, OFlags::NONBLOCK | OFlags::NOCTTY)
-            .map_err(|e| match e {
-                Errno::LOOP | Errno::NXIO => OpenError::Replaced(shown()),
-                e => OpenError::system(&self.path_of(name), e),
-            })?;
+        let opened = system::open_at(&self.fd, name, Open::File);
+        let (fd, keeps_atime) = opened.map_err(|e| match e {
+            Errno::LOOP | Errno::NXIO => OpenError::Replaced(shown()),
+            e => OpenError::system(&self.path_of(name), e),
+        })?;
         let before = Stat::of_open(&fd).map_err(|e| OpenError::system(&self.path_of(name), e))?;
         if !before.is_same(listed) {
             return Err(OpenError::Replaced(shown()));
@@ -203,21 +201,7 @@ impl Folder {
     /// # Errors
     /// As the system says.
     pub fn target(&self, name: &CStr) -> Result<OsString, OpenError> {
-        rustix::fs::readlinkat(&self.fd, name, Vec::new())
-            .map(|target| OsString::from_vec(target.into_bytes()))
-            .map_err(|e| OpenError::system(&self.path_of(name), e))
-    }
-}
-
-/// Opens for reading without following a link; without touching the access time where the system lets us.
-fn open_at(folder: &OwnedFd, name: &CStr, more: OFlags) -> Result<(OwnedFd, bool), Errno> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | more;
-    match rustix::fs::openat(folder, name, flags | OFlags::NOATIME, Mode::empty()) {
-        // O_NOATIME is for the owner and CAP_FOWNER only.
-        Err(Errno::PERM) => {
-            rustix::fs::openat(folder, name, flags, Mode::empty()).map(|fd| (fd, false))
-        }
-        other => other.map(|fd| (fd, true)),
+        system::link_target(&self.fd, name).map_err(|e| OpenError::system(&self.path_of(name), e))
     }
 }
 
@@ -384,7 +368,7 @@ mod tests {
             Reason::Replaced
         );
         fs::remove_file(at("f")).unwrap();
-        let (kind, mode) = (rustix::fs::FileType::Fifo, Mode::RUSR);
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
         rustix::fs::mknodat(rustix::fs::CWD, at("f"), kind, mode, 0).unwrap();
         assert_eq!(
             folder.open(c"f", &listed).unwrap_err().reason(),

@@ -1,10 +1,7 @@
 //! Where a folder lies: on a local file system, on a distant one, or in a tree that the kernel makes up.
 
-use rustix::{
-    fd::AsFd,
-    fs::{Mode, OFlags},
-    io::Errno,
-};
+use super::system::{self, Errno};
+use crate::platform::handle::AsFd;
 
 /// The nature of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,11 +60,7 @@ const KNOWN: &[(u64, Place)] = &[
 /// # Errors
 /// As the system says.
 pub fn place_of(fd: impl AsFd) -> Result<Place, Errno> {
-    let magic = (rustix::fs::fstatfs(fd)?.f_type as u64) & 0xffff_ffff;
-    Ok(KNOWN
-        .iter()
-        .find(|(known, _)| *known == magic)
-        .map_or(Place::Local, |(_, place)| *place))
+    system::file_system(fd).map(known)
 }
 
 /// Where the folder `name` lies, found without opening or mounting it.
@@ -75,6 +68,12 @@ pub fn place_of(fd: impl AsFd) -> Result<Place, Errno> {
 /// # Errors
 /// As the system says.
 pub fn place_of_entry(folder: impl AsFd, name: &std::ffi::CStr) -> Result<Place, Errno> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::DIRECTORY;
-    place_of(rustix::fs::openat(folder, name, flags, Mode::empty())?)
+    system::file_system_of(folder, name).map(known)
+}
+
+fn known(magic: u64) -> Place {
+    KNOWN
+        .iter()
+        .find(|(known, _)| *known == magic)
+        .map_or(Place::Local, |(_, place)| *place)
 }

@@ -1,14 +1,12 @@
 //! Private keys are never collected: what looks like one by its name is looked into, and left where it lies.
 
-use std::{
-    os::unix::ffi::OsStrExt as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::{
     read_small,
     stat::{Kind, Stat},
 };
+use crate::platform::names::OsStrExt as _;
 
 /// Keys come behind their certificates in one file; a longer file is searched no further.
 const HEAD_BYTES: u64 = 64 * 1024;

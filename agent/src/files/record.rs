@@ -1,12 +1,15 @@
 //! How a path and what statx says of it stand in a record.
 
-use std::{os::unix::ffi::OsStrExt as _, path::Path};
+use std::path::Path;
 
 use evidence::instant::Instant;
 use serde_json::Value;
 
 use super::stat::{Kind, Stat};
-use crate::artifacts::{Field, Record};
+use crate::{
+    artifacts::{Field, Record},
+    platform::names::OsStrExt as _,
+};
 
 /// The fields that [`put_path`] and [`put_stat`] write.
 pub const STAT_FIELDS: &[Field] = &[

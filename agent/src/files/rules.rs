@@ -7,13 +7,11 @@
 use std::{
     collections::BTreeSet,
     ffi::{CStr, OsStr, OsString},
-    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
 use evidence::gap::Reason;
 use globset::{GlobBuilder, GlobMatcher};
-use rustix::io::Errno;
 
 use super::{
     list::next_names,
@@ -22,8 +20,12 @@ use super::{
     private::is_private_key,
     record::text_of,
     stat::{Kind, Stat},
+    system::Errno,
 };
-use crate::artifacts::{Sink, Stopped};
+use crate::{
+    artifacts::{Sink, Stopped},
+    platform::names::OsStrExt as _,
+};
 
 /// How deep below the root a rule may lead.
 const DEPTH_AT_MOST: usize = 200;

@@ -3,11 +3,9 @@
 use std::ffi::CStr;
 
 use evidence::instant::Instant;
-use rustix::{
-    fd::AsFd,
-    fs::{AtFlags, Statx, StatxAttributes, StatxFlags, StatxTimestamp},
-    io::Errno,
-};
+
+use super::system::{self, Errno};
+use crate::platform::handle::AsFd;
 
 /// The type of an entry in a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,7 +43,7 @@ impl Kind {
         }
     }
 
-    fn of_mode(mode: u32) -> Self {
+    pub(super) fn of_mode(mode: u32) -> Self {
         match mode & 0o170_000 {
             0o100_000 => Self::File,
             0o040_000 => Self::Folder,
@@ -102,8 +100,7 @@ impl Stat {
     /// # Errors
     /// As the system says.
     pub fn of_entry(folder: impl AsFd, name: &CStr) -> Result<Self, Errno> {
-        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
-        rustix::fs::statx(folder, name, flags, wanted()).map(|s| Self::from(&s))
+        system::stat_entry(folder, name)
     }
 
     /// Of what is open as `file`.
@@ -111,7 +108,7 @@ impl Stat {
     /// # Errors
     /// As the system says.
     pub fn of_open(file: impl AsFd) -> Result<Self, Errno> {
-        rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, wanted()).map(|s| Self::from(&s))
+        system::stat_open(file)
     }
 
     /// Whether both are the same object: its type, device and inode agree.
@@ -129,41 +126,5 @@ impl Stat {
     /// Device and inode, by which a file is known whatever its name.
     pub fn identity(&self) -> (u64, u64) {
         (self.device, self.inode)
-    }
-}
-
-fn wanted() -> StatxFlags {
-    StatxFlags::BASIC_STATS | StatxFlags::BTIME
-}
-
-fn instant(time: &StatxTimestamp) -> Instant {
-    Instant {
-        seconds: time.tv_sec,
-        ns: time.tv_nsec.min(999_999_999),
-    }
-}
-
-impl From<&Statx> for Stat {
-    fn from(s: &Statx) -> Self {
-        let has_birth = s.stx_mask & StatxFlags::BTIME.bits() != 0;
-        let has = |attribute| s.stx_attributes.contains(attribute);
-        Self {
-            kind: Kind::of_mode(u32::from(s.stx_mode)),
-            mode: u32::from(s.stx_mode),
-            uid: s.stx_uid,
-            gid: s.stx_gid,
-            links: u64::from(s.stx_nlink),
-            device: (u64::from(s.stx_dev_major) << 32) | u64::from(s.stx_dev_minor),
-            inode: s.stx_ino,
-            size_bytes: s.stx_size,
-            allocated_bytes: s.stx_blocks.saturating_mul(512),
-            accessed: instant(&s.stx_atime),
-            modified: instant(&s.stx_mtime),
-            changed: instant(&s.stx_ctime),
-            born: has_birth.then(|| instant(&s.stx_btime)),
-            immutable: has(StatxAttributes::IMMUTABLE),
-            append_only: has(StatxAttributes::APPEND),
-            automount: has(StatxAttributes::AUTOMOUNT),
-        }
     }
 }

@@ -15,7 +15,6 @@ use std::{
 };
 
 use evidence::gap::Reason;
-use rustix::io::Errno;
 
 use super::{
     list::next_names,
@@ -23,6 +22,7 @@ use super::{
     place::{Place, place_of, place_of_entry},
     record::text_of,
     stat::{Kind, Stat},
+    system::Errno,
 };
 
 /// Folders that one thread holds open at once; soft limits of 1,024 descriptors are common.

@@ -1,5 +1,7 @@
 //! The only place with code of one operating system.
 
+pub mod handle;
+pub mod names;
 pub mod priority;
 pub mod procfs;
 pub mod socket;

@@ -1,0 +1,24 @@
+//! The few calls of the system that looking at a tree safely rests on: everything else in `files` is written over them.
+//!
+//! # Platform behaviour
+//! Linux: openat, statx, getdents64 and their like. Elsewhere every call answers `NOSYS`, so that a walk gives gaps
+//! that say so and never an empty result called success.
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(target_os = "linux")]
+mod linux;
+
+#[cfg(not(target_os = "linux"))]
+pub use elsewhere::*;
+#[cfg(target_os = "linux")]
+pub use linux::*;
+
+/// What is to be opened by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Open {
+    /// A folder, to be entered or listed.
+    Folder,
+    /// A file, to be read. Should a pipe or terminal be slipped in, opening it neither hangs nor binds.
+    File,
+}
