@@ -112,15 +112,14 @@ mod tests {
     use super::*;
 
     fn part() -> PartReport {
-        PartReport {
-            encrypted: true,
-            opened: true,
-            collection: Some(CollectionId::from_bytes([1; 16])),
-            number: Some(2),
-            cipher_sha256: Some(Digest::of(b"cipher")),
-            plain_sha256: Some(Digest::of(b"plain")),
-            ..PartReport::default()
-        }
+        let mut part = PartReport::default();
+        part.encrypted = true;
+        part.opened = true;
+        part.collection = Some(CollectionId::from_bytes([1; 16]));
+        part.number = Some(2);
+        part.cipher_sha256 = Some(Digest::of(b"cipher"));
+        part.plain_sha256 = Some(Digest::of(b"plain"));
+        part
     }
 
     #[test]

@@ -329,7 +329,10 @@ impl<'r> Conductor<'r> {
                 none => match Inbox::start(&self.run.shared) {
                     Ok(inbox) => none.insert(inbox),
                     // They are told as not taken at the run's end.
-                    Err(_) => return Ok(self.waiting.clear()),
+                    Err(_) => {
+                        self.waiting.clear();
+                        return Ok(());
+                    }
                 },
             };
             let handful = self.waiting.len().min(HANDFUL);

@@ -239,12 +239,13 @@ impl Reader {
             }
         }
         // Pieces have no entry of their own that a further name could point to.
-        if path == own && before.size_bytes <= self.shared.plan.content_bytes() {
-            if let Some(first) = self.shared.stored_before(path, &before) {
-                record.why_no_entry = Some("stored once, under the first name".to_owned());
-                record.hard_link_of = Some(first);
-                return self.say(Fetched::Record(Box::new(record)));
-            }
+        if path == own
+            && before.size_bytes <= self.shared.plan.content_bytes()
+            && let Some(first) = self.shared.stored_before(path, &before)
+        {
+            record.why_no_entry = Some("stored once, under the first name".to_owned());
+            record.hard_link_of = Some(first);
+            return self.say(Fetched::Record(Box::new(record)));
         }
         let entry = names::unix_entry(path.as_os_str().as_bytes());
         self.contents(artifact, entry, file, before, record)

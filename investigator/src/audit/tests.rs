@@ -93,7 +93,7 @@ fn checkpoint(leaves: &[Vec<u8>]) -> Checkpoint {
 }
 
 fn examine(world: &World, leaves: &[Vec<u8>]) -> Outcome {
-    let mut examiner = Examiner::new(&[world.policy.clone()]);
+    let mut examiner = Examiner::new(std::slice::from_ref(&world.policy));
     leaves.iter().for_each(|leaf| examiner.leaf(leaf));
     examiner.finish(&checkpoint(leaves), None)
 }
@@ -103,7 +103,7 @@ fn an_honest_log_holds_and_says_who_did_what() {
     let world = World::new();
     let outcome = examine(&world, &life(&world));
     assert_eq!(outcome.faults, []);
-    let names = words::Names::of(&[world.policy.clone()]);
+    let names = words::Names::of(std::slice::from_ref(&world.policy));
     let lines: Vec<_> = outcome
         .rows
         .iter()
@@ -196,7 +196,7 @@ fn changed_missing_and_unreadable_leaves_show() {
     let leaves = life(&world);
     let (now, early) = (checkpoint(&leaves), checkpoint(&leaves[..4]));
     let shown = |leaves: &[Vec<u8>]| {
-        let mut examiner = Examiner::new(&[world.policy.clone()]);
+        let mut examiner = Examiner::new(std::slice::from_ref(&world.policy));
         leaves.iter().for_each(|leaf| examiner.leaf(leaf));
         examiner.finish(&now, Some(&early)).faults
     };
