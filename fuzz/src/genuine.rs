@@ -30,6 +30,7 @@ use evidence::{
     statement::{CertificateDer, Measured, Statement, Wrapping},
 };
 use protocol::{
+    messages::{AgentOrders, HandedOrder},
     name::Name,
     order::Order,
     policy::{Class, Person, Policy, Role},
@@ -247,7 +248,7 @@ pub static DEPLOYMENT: LazyLock<Deployment> = LazyLock::new(|| {
             tls_key: Digest::of(b"ann"),
             recipient: VAULT[0].parse().expect("an age recipient"),
         }],
-        thresholds: BTreeMap::from([(Class::Triage, 1)]),
+        thresholds: Class::ALL.iter().map(|class| (*class, 1)).collect(),
         vaults: BTreeMap::from([(name("lab"), vault())]),
         log_key: log_signer().public().to_string(),
         time_keys: vec![key(3).public()],
@@ -324,8 +325,25 @@ pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("receipt", "receipt", receipt()),
         ("note", "checkpoint", checkpoint().1.into_bytes()),
         ("event", "fetched", event()),
+        ("messages", "orders", orders()),
         ("names", "bytes", b"/etc/a\xFFb;1/%41".to_vec()),
     ]
+}
+
+/// The answer to an agent that asks for orders.
+fn orders() -> Vec<u8> {
+    let world = &*DEPLOYMENT;
+    let order = Envelope::sign_document(envelope::ORDER, &world.order, &key(2));
+    let order = json_of(&order.expect("it can be JSON"));
+    let message = AgentOrders {
+        v: 1,
+        policy_version: 1,
+        orders: vec![HandedOrder {
+            order: String::from_utf8_lossy(&order).into_owned(),
+            proof: Some(world.proof.clone()),
+        }],
+    };
+    serde_json::to_vec(&message).expect("it can be JSON")
 }
 
 /// What was sealed, by the fuzzers.

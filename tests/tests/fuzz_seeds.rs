@@ -32,7 +32,8 @@ fn seeds() -> BTreeMap<String, Vec<(String, Vec<u8>)>> {
         let seeds = all.entry(target.to_owned()).or_default();
         seeds.push((name.to_owned(), bytes));
     }
-    for target in fs::read_dir(folder()).unwrap() {
+    // Nothing was found yet where the folder is missing.
+    for target in fs::read_dir(folder()).into_iter().flatten() {
         let target = target.unwrap();
         let name = target.file_name().into_string().unwrap();
         let seeds = all.entry(name).or_default();

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fs,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -82,7 +82,7 @@ fn look(pid: u32, peaks: &mut HashMap<u32, u64>) {
 }
 
 /// A process and all that it started, directly or not.
-pub(crate) fn with_descendants(pid: u32) -> Vec<u32> {
+fn with_descendants(pid: u32) -> Vec<u32> {
     let mut all = vec![pid];
     let mut at = 0;
     while let Some(pid) = all.get(at) {
@@ -107,60 +107,10 @@ fn status_bytes(pid: u32, key: &str) -> Option<u64> {
     )
 }
 
-/// What a process and all below it hold now, shared pages counted by their share.
-pub(crate) fn pss_bytes(pid: u32) -> u64 {
-    let of = |pid: u32| {
-        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-        kilobytes(&text, "Pss:")
-    };
-    with_descendants(pid).into_iter().filter_map(of).sum()
-}
-
 fn kilobytes(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     let number: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(number * 1024)
-}
-
-/// A program that goes on until this is dropped.
-pub(crate) struct Running(Child);
-
-impl Running {
-    /// Starts it, with nothing to read and its words going nowhere.
-    ///
-    /// # Errors
-    /// It can't be started.
-    pub(crate) fn start(mut command: Command) -> anyhow::Result<Self> {
-        let name = command.get_program().to_string_lossy().into_owned();
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .with_context(|| format!("{name} can't be started"))?;
-        Ok(Self(child))
-    }
-
-    /// Its id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.0.id()
-    }
-
-    /// Whether it ended by itself.
-    pub(crate) fn has_ended(&mut self) -> bool {
-        !matches!(self.0.try_wait(), Ok(None))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Children first: a parent that is gone can't be asked for them.
-        for pid in with_descendants(self.0.id()).into_iter().skip(1).rev() {
-            let _ = Command::new("kill").arg(pid.to_string()).status();
-        }
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[cfg(test)]

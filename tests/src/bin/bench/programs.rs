@@ -12,8 +12,6 @@ use anyhow::{Context as _, ensure};
 pub(crate) struct Programs {
     /// The release agent.
     pub(crate) agent: PathBuf,
-    /// The release server, built when it is needed.
-    target: PathBuf,
     /// hashdeep, where it is installed.
     pub(crate) hashdeep: Option<PathBuf>,
     /// openssl, where it is installed.
@@ -46,18 +44,7 @@ impl Programs {
                 Some(path) => Some(named(path)?),
                 None => on_path("acquire"),
             },
-            target,
         })
-    }
-
-    /// Builds the release server and the investigator's program.
-    ///
-    /// # Errors
-    /// They can't be built.
-    pub(crate) fn server_and_cli(&self) -> anyhow::Result<(PathBuf, PathBuf)> {
-        let server = build("fieldseal-server", "fieldseal-server", &self.target)?;
-        let cli = build("fieldseal", "fieldseal", &self.target)?;
-        Ok((server, cli))
     }
 }
 
