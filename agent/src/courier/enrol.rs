@@ -77,7 +77,8 @@ pub enum EnrolError {
 /// Nothing is kept then, and the reader was told why.
 pub fn run(args: EnrolArgs, socket: OwnedFd) -> Result<AgentId, EnrolError> {
     let mut link = Link::new(socket);
-    let outcome = enrol(&args, &mut link);
+    // The greeting first: a reader that finds nobody there would never hear why.
+    let outcome = greet(&mut link).and_then(|()| enrol(&args, &mut link));
     if let Err(error) = &outcome
         && !matches!(error, EnrolError::Reader(_))
     {
@@ -110,7 +111,7 @@ fn enrol(args: &EnrolArgs, link: &mut Link) -> Result<AgentId, EnrolError> {
     };
     let client = Client::new(access)?;
     // Only a reader that is not enrolled asks: from here an earlier half of ours may be replaced.
-    let (seal_csr, host) = greet(link)?;
+    let (seal_csr, host) = asked(link)?;
     let key_pem = tls::new_key()?;
     let request = EnrolRequest {
         v: 1,
@@ -156,12 +157,15 @@ fn settings(args: &EnrolArgs, agent: AgentId) -> Settings {
     }
 }
 
-fn greet(link: &mut Link) -> Result<(String, HostFacts), EnrolError> {
+fn greet(link: &mut Link) -> Result<(), EnrolError> {
     match hear(link)? {
         FromReader::Hello { v: VERSION, .. } => {}
         other => return Err(out_of_turn(&other)),
     }
-    link.send(&FromSpool::Welcome { v: VERSION }, None)?;
+    Ok(link.send(&FromSpool::Welcome { v: VERSION }, None)?)
+}
+
+fn asked(link: &mut Link) -> Result<(String, HostFacts), EnrolError> {
     match hear(link)? {
         FromReader::SealRequest { csr_pem, host } => Ok((csr_pem, host)),
         other => Err(out_of_turn(&other)),

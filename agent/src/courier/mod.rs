@@ -19,5 +19,9 @@ mod slots;
 pub mod spool;
 pub mod start;
 pub mod status;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 mod upload;

@@ -1,0 +1,143 @@
+//! The link: time, renewal, and what ends the conversation.
+
+use std::os::fd::AsFd as _;
+
+use super::World;
+use crate::{
+    courier::{
+        service::CourierError,
+        status,
+        testing::{COLLECTION, until},
+        tls,
+    },
+    link::{FromReader, FromSpool, LinkError, Wrapping},
+};
+
+fn ask_time() -> FromReader {
+    FromReader::AskTime {
+        nonce: "0a".repeat(16),
+    }
+}
+
+#[test]
+fn the_servers_time_comes_or_is_said_not_to() {
+    let world = World::new();
+    let mut courier = world.start();
+    courier.say(&ask_time());
+    let FromSpool::Time { nonce, signed } = courier.hear().0 else {
+        panic!("no time");
+    };
+    assert_eq!(signed, Some(format!("signed {nonce}")));
+    world.server.vanish();
+    courier.say(&ask_time());
+    let FromSpool::Time { signed, .. } = courier.hear().0 else {
+        panic!("no time");
+    };
+    assert_eq!(signed, None);
+    let sly = "x/../../y".to_owned();
+    courier.say(&FromReader::AskTime { nonce: sly.clone() });
+    let none = FromSpool::Time {
+        nonce: sly,
+        signed: None,
+    };
+    assert_eq!(courier.hear().0, none);
+}
+
+#[test]
+fn a_certificate_past_its_half_is_renewed_once_for_the_same_key_and_taken_into_use() {
+    let world = World::with_certificate(false);
+    let window = || tls::window(&world.folder.text(&world.folder.chain()).unwrap()).unwrap();
+    let key = || world.folder.text(&world.folder.key()).unwrap();
+    let (old_window, old_key) = (window(), key());
+    let mut courier = world.start();
+    until("the new one is kept", || window() != old_window);
+    // The same thread renews the seal's: when it has done so, it has found nothing more to do for TLS.
+    courier.say(&FromReader::RenewSeal {
+        envelope: "envelope".into(),
+    });
+    assert!(matches!(courier.hear().0, FromSpool::SealRenewed { .. }));
+    assert_eq!(world.server.with(|s| s.renewals), 2);
+    assert_eq!(key(), old_key);
+    // A new connection shows the new certificate.
+    world.server.vanish();
+    world.server.come_back();
+    courier.begin();
+    courier.seal(1, b"ciphertext");
+    until("a part is delivered", || !world.has("part-0001.zip.age"));
+    courier.stop().unwrap();
+    let told = status::read(world.state.path()).unwrap().unwrap();
+    assert_eq!(told.certificate_ends, Some(window().until));
+}
+
+#[test]
+fn the_reader_gets_its_new_seal_certificate() {
+    let world = World::new();
+    let mut courier = world.start();
+    courier.say(&FromReader::RenewSeal {
+        envelope: "envelope".into(),
+    });
+    let chain_pem = "chain for envelope".to_owned();
+    assert_eq!(courier.hear().0, FromSpool::SealRenewed { chain_pem });
+}
+
+#[test]
+fn what_is_not_encrypted_is_refused() {
+    let world = World::new();
+    let mut courier = world.start();
+    courier.say(&FromReader::Begin {
+        collection: COLLECTION,
+        wrapping: Wrapping::None,
+        seal_certificate_pem: None,
+    });
+    let ended = courier.ended();
+    assert!(matches!(
+        ended,
+        Err(CourierError::Link(LinkError::OutOfTurn(_)))
+    ));
+}
+
+#[test]
+fn a_message_out_of_turn_ends_the_conversation() {
+    let open = FromReader::OpenSlot {
+        collection: COLLECTION,
+        slot: 1,
+        closing: false,
+    };
+    let again = FromReader::Hello {
+        v: crate::link::VERSION,
+        policy_version: 0,
+    };
+    for message in [open, again] {
+        let world = World::new();
+        let mut courier = world.start();
+        courier.say(&message);
+        assert!(courier.ended().is_err(), "{message:?}");
+    }
+    let world = World::new();
+    let mut courier = world.start();
+    let file = tempfile::tempfile().unwrap();
+    courier.link.send(&ask_time(), Some(file.as_fd())).unwrap();
+    assert!(courier.ended().is_err());
+}
+
+#[test]
+fn a_reader_that_is_gone_ends_the_courier() {
+    let world = World::new();
+    let mut courier = world.start();
+    let (other, _) = crate::platform::socket::pair().unwrap();
+    courier.link = crate::link::Link::new(other);
+    assert!(matches!(
+        courier.ended(),
+        Err(CourierError::Link(LinkError::Closed))
+    ));
+}
+
+#[test]
+fn two_couriers_never_deliver_from_one_folder() {
+    let world = World::new();
+    let _first = world.start();
+    let (_ours, theirs) = crate::platform::socket::pair().unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let second = crate::courier::service::run(world.state.path(), theirs, &stop);
+    assert!(matches!(second, Err(CourierError::Folder(_))));
+}

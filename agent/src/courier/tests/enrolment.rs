@@ -1,0 +1,169 @@
+//! Enrolment: kept by both halves or by none.
+
+use std::{fs, sync::Arc, thread};
+
+use evidence::{
+    digest::Digest,
+    ids::{AgentId, HostId},
+};
+use protocol::enrolment::{EnrolResponse, HostFacts};
+
+use super::names;
+use crate::{
+    courier::{
+        enrol::{self, EnrolArgs, EnrolError},
+        folder::Folder,
+        testing::{Act, Pki, Server},
+    },
+    link::{FromReader, FromSpool, Link, VERSION},
+    platform::socket,
+};
+
+fn facts() -> HostFacts {
+    HostFacts {
+        id: HostId::from_bytes([1; 16]),
+        hostname: "host".into(),
+        os: "linux".parse().unwrap(),
+        arch: "x86_64".parse().unwrap(),
+        system: "Debian".into(),
+        agent_version: "0".into(),
+    }
+}
+
+/// Plays the reader: keeps the enrolment, or refuses it; gives what it heard last.
+fn reader(mut link: Link, keeps: bool) -> FromSpool {
+    let hello = FromReader::Hello {
+        v: VERSION,
+        policy_version: 0,
+    };
+    link.send(&hello, None).unwrap();
+    let (said, _) = link.receive::<FromSpool>().unwrap().unwrap();
+    assert_eq!(said, FromSpool::Welcome { v: VERSION });
+    let asked = FromReader::SealRequest {
+        csr_pem: "csr".into(),
+        host: facts(),
+    };
+    // The courier may have said no and gone meanwhile; what it said can still be heard.
+    let _ = link.send(&asked, None);
+    let (said, file) = link.receive::<FromSpool>().unwrap().unwrap();
+    let Some(file) = file else { return said };
+    let text = std::io::read_to_string(fs::File::from(file)).unwrap();
+    let answer: EnrolResponse = serde_json::from_str(&text).unwrap();
+    let answer = if keeps {
+        FromReader::EnrolmentKept {
+            agent: answer.agent,
+            root_sha256: Digest::of(b""),
+        }
+    } else {
+        FromReader::Failed {
+            text: "the policy is forged".into(),
+        }
+    };
+    link.send(&answer, None).unwrap();
+    said
+}
+
+struct World {
+    pki: Arc<Pki>,
+    server: Server,
+    state: tempfile::TempDir,
+    trust: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let pki = Arc::new(Pki::new());
+        let trust = tempfile::tempdir().unwrap();
+        fs::write(trust.path().join("root.crt"), &pki.root_pem).unwrap();
+        Self {
+            server: Server::start(&pki),
+            state: tempfile::tempdir().unwrap(),
+            trust,
+            pki,
+        }
+    }
+
+    fn enrol(&self, token: &str, keeps: bool) -> (Result<AgentId, EnrolError>, FromSpool) {
+        let (ours, theirs) = socket::pair().unwrap();
+        let reader = thread::spawn(move || reader(Link::new(theirs), keeps));
+        let args = EnrolArgs {
+            server: self.server.url(),
+            proxy: None,
+            trust_dir: self.trust.path().to_path_buf(),
+            token: token.into(),
+            state_dir: self.state.path().to_path_buf(),
+        };
+        let outcome = enrol::run(args, ours);
+        (outcome, reader.join().unwrap())
+    }
+
+    fn is_enrolled(&self) -> bool {
+        Folder::below(self.state.path()).is_enrolled()
+    }
+}
+
+#[test]
+fn a_host_is_enrolled_once() {
+    let world = World::new();
+    let (outcome, heard) = world.enrol("token", true);
+    assert_eq!(outcome.unwrap(), AgentId::from_bytes([7; 16]));
+    assert_eq!(heard, FromSpool::Enrolled {});
+    assert!(world.is_enrolled());
+    let (outcome, heard) = world.enrol("token", true);
+    assert!(matches!(outcome, Err(EnrolError::AlreadyEnrolled(_))));
+    assert!(matches!(heard, FromSpool::Failed { text } if text.contains("enrolled already")));
+    // And the courier can begin.
+    let courier = crate::courier::testing::Courier::start(world.state.path());
+    courier.stop().unwrap();
+}
+
+#[test]
+fn a_reader_that_refuses_leaves_the_host_not_enrolled() {
+    let world = World::new();
+    let (outcome, _) = world.enrol("token", false);
+    assert!(matches!(outcome, Err(EnrolError::Reader(why)) if why.contains("forged")));
+    assert!(!world.is_enrolled());
+    assert!(world.enrol("token", true).0.is_ok());
+}
+
+#[test]
+fn the_servers_reason_reaches_the_person() {
+    let world = World::new();
+    let (outcome, heard) = world.enrol("other", true);
+    assert!(matches!(outcome, Err(EnrolError::Server(_))));
+    assert!(matches!(heard, FromSpool::Failed { text } if text.contains("Ask for another")));
+    assert!(!world.is_enrolled());
+    assert!(
+        names(&world.state.path().join("courier"))
+            .iter()
+            .all(|n| n != "tls.key")
+    );
+}
+
+#[test]
+fn a_certificate_for_another_agent_or_key_is_not_kept() {
+    let world = World::new();
+    let other = AgentId::from_bytes([8; 16]);
+    let agent = AgentId::from_bytes([7; 16]);
+    let foreign = Pki::new();
+    for chain in [
+        world.pki.agent(agent, true).chain_pem,
+        world.pki.agent(other, true).chain_pem,
+        foreign.agent(agent, true).chain_pem,
+        "garbage".to_owned(),
+    ] {
+        let lie = EnrolResponse {
+            v: 1,
+            agent,
+            tls_chain: chain,
+            seal_chain: String::new(),
+            policy: String::new(),
+            receipt: String::new(),
+        };
+        let lie = Act::Lie(serde_json::to_vec(&lie).unwrap());
+        world.server.fault("POST", "/v1/enrol", lie);
+        let (outcome, _) = world.enrol("token", true);
+        assert!(matches!(outcome, Err(EnrolError::Tls(_))), "{outcome:?}");
+        assert!(!world.is_enrolled());
+    }
+}

@@ -1,0 +1,192 @@
+//! Orders on their way to the reader, and reports on their way back.
+
+use std::{fs::File, io::Read as _};
+
+use evidence::{
+    envelope::{self, Envelope},
+    ids::OrderId,
+    keys::SigningKey,
+};
+use protocol::messages::{HandedOrder, Progress, Report};
+use serde_json::json;
+
+use super::{World, names};
+use crate::{
+    courier::testing::{Act, COLLECTION, Courier, until},
+    link::{FromReader, FromSpool},
+};
+
+fn order(number: u8) -> (OrderId, HandedOrder) {
+    let id = OrderId::from_bytes([number; 16]);
+    let key = SigningKey::generate().unwrap();
+    let signed = Envelope::sign_document(envelope::ORDER, &json!({"v": 1, "id": id}), &key);
+    let order = String::from_utf8(signed.unwrap().to_json().unwrap()).unwrap();
+    (id, HandedOrder { order, proof: None })
+}
+
+/// The next document that the courier hands over.
+fn handed(courier: &mut Courier) -> (FromSpool, String) {
+    let (said, file) = courier.hear();
+    let mut text = String::new();
+    File::from(file.unwrap()).read_to_string(&mut text).unwrap();
+    (said, text)
+}
+
+fn accepted(order: OrderId) -> Report {
+    Report::Accepted {
+        order,
+        collection: COLLECTION,
+    }
+}
+
+fn progress(order: OrderId, records: u64) -> Report {
+    Report::Progress {
+        order,
+        collection: COLLECTION,
+        progress: Progress {
+            records,
+            ..Progress::default()
+        },
+    }
+}
+
+fn ended(order: OrderId) -> Report {
+    Report::Ended {
+        order,
+        collection: COLLECTION,
+        parts: 1,
+        ended_early: None,
+    }
+}
+
+#[test]
+fn a_newer_policy_comes_before_the_order_and_an_order_comes_once() {
+    let world = World::new();
+    let (first, one) = order(1);
+    world.server.with(|s| {
+        s.policy_version = 2;
+        s.orders.push(one.clone());
+    });
+    let mut courier = world.start();
+    let (said, trust) = handed(&mut courier);
+    assert_eq!(said, FromSpool::Trust {});
+    assert!(trust.contains("policy"));
+    let (said, text) = handed(&mut courier);
+    assert_eq!(said, FromSpool::Order {});
+    assert_eq!(serde_json::from_str::<HandedOrder>(&text).unwrap(), one);
+    // While the first waits for its report, only the second is handed over; the reader's policy is asked for no more.
+    let (_, two) = order(2);
+    world.server.with(|s| s.orders.push(two.clone()));
+    let (_, text) = handed(&mut courier);
+    assert_eq!(serde_json::from_str::<HandedOrder>(&text).unwrap(), two);
+    let trusts = |s: &mut crate::courier::testing::State| {
+        s.requests
+            .iter()
+            .filter(|r| r.contains("/v1/trust"))
+            .count()
+    };
+    assert_eq!(world.server.with(trusts), 1);
+    courier.say(&FromReader::Report {
+        report: accepted(first),
+    });
+    until("the report is taken", || {
+        world.server.with(|s| s.reports == [accepted(first)])
+    });
+    courier.stop().unwrap();
+}
+
+#[test]
+fn a_long_question_does_not_hold_up_the_end() {
+    let world = World::new();
+    let courier = world.start();
+    until("the question is asked", || {
+        let is_asked = |r: &String| r.contains("/v1/agent/orders");
+        world.server.with(|s| s.requests.iter().any(is_asked))
+    });
+    courier.stop().unwrap();
+}
+
+#[test]
+fn reports_survive_the_courier_and_keep_their_order() {
+    let world = World::new();
+    let (id, _) = order(1);
+    world.server.vanish();
+    let mut courier = world.start();
+    for report in [accepted(id), progress(id, 1), ended(id)] {
+        courier.say(&FromReader::Report { report });
+    }
+    until("two wait on the disk", || {
+        names(&world.folder.reports()).len() == 2
+    });
+    courier.stop().unwrap();
+    world.server.come_back();
+    let courier = world.start();
+    until("they are taken", || {
+        world
+            .server
+            .with(|s| s.reports == [accepted(id), ended(id)])
+    });
+    until("none waits", || names(&world.folder.reports()).is_empty());
+    courier.stop().unwrap();
+}
+
+#[test]
+fn of_progress_only_the_newest_is_sent_and_never_before_what_matters() {
+    let world = World::new();
+    let (id, _) = order(1);
+    world
+        .server
+        .fault("POST", "/v1/agent/reports", Act::Refuse(503, Some(1)));
+    let mut courier = world.start();
+    courier.say(&FromReader::Report {
+        report: accepted(id),
+    });
+    until("it is refused", || world.server.is_faultless());
+    for records in 1..=50 {
+        courier.say(&FromReader::Report {
+            report: progress(id, records),
+        });
+    }
+    until("the newest is there", || {
+        world
+            .server
+            .with(|s| s.reports.last() == Some(&progress(id, 50)))
+    });
+    world.server.with(|s| {
+        assert_eq!(s.reports.first(), Some(&accepted(id)));
+        assert!(s.reports.len() < 50, "{}", s.reports.len());
+    });
+}
+
+#[test]
+fn a_report_that_the_server_will_never_take_is_set_aside() {
+    let world = World::new();
+    let (id, _) = order(1);
+    world
+        .server
+        .fault("POST", "/v1/agent/reports", Act::Refuse(422, None));
+    let mut courier = world.start();
+    for report in [accepted(id), ended(id)] {
+        courier.say(&FromReader::Report { report });
+    }
+    until("the next is taken", || {
+        world.server.with(|s| s.reports == [ended(id)])
+    });
+    let kept = names(&world.folder.reports());
+    assert!(kept.iter().any(|n| n.ends_with(".refused")), "{kept:?}");
+}
+
+#[test]
+fn garbage_for_orders_harms_nobody() {
+    let world = World::new();
+    let (_, one) = order(1);
+    for lie in [&b"{}"[..], b"\xff\xfe", b"", &[b'['; 100_000]] {
+        let lie = Act::Lie(lie.to_vec());
+        world.server.fault("GET", "/v1/agent/orders", lie);
+    }
+    world.server.with(|s| s.orders.push(one.clone()));
+    let mut courier = world.start();
+    let (_, text) = handed(&mut courier);
+    assert_eq!(serde_json::from_str::<HandedOrder>(&text).unwrap(), one);
+    assert!(world.server.is_faultless());
+}
