@@ -24,6 +24,34 @@ pub enum Command {
     },
     /// Collect from this host into a folder, without any server.
     Collect(CollectArgs),
+    /// Enrol this host at a server, with a deployment token from its administrator.
+    Enrol(EnrolArgs),
+    /// Run the agent of an enrolled host: obey signed orders, deliver what they gather.
+    Run(RunArgs),
+    /// Show whom this host is enrolled with, what runs and what waits.
+    Status(StatusArgs),
+    /// The half of `enrol` that makes the seal key (started by `enrol` itself).
+    #[command(hide = true)]
+    EnrolHalf {
+        /// The reader's own folder.
+        #[arg(long, value_name = "DIR")]
+        folder: PathBuf,
+        /// The trust folder.
+        #[arg(long, value_name = "DIR")]
+        trust: PathBuf,
+        /// The token's file.
+        #[arg(long, value_name = "FILE")]
+        token: PathBuf,
+    },
+    /// One half of `run` (started by `run` itself).
+    #[command(hide = true)]
+    Half {
+        /// Which.
+        half: Half,
+        /// The agent's folder.
+        #[arg(long, value_name = "DIR")]
+        state: PathBuf,
+    },
     /// The half of `collect` that owns the output folder (started by `collect` itself).
     #[command(hide = true)]
     SpoolHalf {
@@ -70,6 +98,81 @@ pub struct CollectArgs {
     pub json: bool,
 }
 
+/// What `enrol` was told.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 enrolled, 1 failed (nothing is kept), 64 usage.
+The trust folder pins whom this agent will ever believe: take it from the server's administrator, not
+from the network.")]
+pub struct EnrolArgs {
+    /// The server: https://HOST[:PORT].
+    #[arg(long, value_name = "URL")]
+    pub server: String,
+    /// The deployment's trust folder, with root.crt and root.json.
+    #[arg(long, value_name = "DIR")]
+    pub trust: PathBuf,
+    /// The file with the deployment token.
+    #[arg(long, value_name = "FILE")]
+    pub token: PathBuf,
+    /// The folder that the agent keeps its state in; made where it is missing.
+    #[arg(long, value_name = "DIR")]
+    pub state: PathBuf,
+    /// An HTTP proxy between this host and the server: http://[USER:PASSWORD@]HOST:PORT.
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
+}
+
+/// One of the agent's two processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Half {
+    /// Sees the host and has no network.
+    Reader,
+    /// Has the network and sees ciphertext only.
+    Courier,
+}
+
+impl Half {
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reader => "reader",
+            Self::Courier => "courier",
+        }
+    }
+}
+
+/// What `run` was told.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without --half, three processes: the reader, the courier, and one that starts both anew when either ends.
+SIGTERM ends all of them; a collection that runs goes on at the next start.
+With --half, one process that a service manager watches; both meet at --socket.
+Exit codes: 0 told to stop, 1 failed, 64 usage.")]
+pub struct RunArgs {
+    /// The folder that the agent keeps its state in.
+    #[arg(long, value_name = "DIR")]
+    pub state: PathBuf,
+    /// Run one half alone.
+    #[arg(long, value_name = "HALF", requires = "socket")]
+    pub half: Option<Half>,
+    /// Where the halves meet: the reader listens, the courier connects.
+    #[arg(long, value_name = "PATH", requires = "half")]
+    pub socket: Option<PathBuf>,
+}
+
+/// What `status` was told.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 shown, 1 the state can't be read, 2 the host is not enrolled, 64 usage.")]
+pub struct StatusArgs {
+    /// The folder that the agent keeps its state in.
+    #[arg(long, value_name = "DIR")]
+    pub state: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -79,6 +182,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_half_alone_needs_a_place_to_meet_the_other() {
+        let base = ["a", "run", "--state", "/s"];
+        assert!(Cli::try_parse_from(base).is_ok());
+        assert!(Cli::try_parse_from(base.iter().chain(&["--half", "reader"])).is_err());
+        assert!(Cli::try_parse_from(base.iter().chain(&["--socket", "/l"])).is_err());
+        let both = ["--half", "courier", "--socket", "/l"];
+        assert!(Cli::try_parse_from(base.iter().chain(&both)).is_ok());
     }
 
     #[test]

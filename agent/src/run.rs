@@ -6,15 +6,19 @@ use std::{
     os::fd::AsFd as _,
 };
 
+use evidence::instant::Instant;
 use serde_json::json;
 
 use crate::{
     artifacts::ARTIFACTS,
-    cli::{CollectArgs, Command},
+    cli::{CollectArgs, Command, EnrolArgs, RunArgs, StatusArgs},
     config::Plan,
     courier::{local, room::Floor},
     exit::Exit,
+    halves,
     reader::{collect, progress::Terminal},
+    status::Status,
+    supervisor,
 };
 
 /// Runs `command` to its end.
@@ -22,10 +26,54 @@ pub fn run(command: Command) -> Exit {
     match command {
         Command::Artifacts { json } => said(artifacts(json)),
         Command::Collect(args) => collect_command(args),
-        Command::SpoolHalf { output } => match spool_half(&output) {
-            Ok(()) => Exit::Complete,
-            Err(error) => failed(&*error),
-        },
+        Command::Enrol(args) => enrol_command(&args),
+        Command::Run(args) => run_command(&args),
+        Command::Status(args) => status_command(&args),
+        Command::EnrolHalf {
+            folder,
+            trust,
+            token,
+        } => done(halves::enrol_half(folder, trust, token)),
+        Command::Half { half, state } => done(halves::over_standard_input(half, &state)),
+        Command::SpoolHalf { output } => done(spool_half(&output)),
+    }
+}
+
+fn enrol_command(args: &EnrolArgs) -> Exit {
+    match halves::enrol(args) {
+        Ok(enrolled) => said(writeln!(io::stdout(), "{enrolled}")),
+        Err(error) => failed(&*error),
+    }
+}
+
+fn run_command(args: &RunArgs) -> Exit {
+    match (args.half, &args.socket) {
+        (Some(half), Some(socket)) => done(halves::over_socket(half, &args.state, socket)),
+        _ => done(supervisor::run(&args.state).map_err(Into::into)),
+    }
+}
+
+fn status_command(args: &StatusArgs) -> Exit {
+    match Status::read(&args.state, Instant::now()) {
+        Ok(status) => {
+            let text = if args.json {
+                format!("{:#}", status.to_json())
+            } else {
+                status.to_text()
+            };
+            match said(writeln!(io::stdout(), "{text}")) {
+                Exit::Complete if !status.is_enrolled() => Exit::WithGaps,
+                exit => exit,
+            }
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn done(outcome: Result<(), Box<dyn Error>>) -> Exit {
+    match outcome {
+        Ok(()) => Exit::Complete,
+        Err(error) => failed(&*error),
     }
 }
 

@@ -24,18 +24,10 @@ pub mod testing;
 use std::path::Path;
 
 use evidence::gap::Reason;
+pub use protocol::policy::Class;
 use serde_json::{Map, Value};
 
 use crate::files::Pace;
-
-/// How far an artifact reaches into a person's data; the policy's thresholds hang on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// State and settings of the system.
-    Triage,
-    /// Whole files, logs and histories.
-    Files,
-}
 
 /// One field of an artifact's records, for the reference that is generated from the code.
 #[derive(Debug, Clone, Copy)]

@@ -4,15 +4,20 @@
 //! Linux: `SOCK_SEQPACKET` Unix sockets with `SCM_RIGHTS`.
 
 use std::{
+    fs,
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::{FileTypeExt as _, PermissionsExt as _},
+    },
+    path::Path,
 };
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
-    sendmsg, socketpair,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    accept_with, bind, recvmsg, sendmsg, socket_with, socketpair, sockopt::socket_peercred,
 };
 
 /// Two connected ends, closed on exec.
@@ -86,4 +91,87 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Optio
         ));
     }
     Ok((received.bytes, handed.pop()))
+}
+
+/// Listens at `path` for one other half; the socket is for its owner and group.
+///
+/// # Errors
+/// The folder is missing or closed to us, or somebody else listens there.
+pub fn listen(path: &Path) -> io::Result<OwnedFd> {
+    // What a reader that was ended has left; a socket in use is one that takes a connection.
+    if fs::symlink_metadata(path).is_ok_and(|seen| seen.file_type().is_socket()) {
+        if connect(path).is_ok() {
+            return Err(io::Error::from(io::ErrorKind::AddrInUse));
+        }
+        fs::remove_file(path)?;
+    }
+    let socket = new()?;
+    bind(&socket, &SocketAddrUnix::new(path)?)?;
+    // Before anybody can connect.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
+    rustix::net::listen(&socket, 1)?;
+    Ok(socket)
+}
+
+/// Waits for a connection.
+///
+/// # Errors
+/// The system has no more descriptors.
+pub fn accept(listener: impl AsFd) -> io::Result<OwnedFd> {
+    loop {
+        match accept_with(&listener, SocketFlags::CLOEXEC) {
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// Connects to who listens at `path`.
+///
+/// # Errors
+/// Nobody does, or it is closed to us.
+pub fn connect(path: &Path) -> io::Result<OwnedFd> {
+    let socket = new()?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
+/// The user at the other end, as the system knows it.
+///
+/// # Errors
+/// It is no such socket.
+pub fn peer_uid(socket: impl AsFd) -> io::Result<u32> {
+    Ok(socket_peercred(socket)?.uid.as_raw())
+}
+
+fn new() -> io::Result<OwnedFd> {
+    Ok(socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_meet_at_a_path_and_know_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("link.sock");
+        let listener = listen(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        assert_eq!(listen(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        // The probe of the second listener waits first in the queue.
+        drop(accept(&listener).unwrap());
+        let ours = connect(&path).unwrap();
+        let theirs = accept(&listener).unwrap();
+        assert_eq!(peer_uid(&theirs).unwrap(), rustix::process::getuid().as_raw());
+        send(&ours, b"x", None).unwrap();
+        assert_eq!(receive(&theirs, &mut [0; 8]).unwrap().0, 1);
+        drop(listener);
+        listen(&path).unwrap();
+    }
 }

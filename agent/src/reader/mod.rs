@@ -5,23 +5,34 @@
 mod chain;
 pub mod collect;
 mod conduct;
+pub mod conversation;
+pub mod enrol;
 mod extents;
 mod fetch;
 mod folders;
+pub mod follow;
 pub mod host;
 mod inbox;
 mod lane;
+pub mod orders;
 pub mod outcome;
 mod part;
 mod pieces;
 pub mod port;
 pub mod progress;
 mod queue;
+pub mod renewal;
 pub mod seal;
+pub mod service;
 mod shared;
+pub mod signed_time;
 mod sink;
+pub mod state;
 mod stored;
 mod tally;
 pub mod task;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
+pub mod trust;

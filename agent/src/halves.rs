@@ -1,0 +1,383 @@
+//! The agent's halves as processes: what each opens before it begins, and how the two meet.
+//!
+//! Under the supervisor they share a pair of sockets; as two units they meet at a path, and each
+//! asks the system who is at the other end.
+
+use std::{
+    error::Error,
+    fmt, fs, io,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use evidence::{digest::Digest, ids::AgentId, instant::Instant};
+use protocol::profile::Limits;
+
+use crate::{
+    cli::{EnrolArgs, Half},
+    courier,
+    platform::{
+        journal::{Journal, SOCKETS},
+        signals::Signals,
+        socket,
+    },
+    reader::{
+        enrol,
+        orders::House,
+        service::{self, Given},
+        state::State,
+    },
+};
+
+/// No limits of a host are longer.
+const LIMITS_BYTES_MAX: u64 = 64 * 1024;
+/// So often the courier looks whether the reader listens yet.
+const LOOKS: u32 = 120;
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The reader's own folder.
+pub fn reader_folder(state: &Path) -> PathBuf {
+    state.join("reader")
+}
+
+/// The courier's own folder.
+pub fn courier_folder(state: &Path) -> PathBuf {
+    state.join("courier")
+}
+
+/// The two halves can't meet, or one can't begin.
+#[derive(Debug, thiserror::Error)]
+pub enum HalfError {
+    /// The socket can't be had.
+    #[error("the halves can't meet at {path}. Check the folder and that the other half runs.")]
+    Meet {
+        /// Where.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Somebody else is there.
+    #[error(
+        "user {found} is at {path}, where user {wanted} should be. Find out who it is; the state's folders say whose the halves are."
+    )]
+    Stranger {
+        /// Where.
+        path: PathBuf,
+        /// Who is there.
+        found: u32,
+        /// Who should be.
+        wanted: u32,
+    },
+    /// The host's own limits don't read.
+    #[error("{path} can't be understood: {why}. Correct it, or remove it to have no limits of the host.")]
+    Limits {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A process can't be started.
+    #[error("the agent can't start its other half. Check that this program may start itself.")]
+    Start(#[source] io::Error),
+}
+
+/// Runs one half over the socket that is this process's standard input, as the supervisor starts it.
+///
+/// # Errors
+/// It ended, and must be started anew.
+pub fn over_standard_input(half: Half, state: &Path) -> Result<(), Box<dyn Error>> {
+    // Who starts us ends us: without it nobody would see to both.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    let signals = Signals::block()?;
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    match half {
+        Half::Reader => reader(state, socket, signals, Journal::open(&SOCKETS)),
+        Half::Courier => courier(state, socket, signals),
+    }
+}
+
+/// Runs one half alone; the two meet at `path`.
+///
+/// # Errors
+/// It ended, and must be started anew.
+pub fn over_socket(half: Half, state: &Path, path: &Path) -> Result<(), Box<dyn Error>> {
+    let signals = Signals::block()?;
+    match half {
+        Half::Reader => {
+            let journal = Journal::open(&SOCKETS);
+            let stop = signals;
+            let met = meet(path, owner(&courier_folder(state))?, &journal)?;
+            reader(state, met, stop, journal)
+        }
+        Half::Courier => {
+            let socket = find(path)?;
+            check_peer(path, &socket, owner(&reader_folder(state))?)?;
+            courier(state, socket, signals)
+        }
+    }
+}
+
+/// Waits for the courier; whoever else connects is turned away and told of.
+fn meet(path: &Path, wanted: u32, journal: &Journal) -> Result<OwnedFd, HalfError> {
+    let failed = |source| HalfError::Meet {
+        path: path.to_path_buf(),
+        source,
+    };
+    let listener = socket::listen(path).map_err(failed)?;
+    loop {
+        let met = socket::accept(&listener).map_err(failed)?;
+        match check_peer(path, &met, wanted) {
+            Ok(()) => return Ok(met),
+            Err(error) => journal.warning(&error.to_string()),
+        }
+    }
+}
+
+fn find(path: &Path) -> Result<OwnedFd, HalfError> {
+    let mut looks = 0;
+    loop {
+        match socket::connect(path) {
+            Ok(found) => return Ok(found),
+            Err(source) if looks == LOOKS => {
+                let path = path.to_path_buf();
+                return Err(HalfError::Meet { path, source });
+            }
+            Err(_) => {}
+        }
+        looks += 1;
+        thread::sleep(LOOK);
+    }
+}
+
+fn owner(folder: &Path) -> Result<u32, HalfError> {
+    let seen = fs::metadata(folder).map_err(|source| HalfError::Meet {
+        path: folder.to_path_buf(),
+        source,
+    })?;
+    Ok(seen.uid())
+}
+
+fn check_peer(path: &Path, socket: &OwnedFd, wanted: u32) -> Result<(), HalfError> {
+    let found = socket::peer_uid(socket).map_err(|source| HalfError::Meet {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    if found == wanted {
+        return Ok(());
+    }
+    let path = path.to_path_buf();
+    Err(HalfError::Stranger {
+        path,
+        found,
+        wanted,
+    })
+}
+
+fn reader(
+    state: &Path,
+    socket: OwnedFd,
+    signals: Signals,
+    journal: Journal,
+) -> Result<(), Box<dyn Error>> {
+    let folder = reader_folder(state);
+    let house = House {
+        root: PathBuf::from("/"),
+        own: vec![state.canonicalize()?],
+        limits: limits(&folder.join("limits.toml"))?,
+        background: true,
+    };
+    // What is durable is safe whenever this process ends, so it simply ends.
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            if signals.wait_for_stop().is_ok() {
+                std::process::exit(0);
+            }
+        })?;
+    let given = Given {
+        state: State::open(&folder)?,
+        socket,
+        journal,
+        house,
+        clock: Instant::now,
+    };
+    Ok(service::run(given)?)
+}
+
+/// The host's own limits, where its administrator has set some.
+///
+/// # Errors
+/// The file does not read, or has a key that is none.
+pub fn limits(path: &Path) -> Result<Limits, HalfError> {
+    let wrong = |why: String| HalfError::Limits {
+        path: path.to_path_buf(),
+        why,
+    };
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Limits::default()),
+        Err(error) => return Err(wrong(error.to_string())),
+        Ok(seen) if seen.len() > LIMITS_BYTES_MAX => return Err(wrong("it is too long".into())),
+        Ok(_) => {}
+    }
+    let text = fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    toml::from_str(&text).map_err(|e: toml::de::Error| wrong(e.message().to_owned()))
+}
+
+fn courier(state: &Path, socket: OwnedFd, signals: Signals) -> Result<(), Box<dyn Error>> {
+    log_to_standard_error();
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            if signals.wait_for_stop().is_ok() {
+                told.store(true, Ordering::Release);
+            }
+        })?;
+    Ok(courier::service::run(state, socket, &stop)?)
+}
+
+fn log_to_standard_error() {
+    let log = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .finish();
+    // One that is set already serves as well.
+    let _ = tracing::subscriber::set_global_default(log);
+}
+
+/// Who was enrolled, for people.
+#[derive(Debug)]
+pub struct Enrolled {
+    agent: AgentId,
+    root_sha256: Digest,
+    server: String,
+}
+
+impl fmt::Display for Enrolled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Enrolled as {} at {}.\nThe pinned root's SHA-256 is\n  {}\nCompare it with what the server's administrator says.",
+            self.agent, self.server, self.root_sha256
+        )
+    }
+}
+
+/// Enrols this host: this process speaks to the server, another makes the seal key and judges the answer.
+///
+/// # Errors
+/// The host is not enrolled.
+pub fn enrol(args: &EnrolArgs) -> Result<Enrolled, Box<dyn Error>> {
+    log_to_standard_error();
+    let token = fs::read_to_string(&args.token)
+        .map_err(|e| format!("{} can't be read: {e}. Give the token's file.", args.token.display()))?;
+    let folder = reader_folder(&args.state);
+    let (child, socket) = start_enrol_half(args, &folder)?;
+    let told = courier::enrol::EnrolArgs {
+        server: args.server.clone(),
+        proxy: args.proxy.clone(),
+        trust_dir: args.trust.clone(),
+        token: token.trim().to_owned(),
+        state_dir: args.state.clone(),
+    };
+    let outcome = courier::enrol::run(told, socket);
+    let mut child = child;
+    // It ends once the link is closed; what it had to say has come over the link.
+    let _ = child.wait();
+    let agent = outcome?;
+    let known = State::look(&folder)?;
+    let root_sha256 = known.enrolment.map(|e| e.root_sha256);
+    let enrolled = Enrolled {
+        agent,
+        root_sha256: root_sha256.ok_or("the reader did not keep the enrolment. Enrol again.")?,
+        server: args.server.clone(),
+    };
+    Journal::open(&SOCKETS).notice(&format!(
+        "this host was enrolled as {agent}; pinned root {}",
+        enrolled.root_sha256
+    ));
+    Ok(enrolled)
+}
+
+fn start_enrol_half(args: &EnrolArgs, folder: &Path) -> Result<(Child, OwnedFd), HalfError> {
+    let (ours, theirs) = socket::pair().map_err(HalfError::Start)?;
+    let child = itself()
+        .arg("enrol-half")
+        .arg("--folder")
+        .arg(folder)
+        .arg("--trust")
+        .arg(&args.trust)
+        .arg("--token")
+        .arg(&args.token)
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(HalfError::Start)?;
+    Ok((child, ours))
+}
+
+/// The reader's half of `enrol`, over standard input.
+///
+/// # Errors
+/// The host is not enrolled. The other half was told why.
+pub fn enrol_half(folder: PathBuf, trust: PathBuf, token: PathBuf) -> Result<(), Box<dyn Error>> {
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    let args = enrol::Args {
+        folder,
+        trust_dir: trust,
+        token,
+        root: PathBuf::from("/"),
+    };
+    // The other half hears of every failure and tells it; twice would be noise.
+    let _ = enrol::run(&args, socket, Instant::now);
+    Ok(())
+}
+
+/// This program once more, without what the environment holds.
+pub fn itself() -> Command {
+    // By descriptor, not by name: the file may have been replaced since we were started.
+    let mut command = Command::new("/proc/self/exe");
+    command.env_clear();
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_limits_are_refused_and_none_are_no_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("limits.toml");
+        assert_eq!(limits(&path).unwrap(), Limits::default());
+        fs::write(&path, "cpu_percent = 20\n").unwrap();
+        assert_eq!(limits(&path).unwrap().cpu_percent, 20);
+        fs::write(&path, "cpu_percents = 20\n").unwrap();
+        assert!(limits(&path).is_err());
+    }
+
+    #[test]
+    fn who_connects_is_checked_by_user() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("link.sock");
+        let (ours, _theirs) = socket::pair().unwrap();
+        let own = rustix::process::geteuid().as_raw();
+        assert!(check_peer(&path, &ours, own).is_ok());
+        assert!(matches!(
+            check_peer(&path, &ours, own + 1),
+            Err(HalfError::Stranger { .. })
+        ));
+    }
+}

@@ -1,0 +1,147 @@
+//! The system's own journal: where starts, orders and the owner of this agent are told so that misuse is seen.
+//!
+//! # Platform behaviour
+//! Linux: the journal's native socket, else `/dev/log`; both are opened once, by a name that is passed
+//! in. Where neither is, standard error alone tells it.
+
+use std::{
+    io::{self, Write as _},
+    os::unix::net::UnixDatagram,
+    path::Path,
+};
+
+/// Where journals listen.
+pub const SOCKETS: [(&str, Form); 2] = [
+    ("/run/systemd/journal/socket", Form::Native),
+    ("/dev/log", Form::Syslog),
+];
+
+/// How a journal wants its lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Fields, as systemd-journald reads them.
+    Native,
+    /// One line, RFC 3164.
+    Syslog,
+}
+
+/// Tells the journal and standard error.
+#[derive(Debug)]
+pub struct Journal {
+    socket: Option<(UnixDatagram, Form)>,
+    is_loud: bool,
+}
+
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Something that a guardian of the host should see.
+    Notice,
+    /// Something is wrong.
+    Warning,
+}
+
+impl Level {
+    const fn number(self) -> u8 {
+        match self {
+            Self::Warning => 4,
+            Self::Notice => 5,
+        }
+    }
+}
+
+impl Journal {
+    /// The first of `sockets` that takes a connection.
+    pub fn open<P: AsRef<Path>>(sockets: &[(P, Form)]) -> Self {
+        let connect = |(path, form): &(P, Form)| {
+            let socket = UnixDatagram::unbound().ok()?;
+            socket.connect(path).ok()?;
+            // A journal that is full must not hold the agent.
+            socket.set_nonblocking(true).ok()?;
+            Some((socket, *form))
+        };
+        Self {
+            socket: sockets.iter().find_map(connect),
+            is_loud: true,
+        }
+    }
+
+    /// Tells nobody.
+    pub const fn silent() -> Self {
+        Self {
+            socket: None,
+            is_loud: false,
+        }
+    }
+
+    /// Something that a guardian of the host should see.
+    pub fn notice(&self, text: &str) {
+        self.tell(Level::Notice, text);
+    }
+
+    /// Something is wrong.
+    pub fn warning(&self, text: &str) {
+        self.tell(Level::Warning, text);
+    }
+
+    fn tell(&self, level: Level, text: &str) {
+        if !self.is_loud {
+            return;
+        }
+        let line = one_line(text);
+        // When a journal goes away the other still tells it; more can't be done.
+        let _ = writeln!(io::stderr(), "fieldseal-agent: {line}");
+        if let Some((socket, form)) = &self.socket {
+            let _ = socket.send(message(*form, level, &line).as_bytes());
+        }
+    }
+}
+
+fn message(form: Form, level: Level, line: &str) -> String {
+    let number = level.number();
+    match form {
+        Form::Native => {
+            format!("PRIORITY={number}\nSYSLOG_IDENTIFIER=fieldseal-agent\nMESSAGE={line}\n")
+        }
+        // Facility 3: system daemons.
+        Form::Syslog => format!(
+            "<{}>fieldseal-agent[{}]: {line}",
+            3 * 8 + number,
+            std::process::id()
+        ),
+    }
+}
+
+/// A text from elsewhere must not begin a line or a field of its own.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_reach_their_socket_in_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        for (form, wanted) in [
+            (
+                Form::Native,
+                "PRIORITY=5\nSYSLOG_IDENTIFIER=fieldseal-agent\nMESSAGE=order PRIORITY=0 x\n",
+            ),
+            (Form::Syslog, "order PRIORITY=0 x"),
+        ] {
+            let path = folder.path().join(format!("{form:?}"));
+            let journal = UnixDatagram::bind(&path).unwrap();
+            let nowhere = folder.path().join("nowhere");
+            let sockets = [(nowhere, form), (path, form)];
+            Journal::open(&sockets).notice("order\nPRIORITY=0\tx");
+            let mut buffer = [0; 500];
+            let length = journal.recv(&mut buffer).unwrap();
+            let text = std::str::from_utf8(&buffer[..length]).unwrap();
+            assert!(text.ends_with(wanted), "{text}");
+        }
+    }
+}

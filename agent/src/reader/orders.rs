@@ -1,0 +1,278 @@
+//! From an order as it was handed over to a collection that may begin, or to a refusal that the agent signs.
+//!
+//! Whether an order is obeyed is decided by `protocol::order_check` alone; here stands what that
+//! decision rests on, and what is written down before anything is done.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use evidence::{
+    digest::Digest,
+    envelope::{self, Envelope, EnvelopeError},
+    ids::{CollectionId, OrderId},
+    instant::Instant,
+    records::{self, Clock},
+};
+use protocol::{
+    enrolment::Token,
+    error::DocumentError,
+    messages::HandedOrder,
+    name::{Name, NotAName},
+    order::{Order, RefusalNotice},
+    order_check::{self, Accepted, Refusal, Situation},
+    policy::{Class, Policy},
+    profile::Limits,
+    target::Subject,
+    version,
+};
+
+use super::{
+    seal::Seal,
+    state::{Change, Enrolment, Known, Refused, Running},
+    task::Authority,
+    trust::Trust,
+};
+use crate::{
+    artifacts,
+    config::{Plan, PlanError, Setting},
+};
+
+/// A reason may quote the order; no notice shall be longer than the link takes.
+const WHY_CHARS: usize = 500;
+
+/// An order can't be turned into what it asks for.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// A document does not read.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// Its plan makes no sense.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The refusal can't be signed or is no text.
+    #[error("the refusal can't be written down. This is a fault of ours; please report it.")]
+    Encoding,
+    /// No id.
+    #[error("the system gave no random numbers. Try again once it has fully started.")]
+    Random(#[from] getrandom::Error),
+    /// The system calls itself by no name of ours.
+    #[error(transparent)]
+    Name(#[from] NotAName),
+}
+
+impl From<EnvelopeError> for OrderError {
+    fn from(error: EnvelopeError) -> Self {
+        Self::Document(error.into())
+    }
+}
+
+/// What the agent knows of itself: its id, and what its deployment token certified.
+///
+/// The token was judged at enrolment, by the policy of then: an admin who leaves takes no labels along.
+///
+/// # Errors
+/// The token does not read.
+pub fn subject(enrolment: &Enrolment) -> Result<Subject, OrderError> {
+    let envelope = Envelope::parse(enrolment.token.as_bytes())?;
+    let token: Token = version::read(&envelope, envelope::TOKEN, "deployment token")?;
+    Ok(token.subject(
+        enrolment.agent,
+        std::env::consts::OS.parse()?,
+        std::env::consts::ARCH.parse()?,
+    ))
+}
+
+/// The class of an artifact in the registry.
+pub fn class_of(name: &str) -> Option<Class> {
+    artifacts::find(name).map(artifacts::Artifact::class)
+}
+
+/// Decides whether `handed` is obeyed at `now`.
+///
+/// # Errors
+/// The reason to refuse.
+pub fn judge(
+    handed: &HandedOrder,
+    known: &Known,
+    trust: &Trust,
+    subject: &Subject,
+    now: Instant,
+) -> Result<Accepted, Refusal> {
+    let envelope = Envelope::parse(handed.order.as_bytes())
+        .map_err(|e| Refusal::Malformed { why: e.to_string() })?;
+    let used: BTreeSet<OrderId> = known.used.keys().copied().collect();
+    let situation = Situation {
+        policy: &trust.policy,
+        root: &trust.root,
+        subject,
+        now,
+        highest_signed: known.highest_signed,
+        used: &used,
+        cancelled: &BTreeSet::new(),
+        class_of: &class_of,
+    };
+    order_check::check(&envelope, handed.proof.as_ref(), &situation)
+}
+
+/// The digest by which an order is known: of its payload, or of all of it where that can't be read.
+pub fn digest(handed: &HandedOrder) -> Digest {
+    let bytes = handed.order.as_bytes();
+    Envelope::parse(bytes).map_or_else(|_| Digest::of(bytes), |envelope| envelope.digest())
+}
+
+/// From when on the order wants to be obeyed, where it reads.
+pub fn not_before(handed: &HandedOrder) -> Option<Instant> {
+    let envelope = Envelope::parse(handed.order.as_bytes()).ok()?;
+    Some(Order::read(&envelope).ok()?.not_before)
+}
+
+/// What is kept before the collection of an accepted order begins.
+///
+/// # Errors
+/// No random numbers.
+pub fn accept(
+    handed: HandedOrder,
+    accepted: &Accepted,
+    known: &Known,
+    policy: &Policy,
+) -> Result<Change, OrderError> {
+    let person = |id: &Name| {
+        policy.person(id).map(|p| records::Person {
+            name: p.name.clone(),
+            key_sha256: p.signing_key.key_id(),
+        })
+    };
+    let running = Running {
+        handed,
+        policy: known.policy.clone().unwrap_or_default(),
+        order: accepted.order.id,
+        collection: CollectionId::random()?,
+        signers: accepted.signers.iter().filter_map(person).collect(),
+        attempt: 1,
+        refusals: known.untold.iter().cloned().collect(),
+        position: None,
+        sealing: None,
+    };
+    Ok(Change::Accepted {
+        running,
+        expires: accepted.order.expires,
+    })
+}
+
+/// The signed answer to an order that is not obeyed, and what is kept of it.
+///
+/// # Errors
+/// It can't be written as JSON.
+pub fn refuse(
+    handed: &HandedOrder,
+    refusal: Refusal,
+    seal: &Seal,
+    now: Instant,
+) -> Result<(Change, String), OrderError> {
+    let order = Envelope::parse(handed.order.as_bytes())
+        .ok()
+        .and_then(|envelope| Order::read(&envelope).ok())
+        .map(|order| order.id);
+    let order_digest = digest(handed);
+    let why = refusal.to_string();
+    let notice = RefusalNotice {
+        v: 1,
+        order_digest,
+        order,
+        agent: seal.agent(),
+        time: now,
+        refusal: shortened(refusal),
+    };
+    let json = Envelope::sign_document(envelope::REFUSAL, &notice, seal.key())?.to_json()?;
+    let notice = String::from_utf8(json).map_err(|_| OrderError::Encoding)?;
+    let what = match order {
+        Some(id) => format!("order {id}"),
+        None => format!("an order with the digest {order_digest}"),
+    };
+    let change = Change::Refused {
+        refused: Refused {
+            order_sha256: order_digest,
+            notice: notice.clone(),
+        },
+        told: records::Refusal {
+            what,
+            why: short(why),
+            time: now,
+        },
+    };
+    Ok((change, notice))
+}
+
+fn shortened(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Malformed { why } => Refusal::Malformed { why: short(why) },
+        Refusal::BadProfile { why } => Refusal::BadProfile { why: short(why) },
+        other => other,
+    }
+}
+
+fn short(text: String) -> String {
+    text.chars().take(WHY_CHARS).collect()
+}
+
+/// What the host says, whatever is ordered.
+#[derive(Debug, Clone)]
+pub struct House {
+    /// Where the host's tree begins.
+    pub root: PathBuf,
+    /// Folders of the agent itself: nothing below them is read.
+    pub own: Vec<PathBuf>,
+    /// The host's own limits.
+    pub limits: Limits,
+    /// Whether a collection runs only when nothing else wants the processor.
+    pub background: bool,
+}
+
+/// The plan of `running`, whose order was accepted when it began.
+///
+/// # Errors
+/// It does not read, which it did then.
+pub fn plan(running: &Running, house: &House) -> Result<Plan, OrderError> {
+    let order = Order::read(&Envelope::parse(running.handed.order.as_bytes())?)?;
+    let setting = Setting {
+        // Where the parts lie is the courier's business.
+        output: PathBuf::new(),
+        own: house.own.clone(),
+        recipients: order.recipients,
+        case: Some(order.case),
+        limits: house.limits,
+        background: house.background,
+    };
+    let plan = Plan::from_profile(&order.profile, &order.parameters, setting)?;
+    Ok(Plan {
+        root: house.root.clone(),
+        ..plan
+    })
+}
+
+/// On whose authority `running` is.
+///
+/// # Errors
+/// As for [`plan`].
+pub fn authority(
+    running: &Running,
+    known: &Known,
+    clock: Option<Clock>,
+) -> Result<Authority, OrderError> {
+    let order = running.handed.order.as_bytes();
+    let policy = running.policy.as_bytes();
+    Ok(Authority {
+        host: Some(known.host),
+        order_id: Some(running.order),
+        order_sha256: Some(Envelope::parse(order)?.digest()),
+        policy_sha256: Some(Envelope::parse(policy)?.digest()),
+        order: order.to_vec(),
+        policy: policy.to_vec(),
+        requester: running.signers.first().cloned(),
+        signers: running.signers.clone(),
+        clock,
+        refusals: running.refusals.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

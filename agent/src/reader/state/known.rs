@@ -1,0 +1,432 @@
+//! What the reader knows from one start to the next, and every change of it.
+//!
+//! The names in here are the file's format: add, do not rename.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use data_encoding::BASE64;
+use evidence::{
+    digest::Digest,
+    ids::{AgentId, CollectionId, HostId, OrderId},
+    instant::Instant,
+    keys::{KeyError, SigningKey},
+    records::{Counts, Person, Refusal},
+};
+use protocol::messages::HandedOrder;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::reader::{
+    seal::{PartBefore, Seal},
+    task::Position,
+};
+
+/// Refusals that are remembered, so that an order that is handed again gets the same answer.
+const REFUSALS: usize = 256;
+/// Refusals that wait to be told in the next collection.
+const UNTOLD: usize = 1024;
+
+/// Everything in the state file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Known {
+    v: u64,
+    /// The host's own random id; outlives every enrolment.
+    pub host: HostId,
+    /// Whom the reader stands for.
+    pub enrolment: Option<Enrolment>,
+    /// Envelopes of the roots, the pinned one first; the last is in force.
+    pub roots: Vec<String>,
+    /// The envelope of the policy in force.
+    pub policy: Option<String>,
+    /// Orders that were obeyed, with their ends: past it they are refused as expired anyway.
+    pub used: BTreeMap<OrderId, Instant>,
+    /// The highest time that the server has signed.
+    pub highest_signed: Option<Instant>,
+    /// The collection that runs, or was cut off.
+    pub running: Option<Running>,
+    /// The collection that ended last.
+    pub ended: Option<Ended>,
+    /// Orders that were refused, the newest last.
+    pub refused: VecDeque<Refused>,
+    /// Refusals that no collection has told yet.
+    pub untold: VecDeque<Refusal>,
+    /// The last custody checkpoint that was seen.
+    pub checkpoint: Option<String>,
+}
+
+/// What enrolment gave.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolment {
+    /// The agent.
+    pub agent: AgentId,
+    /// The seal key, PKCS#8, base64.
+    seal_key: Secret,
+    /// The seal certificate and what issued it, DER, base64.
+    pub seal_chain: Vec<String>,
+    /// From when the seal certificate holds.
+    pub seal_from: Instant,
+    /// Until when.
+    pub seal_until: Instant,
+    /// The root certificate, PEM, by which chains are judged.
+    pub root_certificate: String,
+    /// Digest of the pinned root document's payload.
+    pub root_sha256: Digest,
+    /// The deployment token's envelope: what certifies agency and labels.
+    pub token: String,
+    /// The custody receipt of the enrolment.
+    pub receipt: String,
+    /// When.
+    pub enrolled: Instant,
+}
+
+/// A text that is wiped from memory when dropped.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Secret(String);
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl std::fmt::Debug for Enrolment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Enrolment({})", self.agent)
+    }
+}
+
+/// What an enrolment is made of, beside the key.
+#[derive(Debug, Clone)]
+pub struct Given {
+    /// The agent.
+    pub agent: AgentId,
+    /// The seal certificate and what issued it, DER.
+    pub chain: Vec<Vec<u8>>,
+    /// From when to when the seal certificate holds.
+    pub window: (Instant, Instant),
+    /// The root certificate, PEM.
+    pub root_certificate: String,
+    /// Digest of the pinned root document's payload.
+    pub root_sha256: Digest,
+    /// The token's envelope.
+    pub token: String,
+    /// The custody receipt.
+    pub receipt: String,
+    /// When.
+    pub enrolled: Instant,
+}
+
+impl Enrolment {
+    /// For the seal key `key`.
+    ///
+    /// # Errors
+    /// The key can't be encoded.
+    pub fn new(key: &SigningKey, given: Given) -> Result<Self, KeyError> {
+        Ok(Self {
+            agent: given.agent,
+            seal_key: Secret(BASE64.encode(&key.to_pkcs8_der()?)),
+            seal_chain: encode_chain(&given.chain),
+            seal_from: given.window.0,
+            seal_until: given.window.1,
+            root_certificate: given.root_certificate,
+            root_sha256: given.root_sha256,
+            token: given.token,
+            receipt: given.receipt,
+            enrolled: given.enrolled,
+        })
+    }
+
+    /// The seal at work.
+    ///
+    /// # Errors
+    /// The key in the state is none.
+    pub fn seal(&self) -> Result<Seal, KeyError> {
+        let decode = |text: &str| BASE64.decode(text.as_bytes());
+        let der = decode(&self.seal_key.0).map_err(|_| KeyError::NotAPrivateKey)?;
+        let key = SigningKey::from_pkcs8_der(&Zeroizing::new(der))?;
+        let chain: Result<Vec<_>, _> = self.seal_chain.iter().map(|c| decode(c)).collect();
+        let chain = chain.map_err(|_| KeyError::Encoding)?;
+        Ok(Seal::enrolled(key, self.agent, chain))
+    }
+}
+
+/// A chain as the state keeps it.
+pub fn encode_chain(chain: &[Vec<u8>]) -> Vec<String> {
+    chain.iter().map(|der| BASE64.encode(der)).collect()
+}
+
+/// A collection that was begun and has not ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Running {
+    /// The order, as it was handed over.
+    pub handed: HandedOrder,
+    /// The policy's envelope under which it was accepted.
+    pub policy: String,
+    /// Its id.
+    pub order: OrderId,
+    /// What it has become.
+    pub collection: CollectionId,
+    /// Who signed it, the requester first.
+    pub signers: Vec<Person>,
+    /// 1, and one more for each time that it was taken up again.
+    pub attempt: u32,
+    /// Refusals that this collection tells.
+    pub refusals: Vec<Refusal>,
+    /// Where its chain stands, once a part is durable.
+    pub position: Option<SavedPosition>,
+    /// Where it stands if the part that was handed over last became durable, which only the spool knows.
+    pub sealing: Option<SavedPosition>,
+}
+
+/// A [`Position`] as the state keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedPosition {
+    started: Instant,
+    parts: u32,
+    plain_sha256: Digest,
+    stored_sha256: Digest,
+    totals: Counts,
+    finished: Vec<String>,
+}
+
+impl From<&Position> for SavedPosition {
+    fn from(position: &Position) -> Self {
+        Self {
+            started: position.started,
+            parts: position.parts,
+            plain_sha256: position.before.plain_sha256,
+            stored_sha256: position.before.stored_sha256,
+            totals: position.totals,
+            finished: position.finished.clone(),
+        }
+    }
+}
+
+impl From<SavedPosition> for Position {
+    fn from(saved: SavedPosition) -> Self {
+        Self {
+            started: saved.started,
+            parts: saved.parts,
+            before: PartBefore {
+                plain_sha256: saved.plain_sha256,
+                stored_sha256: saved.stored_sha256,
+            },
+            totals: saved.totals,
+            finished: saved.finished,
+        }
+    }
+}
+
+impl SavedPosition {
+    /// How many parts are durable.
+    pub fn parts(&self) -> u32 {
+        self.parts
+    }
+}
+
+/// A collection that came to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ended {
+    /// The order.
+    pub order: OrderId,
+    /// What it became.
+    pub collection: CollectionId,
+    /// How many parts there are.
+    pub parts: u32,
+    /// Why it was cut short, where it was.
+    pub ended_early: Option<String>,
+}
+
+/// An order that was refused, and the answer that it got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// Digest of what was handed over.
+    pub order_sha256: Digest,
+    /// The signed notice.
+    pub notice: String,
+}
+
+/// One thing that became known.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case", deny_unknown_fields)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "changes are made one at a time and written at once"
+)]
+pub enum Change {
+    /// The host is enrolled, under this root and policy.
+    Enrolled {
+        /// What enrolment gave.
+        enrolment: Enrolment,
+        /// The pinned root's envelope.
+        root: String,
+        /// The policy's envelope.
+        policy: String,
+    },
+    /// Newer documents are in force.
+    Trust {
+        /// Roots that follow those that are known.
+        more_roots: Vec<String>,
+        /// The policy, where a newer one came.
+        policy: Option<String>,
+    },
+    /// The server signed a higher time.
+    SignedTime {
+        /// The time.
+        time: Instant,
+    },
+    /// An order is used from here on, and its collection runs.
+    Accepted {
+        /// The collection.
+        running: Running,
+        /// The order's end.
+        expires: Instant,
+    },
+    /// The collection that was cut off is taken up again.
+    Resumed {
+        /// Which attempt this is.
+        attempt: u32,
+    },
+    /// A further part of it is about to be handed over.
+    Sealing {
+        /// Where the chain stands once it is durable.
+        position: SavedPosition,
+    },
+    /// A further part of it is durable.
+    Durable {
+        /// Where the chain stands.
+        position: SavedPosition,
+    },
+    /// It came to its end.
+    Ended(Ended),
+    /// An order was refused.
+    Refused {
+        /// The answer that it got.
+        refused: Refused,
+        /// What the next collection tells of it.
+        told: Refusal,
+    },
+    /// The seal key has a new certificate.
+    Renewed {
+        /// The chain, DER, base64.
+        seal_chain: Vec<String>,
+        /// From when it holds.
+        from: Instant,
+        /// Until when.
+        until: Instant,
+    },
+    /// A newer checkpoint of the custody log was seen.
+    Checkpoint {
+        /// The signed note.
+        note: String,
+    },
+}
+
+impl Known {
+    /// A host that nobody has enrolled.
+    pub(super) fn new() -> Result<Self, getrandom::Error> {
+        Ok(Self {
+            v: 1,
+            host: HostId::random()?,
+            enrolment: None,
+            roots: Vec::new(),
+            policy: None,
+            used: BTreeMap::new(),
+            highest_signed: None,
+            running: None,
+            ended: None,
+            refused: VecDeque::new(),
+            untold: VecDeque::new(),
+            checkpoint: None,
+        })
+    }
+
+    /// The answer that an order of this digest got before, if it was refused.
+    pub fn refusal_of(&self, order_sha256: Digest) -> Option<&Refused> {
+        self.refused.iter().find(|r| r.order_sha256 == order_sha256)
+    }
+
+    pub(super) fn apply(&mut self, change: Change) {
+        match change {
+            Change::Enrolled {
+                enrolment,
+                root,
+                policy,
+            } => {
+                self.enrolment = Some(enrolment);
+                self.roots = vec![root];
+                self.policy = Some(policy);
+            }
+            Change::Trust { more_roots, policy } => {
+                self.roots.extend(more_roots);
+                self.policy = policy.or(self.policy.take());
+            }
+            Change::SignedTime { time } => {
+                self.highest_signed = self.highest_signed.max(Some(time));
+                self.forget_expired();
+            }
+            Change::Accepted { running, expires } => {
+                self.used.insert(running.order, expires);
+                self.running = Some(running);
+                self.untold.clear();
+            }
+            Change::Resumed { attempt } => {
+                if let Some(running) = &mut self.running {
+                    running.attempt = attempt;
+                }
+            }
+            Change::Sealing { position } => {
+                if let Some(running) = &mut self.running {
+                    running.sealing = Some(position);
+                }
+            }
+            Change::Durable { position } => {
+                if let Some(running) = &mut self.running {
+                    running.position = Some(position);
+                    running.sealing = None;
+                }
+            }
+            Change::Ended(ended) => {
+                self.running = None;
+                self.ended = Some(ended);
+            }
+            Change::Refused { refused, told } => {
+                push(&mut self.refused, refused, REFUSALS);
+                push(&mut self.untold, told, UNTOLD);
+            }
+            Change::Renewed {
+                seal_chain,
+                from,
+                until,
+            } => {
+                if let Some(enrolment) = &mut self.enrolment {
+                    (enrolment.seal_from, enrolment.seal_until) = (from, until);
+                    enrolment.seal_chain = seal_chain;
+                }
+            }
+            Change::Checkpoint { note } => self.checkpoint = Some(note),
+        }
+    }
+
+    /// An order is forgotten only once the server itself has signed a time past its end: from
+    /// then on it is refused as expired, whatever the host's clock says.
+    fn forget_expired(&mut self) {
+        if let Some(highest) = self.highest_signed {
+            self.used.retain(|_, expires| *expires > highest);
+        }
+    }
+}
+
+fn push<T>(queue: &mut VecDeque<T>, item: T, most: usize) {
+    if queue.len() == most {
+        queue.pop_front();
+    }
+    queue.push_back(item);
+}

@@ -1,0 +1,178 @@
+//! What survives a crash, and what is refused.
+
+use super::*;
+use evidence::{
+    digest::Digest,
+    ids::{CollectionId, OrderId},
+    instant::Instant,
+    records::Refusal,
+};
+use protocol::messages::HandedOrder;
+
+fn at(seconds: i64) -> Instant {
+    Instant { seconds, ns: 0 }
+}
+
+fn accepted(id: u8) -> Change {
+    Change::Accepted {
+        running: Running {
+            handed: HandedOrder {
+                order: "{}".into(),
+                proof: None,
+            },
+            policy: "{}".into(),
+            order: OrderId::from_bytes([id; 16]),
+            collection: CollectionId::from_bytes([id; 16]),
+            signers: Vec::new(),
+            attempt: 1,
+            refusals: Vec::new(),
+            position: None,
+            sealing: None,
+        },
+        expires: at(100),
+    }
+}
+
+fn time(seconds: i64) -> Change {
+    Change::SignedTime { time: at(seconds) }
+}
+
+fn refused(id: u8) -> Change {
+    Change::Refused {
+        refused: Refused {
+            order_sha256: Digest::of(&[id]),
+            notice: "{}".into(),
+        },
+        told: Refusal {
+            what: "order".into(),
+            why: "forged".into(),
+            time: at(1),
+        },
+    }
+}
+
+/// A state with three changes behind its first record: the file's bytes, and how much of them is used.
+fn written(folder: &Path) -> (Vec<u8>, usize) {
+    let mut state = State::open(folder).unwrap();
+    for change in [time(5), accepted(1), refused(2)] {
+        state.keep(change).unwrap();
+    }
+    let used = usize::try_from(state.end).unwrap();
+    (fs::read(path_in(folder)).unwrap(), used)
+}
+
+fn parsed(bytes: &[u8]) -> Result<(Known, u64), usize> {
+    parse(bytes)
+}
+
+#[test]
+fn what_was_kept_is_known_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("reader");
+    written(&folder);
+    let state = State::open(&folder).unwrap();
+    let known = state.known();
+    assert_eq!(known.highest_signed, Some(at(5)));
+    assert!(known.used.contains_key(&OrderId::from_bytes([1; 16])));
+    assert!(known.running.is_some());
+    assert!(known.refusal_of(Digest::of(&[2])).is_some());
+    assert_eq!(state.dropped_bytes(), 0);
+    let host = known.host;
+    drop(state);
+    assert_eq!(State::look(&folder).unwrap().host, host);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&folder), mode(&path_in(&folder))), (0o700, 0o600));
+}
+
+#[test]
+fn only_one_reader_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let _first = State::open(folder.path()).unwrap();
+    assert!(matches!(
+        State::open(folder.path()),
+        Err(StateError::InUse(_))
+    ));
+}
+
+#[test]
+fn a_used_order_is_forgotten_only_past_a_signed_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut state = State::open(folder.path()).unwrap();
+    state.keep(accepted(1)).unwrap();
+    state.keep(time(99)).unwrap();
+    assert_eq!(state.known().used.len(), 1);
+    state.keep(time(100)).unwrap();
+    assert_eq!(state.known().used.len(), 0);
+    state.keep(time(7)).unwrap();
+    assert_eq!(state.known().highest_signed, Some(at(100)));
+}
+
+#[test]
+fn a_write_cut_at_any_byte_is_dropped_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, used) = written(folder.path());
+    let mut without_last = State::open(folder.path()).unwrap();
+    let before = used - last_frame(&whole, used);
+    without_last.keep(time(6)).unwrap();
+    for cut in before..used {
+        let mut torn = whole.clone();
+        torn[cut..used].fill(0);
+        let (known, dropped) = parsed(&torn).unwrap();
+        assert!(known.running.is_some(), "cut at {cut}");
+        assert!(known.refused.is_empty(), "cut at {cut}");
+        assert_eq!(dropped > 0, cut > before, "cut at {cut}");
+    }
+}
+
+#[test]
+fn every_shortened_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, used) = written(folder.path());
+    let beyond = (used..whole.len()).step_by(100_003);
+    for length in (0..used).chain(beyond) {
+        assert!(parsed(&whole[..length]).is_err(), "{length} bytes");
+    }
+}
+
+#[test]
+fn every_flipped_byte_is_refused_or_is_a_cut_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut bytes, used) = written(folder.path());
+    let last = used - last_frame(&bytes, used);
+    for at in 0..used {
+        bytes[at] ^= 0x10;
+        let read = parsed(&bytes);
+        bytes[at] ^= 0x10;
+        match read {
+            Err(_) => {}
+            // The last write can't be told from one that was cut: it is dropped, and said.
+            Ok((known, dropped)) => {
+                assert!(at >= last && dropped > 0, "byte {at}");
+                assert!(known.running.is_some() && known.refused.is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn damage_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut bytes, _) = written(folder.path());
+    bytes[frame::FILE_HEAD_BYTES + 30] ^= 1;
+    fs::write(path_in(folder.path()), bytes).unwrap();
+    let told = State::open(folder.path()).unwrap_err().to_string();
+    assert!(told.contains("damaged at byte 40") && told.contains("enrol"), "{told}");
+}
+
+/// How long the last of `written`'s frames is.
+fn last_frame(bytes: &[u8], used: usize) -> usize {
+    let salt = frame::read_file_head(bytes).unwrap();
+    let mut at = frame::FILE_HEAD_BYTES;
+    loop {
+        match frame::read(&salt, bytes, at) {
+            Frame::Record(_, next) if next == used => return used - at,
+            Frame::Record(_, next) => at = next,
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! `status`: whom this host is enrolled with, what runs and what waits. It only reads.
+
+use std::{fmt::Write as _, path::Path};
+
+use evidence::instant::Instant;
+use protocol::{policy::Policy, profile::Limits};
+use serde_json::{Value, json};
+
+use crate::{
+    courier,
+    halves::{self, reader_folder},
+    reader::{
+        state::{Known, State, StateError},
+        trust::Trust,
+    },
+};
+
+/// What there is to show.
+#[derive(Debug)]
+pub struct Status {
+    known: Option<Known>,
+    policy: Result<Policy, String>,
+    courier: Result<Option<courier::status::Status>, String>,
+    limits: Result<Limits, String>,
+    now: Instant,
+}
+
+impl Status {
+    /// Reads it from the agent's folder.
+    ///
+    /// # Errors
+    /// The reader's state is there and can't be read.
+    pub fn read(state: &Path, now: Instant) -> Result<Self, StateError> {
+        let folder = reader_folder(state);
+        let known = match State::look(&folder) {
+            Ok(known) => Some(known),
+            Err(StateError::Missing(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let trust = known.as_ref().map(Trust::of);
+        Ok(Self {
+            policy: match trust {
+                Some(Ok(trust)) => Ok(trust.policy),
+                Some(Err(error)) => Err(error.to_string()),
+                None => Err("there is none before enrolment".to_owned()),
+            },
+            courier: courier::status::read(state).map_err(|e| e.to_string()),
+            limits: halves::limits(&folder.join("limits.toml")).map_err(|e| e.to_string()),
+            known,
+            now,
+        })
+    }
+
+    /// Whether the host is enrolled.
+    pub fn is_enrolled(&self) -> bool {
+        self.known.as_ref().is_some_and(|k| k.enrolment.is_some())
+    }
+
+    /// For programs.
+    pub fn to_json(&self) -> Value {
+        let known = self.known.as_ref();
+        let enrolment = known.and_then(|k| k.enrolment.as_ref());
+        let policy = self.policy.as_ref().ok();
+        let running = known.and_then(|k| k.running.as_ref());
+        json!({
+            "enrolled": enrolment.is_some(),
+            "host": known.map(|k| k.host),
+            "agent": enrolment.map(|e| e.agent),
+            "enrolled_at": enrolment.map(|e| e.enrolled),
+            "root_sha256": enrolment.map(|e| e.root_sha256),
+            "seal_certificate_ends": enrolment.map(|e| e.seal_until),
+            "deployment": policy.map(|p| &p.deployment),
+            "policy_version": policy.map(|p| p.version),
+            "policy_expires": policy.map(|p| p.expires),
+            "policy_error": self.policy.as_ref().err(),
+            "running": running.map(|r| json!({
+                "order": r.order,
+                "collection": r.collection,
+                "attempt": r.attempt,
+                "parts_durable": r.position.as_ref().map_or(0, |p| p.parts()),
+            })),
+            "orders_used": known.map(|k| k.used.len()),
+            "highest_signed_time": known.and_then(|k| k.highest_signed),
+            "courier": self.courier.as_ref().ok().and_then(Option::as_ref),
+            "courier_error": self.courier.as_ref().err(),
+            "limits": self.limits.as_ref().ok(),
+            "limits_error": self.limits.as_ref().err(),
+            "walls": "none yet",
+        })
+    }
+
+    /// For people.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a string can't fail.
+        let _ = self.write(&mut text);
+        text.truncate(text.trim_end().len());
+        text
+    }
+
+    fn write(&self, to: &mut String) -> std::fmt::Result {
+        let known = self.known.as_ref();
+        let Some((known, enrolment)) = known.and_then(|k| Some((k, k.enrolment.as_ref()?))) else {
+            return writeln!(
+                to,
+                "This host is not enrolled. Run `fieldseal-agent enrol` with a deployment token."
+            );
+        };
+        writeln!(to, "Agent       {}", enrolment.agent)?;
+        writeln!(to, "Enrolled    {}", shown(enrolment.enrolled))?;
+        match &self.policy {
+            Ok(policy) => {
+                let over = if policy.expires <= self.now {
+                    " (EXPIRED: no order is obeyed)"
+                } else {
+                    ""
+                };
+                writeln!(to, "Deployment  {}", policy.deployment)?;
+                writeln!(
+                    to,
+                    "Policy      version {}, until {}{over}",
+                    policy.version,
+                    shown(policy.expires)
+                )?;
+            }
+            Err(why) => writeln!(to, "Policy      can't be read: {why}")?,
+        }
+        writeln!(to, "Root        {}", enrolment.root_sha256)?;
+        writeln!(to, "Seal until  {}", shown(enrolment.seal_until))?;
+        self.write_courier(to)?;
+        match &known.running {
+            Some(running) => writeln!(
+                to,
+                "Running     order {} as {}, attempt {}, {} parts durable",
+                running.order,
+                running.collection,
+                running.attempt,
+                running.position.as_ref().map_or(0, |p| p.parts())
+            )?,
+            None => writeln!(to, "Running     nothing")?,
+        }
+        match &self.limits {
+            Ok(limits) if *limits == Limits::default() => {
+                writeln!(to, "Limits      those of each order; the host has none of its own")?;
+            }
+            Ok(limits) => writeln!(to, "Limits      {}", json!(limits))?,
+            Err(why) => writeln!(to, "Limits      {why}")?,
+        }
+        writeln!(to, "Walls       none yet")
+    }
+
+    fn write_courier(&self, to: &mut String) -> std::fmt::Result {
+        let courier = match &self.courier {
+            Ok(Some(courier)) => courier,
+            Ok(None) => return writeln!(to, "Server      the courier has not run yet"),
+            Err(why) => return writeln!(to, "Server      {why}"),
+        };
+        writeln!(to, "Server      {}", courier.server)?;
+        let contact = courier.last_contact.map_or("never".to_owned(), shown);
+        writeln!(to, "Contact     {contact}")?;
+        if let Some(error) = &courier.last_error {
+            writeln!(to, "Trouble     {} ({})", error.text, shown(error.time))?;
+        }
+        if let Some(ends) = courier.certificate_ends {
+            writeln!(to, "TLS until   {}", shown(ends))?;
+        }
+        writeln!(
+            to,
+            "Waiting     {} parts, {} bytes",
+            courier.parts_waiting, courier.bytes_waiting
+        )
+    }
+}
+
+fn shown(time: Instant) -> String {
+    let text = time.to_rfc3339();
+    text.map_or_else(|| format!("{} s", time.seconds), |t| format!("{}Z", &t[..19]))
+}
