@@ -4,7 +4,7 @@
 #[macro_export]
 macro_rules! args {
     ($($one:expr),* $(,)?) => {
-        vec![$(::std::ffi::OsString::from(&$one)),*]
+        [$(::std::ffi::OsString::from(&$one)),*]
     };
 }
 

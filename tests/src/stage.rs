@@ -126,7 +126,7 @@ impl Stage {
     /// # Errors
     /// They can't be made.
     pub fn make_person(&self, id: &str, name: &str, roles: &[&str]) -> anyhow::Result<()> {
-        let mut arguments = args!["keys", "new", "--id", id, "--name", name];
+        let mut arguments = Vec::from(args!["keys", "new", "--id", id, "--name", name]);
         for role in roles {
             arguments.extend(args!["--role", role]);
         }
@@ -158,7 +158,7 @@ impl Stage {
     /// `init` fails.
     pub fn init(&mut self, people: &[&str], vaults: &[String]) -> anyhow::Result<()> {
         let server = self.path("server");
-        let mut arguments = args![
+        let mut arguments = Vec::from(args![
             "init",
             "--dir",
             server,
@@ -172,7 +172,7 @@ impl Stage {
             "demo",
             "--agency",
             "lab"
-        ];
+        ]);
         for id in people {
             let person = self.path("keys").join(id).join("person.json");
             arguments.extend(args!["--person", person]);
@@ -231,7 +231,7 @@ impl Stage {
             self.path("keys").join(admin).join("signing.key"),
             self.path("token.json"),
         );
-        let mut arguments = args![
+        let mut arguments = Vec::from(args![
             "token",
             "--dir",
             self.path("server"),
@@ -247,7 +247,7 @@ impl Stage {
             "1",
             "--output",
             token
-        ];
+        ]);
         for label in labels {
             arguments.extend(args!["--label", label]);
         }

@@ -57,12 +57,12 @@ impl Story {
         self.stage.path(below).to_str().unwrap().to_owned()
     }
 
-    fn verify(&self) -> Outcome {
+    fn verify(&self, more: &[&str]) -> Outcome {
         let (root, identity) = (
             self.stage.path("trust/root.crt"),
             self.stage.path("vault/one.txt"),
         );
-        let arguments = args![
+        let mut arguments = Vec::from(args![
             "verify",
             self.collection,
             "--trust",
@@ -70,7 +70,8 @@ impl Story {
             "--identity",
             identity,
             "--json"
-        ];
+        ]);
+        arguments.extend(more.iter().map(Into::into));
         self.stage.fieldseal(&arguments).unwrap()
     }
 
@@ -105,6 +106,7 @@ fn from_order_to_proof() {
     everything_lies_beside_the_parts(&story);
     strangers_tools_agree(&story);
     a_changed_part_is_found_out(&story);
+    what_was_found_is_recorded(&story);
     the_log_says_who_did_what(&story);
     a_revoked_agent_is_out(&story);
 }
@@ -263,7 +265,7 @@ fn strangers_tools_agree(story: &Story) {
 }
 
 fn a_changed_part_is_found_out(story: &Story) {
-    let verified = story.verify();
+    let verified = story.verify(&[]);
     assert!(matches!(verified.code, 0 | 2), "{verified:?}");
     let part = story.collection.join("part-0001.zip.age");
     let held = fs::read(&part).unwrap();
@@ -271,7 +273,7 @@ fn a_changed_part_is_found_out(story: &Story) {
     let middle = changed.len() / 2;
     changed[middle] ^= 1;
     fs::write(&part, &changed).unwrap();
-    assert_eq!(story.verify().code, 1);
+    assert_eq!(story.verify(&[]).code, 1);
     let refused = story.fetch();
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.err.contains("Move it away"), "{refused:?}");
@@ -280,7 +282,14 @@ fn a_changed_part_is_found_out(story: &Story) {
     let fetched = story.fetch();
     assert_eq!(fetched.code, 0, "{fetched:?}");
     assert_eq!(fs::read(&part).unwrap(), held);
-    assert_eq!(story.verify().code, verified.code);
+    assert_eq!(story.verify(&[]).code, verified.code);
+}
+
+/// What the investigator found becomes a leaf that she signed.
+fn what_was_found_is_recorded(story: &Story) {
+    let recorded = story.verify(&["--record"]);
+    assert!(matches!(recorded.code, 0 | 2), "{recorded:?}");
+    assert!(recorded.err.contains("of the custody log"), "{recorded:?}");
 }
 
 fn the_log_says_who_did_what(story: &Story) {
@@ -295,6 +304,7 @@ fn the_log_says_who_did_what(story: &Story) {
         "ordered",
         "received",
         "fetched",
+        "verified",
     ] {
         assert!(events.contains(&event), "{event} not in {events:?}");
     }
@@ -346,7 +356,7 @@ fn a_revoked_agent_is_out(story: &Story) {
     let fetched = story.fetch();
     assert_eq!(fetched.code, 0, "{fetched:?}");
     assert!(story.collection.join("revocation.receipt").is_file());
-    let verified = story.verify();
+    let verified = story.verify(&[]);
     assert!(
         matches!(verified.code, 0 | 2),
         "sealed before: {verified:?}"

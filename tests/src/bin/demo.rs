@@ -61,7 +61,7 @@ fn found(stage: &mut Stage) -> anyhow::Result<()> {
 
 /// Orders the collection, follows it to its end, and gives the order's id.
 fn collect(stage: &Stage, arguments: &Arguments) -> anyhow::Result<String> {
-    let mut line = args![
+    let mut line = Vec::from(args![
         "collect",
         "--where",
         "label=demo",
@@ -74,7 +74,7 @@ fn collect(stage: &Stage, arguments: &Arguments) -> anyhow::Result<String> {
         "--watch",
         "--for",
         "2h"
-    ];
+    ]);
     for path in &arguments.paths {
         line.extend(args!["--path", path]);
     }
