@@ -93,6 +93,9 @@ pub struct Verify {
     /// Write an acquisition report: HTML if the name ends in .html, else text.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Sign what was found in each part and hand it to the custody log (investigators).
+    #[arg(long)]
+    pub record: bool,
 }
 
 /// `fieldseal open`.

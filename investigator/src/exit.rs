@@ -25,6 +25,22 @@ impl Exit {
             Self::Usage => 64,
         }
     }
+
+    /// The worse of two endings: a failure, then something missing.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        let rank = |exit| match exit {
+            Self::Done => 0,
+            Self::Partial => 1,
+            Self::Usage => 2,
+            Self::Failed => 3,
+        };
+        if rank(other) > rank(self) {
+            other
+        } else {
+            self
+        }
+    }
 }
 
 impl From<evidence::verify::Verdict> for Exit {
@@ -40,5 +56,18 @@ impl From<evidence::verify::Verdict> for Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.number())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_outweighs_what_is_missing() {
+        assert_eq!(Exit::Done.worse(Exit::Partial), Exit::Partial);
+        assert_eq!(Exit::Failed.worse(Exit::Partial), Exit::Failed);
+        assert_eq!(Exit::Partial.worse(Exit::Failed), Exit::Failed);
+        assert_eq!(Exit::Done.worse(Exit::Done), Exit::Done);
     }
 }

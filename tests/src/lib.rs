@@ -1,1 +1,14 @@
-//! The tests' own tools.
+//! The tests' own tools: a whole deployment out of the real programs, and a time-stamp authority beside it.
+
+/// Arguments of a command: texts and paths, one after the other.
+#[macro_export]
+macro_rules! args {
+    ($($one:expr),* $(,)?) => {
+        [$(::std::ffi::OsString::from(&$one)),*]
+    };
+}
+
+pub mod programs;
+pub mod running;
+pub mod stage;
+pub mod tsa;

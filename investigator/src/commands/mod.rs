@@ -30,7 +30,7 @@ use crate::{
 pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     let home = || home(cli.home.as_deref());
     match &cli.command {
-        Command::Verify(args) => verify::run(args),
+        Command::Verify(args) => verify::run(args, home),
         Command::Open(args) => open::run(args),
         Command::Keys(args) => keys::run(args),
         Command::Setup(args) => setup::run(args, &home()?),

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use evidence::verify::{self, Options, PartReport};
 
 use super::files;
-use crate::{cli::Verify, exit::Exit, report};
+use crate::{cli::Verify, custody, exit::Exit, home::Home, report};
 
 /// No root document and no policy is longer.
 const DOCUMENT_BYTES: u64 = 4 << 20;
@@ -18,8 +18,9 @@ const DOCUMENT_BYTES: u64 = 4 << 20;
 /// Runs it.
 ///
 /// # Errors
-/// A path, the root or the key file can't be read, or the report can't be written.
-pub fn run(args: &Verify) -> anyhow::Result<Exit> {
+/// A path, the root or the key file can't be read, the report can't be written, or what was
+/// found can't be recorded.
+pub fn run(args: &Verify, home: impl FnOnce() -> anyhow::Result<Home>) -> anyhow::Result<Exit> {
     let options = options(args)?;
     let parts = files::parts(&args.paths)?;
     let mut checked = Vec::with_capacity(parts.len());
@@ -47,7 +48,11 @@ pub fn run(args: &Verify) -> anyhow::Result<Exit> {
         write!(out, "{}", report::text::whole(&reports))?;
     }
     out.flush()?;
-    Ok(verdict.into())
+    let exit = Exit::from(verdict);
+    if args.record {
+        return Ok(exit.worse(custody::record(&reports, home()?)?));
+    }
+    Ok(exit)
 }
 
 fn options(args: &Verify) -> anyhow::Result<Options> {

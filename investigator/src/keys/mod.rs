@@ -13,10 +13,9 @@ use evidence::{
     keys::{SigningKey, is_encrypted_pem},
     wrap::Identity,
 };
-use protocol::{policy::Person, version};
+use protocol::policy::Person;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PublicKeyData as _};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{commands::files, private, remote::Credentials};
@@ -32,13 +31,6 @@ const TLS_KEY: &str = "tls.key";
 const TLS_CERTIFICATE: &str = "tls.crt";
 /// The person's age identity, in the key folder.
 pub const IDENTITY: &str = "identity.txt";
-
-#[derive(Serialize, Deserialize)]
-struct PersonFile {
-    v: u64,
-    #[serde(flatten)]
-    person: Person,
-}
 
 /// Who the new person is, as the policy shall say.
 #[derive(Debug, Clone)]
@@ -95,7 +87,7 @@ pub fn create(
         tls_key: tls.spki,
         recipient: identity.recipient(),
     };
-    let public = person_json(&person)?;
+    let public = protocol::person::write(&person)?;
     let write = |name: &str, bytes: &[u8]| {
         private::create(&folder.join(name), bytes)
             .with_context(|| format!("{shown}/{name} can't be written."))
@@ -120,16 +112,6 @@ pub fn create_vault(path: &Path) -> anyhow::Result<evidence::wrap::Recipient> {
         format!("{shown} can't be written. Name a new file in a folder that exists.")
     })?;
     Ok(identity.recipient())
-}
-
-/// The public half as the policy's maker reads it.
-fn person_json(person: &Person) -> anyhow::Result<Vec<u8>> {
-    let mut json = serde_json::to_vec_pretty(&PersonFile {
-        v: version::VERSION,
-        person: person.clone(),
-    })?;
-    json.push(b'\n');
-    Ok(json)
 }
 
 fn identity_file(identity: &Identity) -> Zeroizing<String> {
@@ -185,7 +167,8 @@ impl Keys {
                 format!("{shown} is not a key folder. Make one with `fieldseal keys new`.")
             })
         };
-        let PersonFile { person, .. } = version::read_message(&read(PERSON)?, "person file")?;
+        let person = protocol::person::read(&read(PERSON)?)
+            .with_context(|| format!("{shown}/{PERSON} can't be used."))?;
         let tls_certificate = CertificateDer::from_pem_slice(&read(TLS_CERTIFICATE)?)
             .with_context(|| format!("{shown}/{TLS_CERTIFICATE} is no certificate."))?;
         let tls_key_pem = Zeroizing::new(read(TLS_KEY)?);

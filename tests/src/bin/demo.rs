@@ -1,19 +1,26 @@
-//! Runs the main job of today on this host: collect in two processes, encrypted to a fresh vault, verify, open.
+//! The whole way on this host, with the real programs: a deployment, an order, evidence, its proof.
 //!
-//! Glue only: every step is a command that a user could type, and is printed before it runs.
+//! Glue only: every step is a command that a person could type, and is printed before it runs.
 
 use std::{
-    ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::ExitCode,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use clap::Parser;
-use evidence::wrap::Identity;
+use evidence::{
+    custody::{event::Event, receipt::Receipt},
+    digest::Digest,
+    envelope::{self, Envelope},
+    seal::Trust,
+    timestamp,
+};
+use fieldseal_tests::{args, stage::Stage};
+use protocol::policy::Policy;
 
-/// Collects from this host, seals, encrypts, verifies and opens the evidence.
+/// Sets up a deployment on loopback, collects from this host on a signed order, fetches, verifies and opens the evidence.
 #[derive(Parser)]
 struct Arguments {
     /// Where everything goes (made if missing; must be empty). Default: a fresh folder below the current one.
@@ -22,145 +29,158 @@ struct Arguments {
     /// The profile to collect.
     #[arg(long, default_value = "triage")]
     profile: String,
+    /// A folder to walk in place of the profile's; may be given again.
+    #[arg(long = "path")]
+    paths: Vec<PathBuf>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let dir = arguments
-        .dir
-        .unwrap_or_else(|| PathBuf::from(format!("demo/{}", std::process::id())));
-    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    ensure!(
-        fs::read_dir(&dir)?.next().is_none(),
-        "{} is not empty. Name another folder with --dir.",
-        dir.display()
-    );
-
-    let (agent, cli) = build()?;
-    let vault = dir.join("vault");
-    fs::create_dir(&vault)?;
-    let identity = Identity::generate();
-    let identity_file = vault.join("identity.txt");
-    fs::write(&identity_file, format!("{}\n", identity.to_text().as_str()))?;
-
-    let evidence = dir.join("evidence");
-    fs::create_dir(&evidence)?;
-    let collected = run(
-        &agent,
-        &[
-            "collect".into(),
-            "--profile".into(),
-            arguments.profile.into(),
-            "--output".into(),
-            evidence.clone().into(),
-            "--recipient".into(),
-            identity.recipient().to_string().into(),
-            "--case".into(),
-            "DEMO-1".into(),
-        ],
-    )?;
-    ensure!(
-        matches!(collected, 0 | 2),
-        "the collection failed with exit code {collected}"
-    );
-
-    let collection = only_folder(&evidence)?;
-    let trust = dir.join("trust");
-    fs::create_dir(&trust)?;
-    let root = trust.join("root.crt");
-    fs::copy(collection.join("seal.crt"), &root).context("the collection has no seal.crt")?;
-    let verified = run(
-        &cli,
-        &[
-            "verify".into(),
-            collection.clone().into(),
-            "--trust".into(),
-            root.clone().into(),
-            "--identity".into(),
-            identity_file.clone().into(),
-        ],
-    )?;
-    ensure!(
-        matches!(verified, 0 | 2),
-        "the evidence is not genuine (exit code {verified})"
-    );
-    let opened = run(
-        &cli,
-        &[
-            "open".into(),
-            collection.clone().into(),
-            "--identity".into(),
-            identity_file.into(),
-            "--output".into(),
-            collection.clone().into(),
-        ],
-    )?;
-    ensure!(
-        opened == 0,
-        "the evidence could not be opened (exit code {opened})"
-    );
-    println_all(&collection, &root);
+    let fresh = || PathBuf::from(format!("demo/{}", std::process::id()));
+    let mut stage = Stage::new(&arguments.dir.clone().unwrap_or_else(fresh), say)?;
+    found(&mut stage)?;
+    let order = collect(&stage, &arguments)?;
+    stage.wait_for_stamps()?;
+    let collection = fetch(&stage, &order)?;
+    check(&stage, &collection)?;
+    stage.stop()?;
+    say(&summary(&stage, &collection)?);
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the two programs beside this one and gives their paths.
-fn build() -> anyhow::Result<(PathBuf, PathBuf)> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "fieldseal-agent",
-            "--package",
-            "fieldseal",
-            "--bins",
-        ])
-        .status()
-        .context("cargo could not be started")?;
-    ensure!(built.success(), "the programs could not be built");
-    let here = std::env::current_exe()?;
-    let folder = here.parent().context("this program lies nowhere")?;
-    Ok((folder.join("fieldseal-agent"), folder.join("fieldseal")))
+/// Keys, server, agent, and the investigator's settings.
+fn found(stage: &mut Stage) -> anyhow::Result<()> {
+    stage.make_person("ann", "Ann Example", &["investigator", "admin"])?;
+    let vaults = [stage.make_vault("one")?, stage.make_vault("two")?];
+    stage.init(&["ann"], &vaults)?;
+    stage.serve()?;
+    stage.enrol("ann", &["demo"])?;
+    stage.run_agent()?;
+    stage.set_up("ann")
 }
 
-fn run(program: &Path, arguments: &[OsString]) -> anyhow::Result<i32> {
-    let shown: Vec<_> = arguments.iter().map(|a| a.to_string_lossy()).collect();
-    say(&format!("\n$ {} {}", program.display(), shown.join(" ")));
-    let status = Command::new(program)
-        .args(arguments)
-        .status()
-        .with_context(|| format!("{} could not be started", program.display()))?;
-    status.code().context("it was ended by a signal")
-}
-
-fn only_folder(parent: &Path) -> anyhow::Result<PathBuf> {
-    let mut folders = Vec::new();
-    for entry in fs::read_dir(parent)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            folders.push(path);
-        }
+/// Orders the collection, follows it to its end, and gives the order's id.
+fn collect(stage: &Stage, arguments: &Arguments) -> anyhow::Result<String> {
+    let mut line = Vec::from(args![
+        "collect",
+        "--where",
+        "label=demo",
+        "--profile",
+        arguments.profile,
+        "--case",
+        "DEMO-1",
+        "--reason",
+        "Show the way of evidence",
+        "--watch",
+        "--for",
+        "2h"
+    ]);
+    for path in &arguments.paths {
+        line.extend(args!["--path", path]);
     }
-    match folders.as_slice() {
-        [one] => Ok(one.clone()),
-        _ => bail!(
-            "{} folders below {} in place of one",
-            folders.len(),
-            parent.display()
-        ),
-    }
+    let collected = stage.fieldseal(&line)?;
+    ensure!(
+        matches!(collected.code, 0 | 2),
+        "the collection failed with exit code {}: see {}/*.log",
+        collected.code,
+        stage.dir.display()
+    );
+    let words = collected.out.split_whitespace();
+    let order = words.into_iter().find(|word| word.starts_with("o-"));
+    Ok(order.context("the order has no id")?.to_owned())
 }
 
-fn println_all(collection: &Path, root: &Path) {
-    let root = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
-    say(&format!(
-        "\nThe evidence lies in {0}\nCheck it without us:\n  cd {0} && mkdir check && cd check && unzip -q ../part-0001.zip\n  \
-         sha256sum -c SHA256SUMS\n  openssl cms -verify -binary -inform DER -in SHA256SUMS.p7s -content SHA256SUMS \\\n    \
-         -CAfile {1} -no-CApath -no-CAstore -out /dev/null",
-        collection.display(),
-        root.display()
-    ));
+fn fetch(stage: &Stage, order: &str) -> anyhow::Result<PathBuf> {
+    let fetched = stage.fieldseal(&args!["fetch", order, "--output", stage.path("evidence")])?;
+    ensure!(fetched.code == 0, "the evidence was not fetched whole");
+    Ok(PathBuf::from(fetched.out.trim_end()))
+}
+
+fn check(stage: &Stage, collection: &Path) -> anyhow::Result<()> {
+    let identity = stage.path("keys/ann/identity.txt");
+    let verified = stage.fieldseal(&args![
+        "verify",
+        collection,
+        "--trust",
+        stage.path("trust/root.crt"),
+        "--identity",
+        identity
+    ])?;
+    ensure!(
+        matches!(verified.code, 0 | 2),
+        "the evidence is not genuine"
+    );
+    let opened = stage.fieldseal(&args![
+        "open",
+        collection,
+        "--identity",
+        identity,
+        "--output",
+        collection
+    ])?;
+    ensure!(opened.code == 0, "the evidence could not be opened");
+    let audited = stage.fieldseal(&args!["audit", "--case", "DEMO-1"])?;
+    ensure!(audited.code == 0, "the custody log does not hold");
+    Ok(())
+}
+
+/// Where it lies, what it holds, and how to check it without us.
+fn summary(stage: &Stage, collection: &Path) -> anyhow::Result<String> {
+    let (here, dir) = (collection.display(), stage.dir.display());
+    let epoch = sealed_by(stage, collection)?;
+    let mut text = format!(
+        "\nThe evidence lies in {here}:\n{}\n\
+         {dir}/trust/root.crt is the root that its seals lead to; {dir}/vault holds the vault's keys.\n\
+         \nCheck it without us:\n  \
+         cd {here} && mkdir check && cd check && unzip -q ../part-0001.zip\n  \
+         sha256sum -c SHA256SUMS\n  \
+         openssl cms -verify -binary -inform DER -in SHA256SUMS.p7s -content SHA256SUMS \\\n    \
+         -CAfile {dir}/trust/root.crt -no-CApath -no-CAstore -attime {epoch} -out /dev/null\n  \
+         age -d -i {dir}/vault/one.txt ../part-0001.zip.age | cmp - ../part-0001.zip\n",
+        listing(collection)?
+    );
+    match &stage.tsa {
+        Some(tsa) => text.push_str(&format!(
+            "  openssl ts -verify -data ../part-0001.statement.json -in ../part-0001.tsr -CAfile {}\n",
+            tsa.root.display()
+        )),
+        None => text.push_str("  (no openssl here when it was made, so there is no time stamp)\n"),
+    }
+    Ok(text)
+}
+
+fn listing(collection: &Path) -> anyhow::Result<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(collection)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        names.push(format!("  {:>12}  {name}", entry.metadata()?.len()));
+    }
+    names.sort_by(|a, b| {
+        a.split_whitespace()
+            .last()
+            .cmp(&b.split_whitespace().last())
+    });
+    Ok(names.join("\n"))
+}
+
+/// The best time known by which part 1 was sealed: its time stamp, else the server's receipt.
+fn sealed_by(stage: &Stage, collection: &Path) -> anyhow::Result<i64> {
+    if let Ok(stamp) = fs::read(collection.join("part-0001.tsr")) {
+        let statement = fs::read(collection.join("part-0001.statement.json"))?;
+        let expected = timestamp::Expected {
+            digest: Digest::of(&statement),
+            nonce: None,
+            trust: &Trust::none(),
+        };
+        let stamp = timestamp::check(&stamp, expected).stamp;
+        return Ok(stamp.context("the time stamp can't be read")?.time.seconds);
+    }
+    let policy = Envelope::parse(&fs::read(stage.path("server/trust/policy.json"))?)?;
+    let policy: Policy = policy.document(envelope::POLICY)?;
+    let receipt = Receipt::parse(&fs::read(collection.join("part-0001.receipt"))?)?;
+    let (_, event) = Event::read(&receipt.verify(&policy.log_key()?)?.leaf)?;
+    Ok(event.time.seconds)
 }
 
 #[expect(clippy::print_stdout, reason = "this program speaks to a person")]

@@ -1,0 +1,96 @@
+//! A program that runs beside us, and ends when we let go of it.
+
+use std::{
+    fs::File,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a program may take to end once it was asked to.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A program of ours that runs.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    name: String,
+}
+
+impl Running {
+    /// Starts `command`; what it says goes to `log`.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub fn start(name: &str, command: &mut Command, log: &Path) -> anyhow::Result<Self> {
+        let log = File::options().create(true).append(true).open(log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("{name} can't be started"))?;
+        let name = name.to_owned();
+        Ok(Self { child, name })
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until `is_ready`, or says that the program ended before.
+    ///
+    /// # Errors
+    /// It ended, or is not ready in time.
+    pub fn wait_until(&mut self, what: &str, is_ready: &dyn Fn() -> bool) -> anyhow::Result<()> {
+        let start = Instant::now();
+        while !is_ready() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended before {what}: {status}", self.name);
+            }
+            if start.elapsed() > PATIENCE {
+                bail!("{} did not come to the point that {what}", self.name);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Asks it to end, and waits for that.
+    ///
+    /// # Errors
+    /// It does not end; it was killed then.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> anyhow::Result<()> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(id.context("no process has this id")?, Signal::TERM)?;
+        let start = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if start.elapsed() > PATIENCE {
+                self.child.kill()?;
+                self.child.wait()?;
+                bail!("{} did not end when it was asked to", self.name);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Whoever wants to know uses `stop`.
+        let _ended = self.end();
+    }
+}

@@ -1,0 +1,358 @@
+//! A whole deployment in one folder, out of the real programs: keys, server, agent, investigator.
+//!
+//! Every step is a command that a person could type, and is said before it runs.
+
+use std::{
+    ffi::OsString,
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+
+use crate::{
+    programs::{self, Outcome, Programs},
+    running::Running,
+    tsa::{self, Tsa},
+};
+
+/// How long the time stamps may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The deployment, and what runs of it. Whatever runs ends when this is dropped.
+pub struct Stage {
+    /// The folder that holds everything.
+    pub dir: PathBuf,
+    /// The time-stamp authority, where `openssl` is there to be one.
+    pub tsa: Option<Tsa>,
+    programs: Programs,
+    listen: SocketAddr,
+    server: Option<Running>,
+    agent: Option<Running>,
+    say: fn(&str),
+}
+
+impl Stage {
+    /// Builds the programs and takes an empty folder.
+    ///
+    /// # Errors
+    /// The folder holds something, or the programs can't be built.
+    pub fn new(dir: &Path, say: fn(&str)) -> anyhow::Result<Self> {
+        fs::create_dir_all(dir).with_context(|| format!("{} can't be made", dir.display()))?;
+        let dir = fs::canonicalize(dir)?;
+        ensure!(
+            fs::read_dir(&dir)?.next().is_none(),
+            "{} is not empty. Name another folder with --dir.",
+            dir.display()
+        );
+        Ok(Self {
+            dir,
+            tsa: None,
+            programs: Programs::build()?,
+            listen: free_port()?,
+            server: None,
+            agent: None,
+            say,
+        })
+    }
+
+    /// A path below the folder.
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.dir.join(below)
+    }
+
+    /// Where the server listens.
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}", self.listen.port())
+    }
+
+    /// A program, ready to be given arguments.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.programs.path(program));
+        // What the person's own environment says must not lead a step astray.
+        command
+            .env_remove("FIELDSEAL_PASSPHRASE")
+            .env_remove("FIELDSEAL_HOME")
+            .env("NO_PROXY", "localhost,127.0.0.1");
+        command
+    }
+
+    /// Runs a command to its end, whatever its exit code.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub fn run(&self, program: &str, arguments: &[OsString]) -> anyhow::Result<Outcome> {
+        (self.say)(&format!("\n$ {}", programs::typed(program, arguments)));
+        programs::run(self.command(program).args(arguments), &self.say)
+    }
+
+    /// Runs a command that must end with one of `codes`.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn must(
+        &self,
+        codes: &[i32],
+        program: &str,
+        arguments: &[OsString],
+    ) -> anyhow::Result<Outcome> {
+        let outcome = self.run(program, arguments)?;
+        ensure!(
+            codes.contains(&outcome.code),
+            "`{}` ended with exit code {}:\n{}",
+            programs::typed(program, arguments),
+            outcome.code,
+            outcome.err
+        );
+        Ok(outcome)
+    }
+
+    /// Runs `fieldseal` with the stage's home folder.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub fn fieldseal(&self, arguments: &[OsString]) -> anyhow::Result<Outcome> {
+        let mut all: Vec<OsString> = vec!["--home".into(), self.path("home").into()];
+        all.extend_from_slice(arguments);
+        self.run("fieldseal", &all)
+    }
+
+    /// Makes a person's keys under `keys/ID`.
+    ///
+    /// # Errors
+    /// They can't be made.
+    pub fn make_person(&self, id: &str, name: &str, roles: &[&str]) -> anyhow::Result<()> {
+        let mut arguments = Vec::from(args!["keys", "new", "--id", id, "--name", name]);
+        for role in roles {
+            arguments.extend(args!["--role", role]);
+        }
+        let keys = self.path("keys").join(id);
+        arguments.extend(args![
+            "--agency",
+            "lab",
+            "--no-passphrase",
+            "--output",
+            keys
+        ]);
+        self.must(&[0], "fieldseal", &arguments).map(drop)
+    }
+
+    /// Makes a vault's key and gives its recipient.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub fn make_vault(&self, name: &str) -> anyhow::Result<String> {
+        fs::create_dir_all(self.path("vault"))?;
+        let file = self.path("vault").join(format!("{name}.txt"));
+        let made = self.must(&[0], "fieldseal", &args!["keys", "vault", "--output", file])?;
+        Ok(made.out.trim().to_owned())
+    }
+
+    /// Makes the server's folder and starts a time-stamp authority for it, where that is possible.
+    ///
+    /// # Errors
+    /// `init` fails.
+    pub fn init(&mut self, people: &[&str], vaults: &[String]) -> anyhow::Result<()> {
+        let server = self.path("server");
+        let mut arguments = Vec::from(args![
+            "init",
+            "--dir",
+            server,
+            "--name",
+            "localhost",
+            "--name",
+            "127.0.0.1",
+            "--listen",
+            self.listen.to_string(),
+            "--deployment",
+            "demo",
+            "--agency",
+            "lab"
+        ]);
+        for id in people {
+            let person = self.path("keys").join(id).join("person.json");
+            arguments.extend(args!["--person", person]);
+        }
+        for vault in vaults {
+            arguments.extend(args!["--vault", vault]);
+        }
+        self.must(&[0], "fieldseal-server", &arguments)?;
+        let trust = self.path("trust");
+        fs::create_dir_all(&trust)?;
+        for name in ["root.crt", "root.json"] {
+            fs::copy(self.path("server/trust").join(name), trust.join(name))
+                .with_context(|| format!("init made no trust/{name}"))?;
+        }
+        if tsa::is_possible() {
+            self.tsa = Some(Tsa::start(&self.path("tsa"))?);
+        } else {
+            (self.say)("(There is no openssl here, so no time stamp will lie beside the parts.)");
+        }
+        self.write_settings()
+    }
+
+    /// Ports of our own, and the authority's address, in `server.toml`.
+    fn write_settings(&self) -> anyhow::Result<()> {
+        let path = self.path("server/server.toml");
+        let mut settings: toml::Table = fs::read_to_string(&path)?.parse()?;
+        let metrics = free_port()?.to_string();
+        settings.insert("metrics_listen".into(), metrics.into());
+        if let Some(tsa) = &self.tsa {
+            (self.say)(&format!("(server.toml: [tsa] url = {:?})", tsa.url));
+            let table = toml::Table::from_iter([("url".to_owned(), tsa.url.clone().into())]);
+            settings.insert("tsa".into(), table.into());
+        }
+        Ok(fs::write(&path, toml::to_string(&settings)?)?)
+    }
+
+    /// Starts the server and waits until it listens.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn serve(&mut self) -> anyhow::Result<()> {
+        let arguments = args!["serve", "--dir", self.path("server")];
+        let mut running = self.start("fieldseal-server", &arguments, "server.log")?;
+        let listen = self.listen;
+        running.wait_until("it listens", &|| TcpStream::connect(listen).is_ok())?;
+        self.server = Some(running);
+        Ok(())
+    }
+
+    /// Makes a deployment token by `admin` and enrols this host with it.
+    ///
+    /// # Errors
+    /// The server does not take it.
+    pub fn enrol(&self, admin: &str, labels: &[&str]) -> anyhow::Result<()> {
+        let (key, token) = (
+            self.path("keys").join(admin).join("signing.key"),
+            self.path("token.json"),
+        );
+        let mut arguments = Vec::from(args![
+            "token",
+            "--dir",
+            self.path("server"),
+            "--key",
+            key,
+            "--as",
+            admin,
+            "--agency",
+            "lab",
+            "--uses",
+            "5",
+            "--days",
+            "1",
+            "--output",
+            token
+        ]);
+        for label in labels {
+            arguments.extend(args!["--label", label]);
+        }
+        self.must(&[0], "fieldseal-server", &arguments)?;
+        let arguments = args![
+            "enrol",
+            "--server",
+            self.url(),
+            "--trust",
+            self.path("trust"),
+            "--token",
+            token,
+            "--state",
+            self.path("agent")
+        ];
+        self.must(&[0], "fieldseal-agent", &arguments).map(drop)
+    }
+
+    /// Starts the agent.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub fn run_agent(&mut self) -> anyhow::Result<()> {
+        let arguments = args!["run", "--state", self.path("agent")];
+        self.agent = Some(self.start("fieldseal-agent", &arguments, "agent.log")?);
+        Ok(())
+    }
+
+    /// Tells the investigator's tool whom it works for.
+    ///
+    /// # Errors
+    /// The settings can't be written.
+    pub fn set_up(&self, person: &str) -> anyhow::Result<()> {
+        let keys = self.path("keys").join(person);
+        let outcome = self.fieldseal(&args![
+            "setup",
+            "--server",
+            self.url(),
+            "--trust",
+            self.path("trust"),
+            "--keys",
+            keys
+        ])?;
+        ensure!(outcome.code == 0, "setup failed: {}", outcome.err);
+        Ok(())
+    }
+
+    /// Waits until the server has a time stamp for every part; it asks for them after it has the part.
+    ///
+    /// # Errors
+    /// They do not come in time.
+    pub fn wait_for_stamps(&self) -> anyhow::Result<()> {
+        if self.tsa.is_none() {
+            return Ok(());
+        }
+        (self.say)("\n(waiting for the time stamps)");
+        let start = Instant::now();
+        while !self.has_stamps()? {
+            ensure!(
+                start.elapsed() < PATIENCE,
+                "the server has no time stamps: see server.log"
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    fn has_stamps(&self) -> anyhow::Result<bool> {
+        let mut command = self.command("fieldseal");
+        command
+            .arg("--home")
+            .arg(self.path("home"))
+            .args(["list", "--json"]);
+        let listed: serde_json::Value =
+            serde_json::from_str(&programs::run(&mut command, &|_| ())?.out)?;
+        let collections = listed["collections"].as_array().into_iter().flatten();
+        let mut parts = collections.filter_map(|c| c["parts"].as_array()).flatten();
+        Ok(parts.all(|part| part["has_tsr"] == true))
+    }
+
+    /// Ends agent and server, in this order.
+    ///
+    /// # Errors
+    /// One does not end when asked to.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        for running in [self.agent.take(), self.server.take()]
+            .into_iter()
+            .flatten()
+        {
+            (self.say)(&format!("\n$ kill -TERM {}", running.id()));
+            running.stop()?;
+        }
+        Ok(())
+    }
+
+    fn start(&self, program: &str, arguments: &[OsString], log: &str) -> anyhow::Result<Running> {
+        let line = programs::typed(program, arguments);
+        let log = self.path(log);
+        (self.say)(&format!("\n$ {line} >> {} 2>&1 &", log.display()));
+        Running::start(program, self.command(program).args(arguments), &log)
+    }
+}
+
+/// A port of loopback that nobody holds now.
+fn free_port() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?)
+}
