@@ -33,6 +33,8 @@ pub enum Command {
     /// unread or the signer unknown; 1 not genuine; 64 usage.
     Verify(Verify),
     /// Decrypt parts, each into part-0001.zip, and optionally extract them.
+    ///
+    /// Exit codes: 0 done; 2 done, but something is missing, damaged or not joined; 1 failed; 64 usage.
     Open(Open),
     /// Make keys: a person's, or a vault's.
     #[command(subcommand)]
@@ -101,16 +103,18 @@ pub struct Verify {
 /// `fieldseal open`.
 #[derive(Debug, Args)]
 pub struct Open {
-    /// Encrypted parts (.zip.age), or folders that hold them.
+    /// Parts (.zip.age, or .zip to extract), or folders that hold them.
     #[arg(required = true)]
     pub parts: Vec<PathBuf>,
     /// A file with age identities (AGE-SECRET-KEY-...).
     #[arg(long, value_name = "FILE")]
-    pub identity: PathBuf,
-    /// The folder for the opened parts.
+    pub identity: Option<PathBuf>,
+    /// The folder for the opened parts; beside each part, where none is named.
     #[arg(long, value_name = "DIR")]
-    pub output: PathBuf,
-    /// Also extract each part, into a folder of its own below this one.
+    pub output: Option<PathBuf>,
+    /// Also extract each part, into a new folder of its own below this one, and join files in pieces below `joined`.
+    ///
+    /// Times of files are restored. Names that collide or that Windows can't hold are changed, and said.
     #[arg(long, value_name = "DIR")]
     pub extract: Option<PathBuf>,
 }

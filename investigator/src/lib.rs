@@ -14,6 +14,7 @@ pub mod follow;
 pub mod home;
 pub mod inert;
 pub mod keys;
+pub mod open;
 pub mod private;
 pub mod refusal;
 pub mod remote;

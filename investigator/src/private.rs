@@ -46,8 +46,12 @@ pub fn sync_folder_of(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes a new file that only its owner may read, to be filled; refuses one that is there.
+///
+/// # Errors
+/// The system's.
 #[cfg(unix)]
-fn new_file(path: &Path) -> io::Result<File> {
+pub fn new_file(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     OpenOptions::new()
         .write(true)
@@ -56,8 +60,12 @@ fn new_file(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// Makes a new file, to be filled; refuses one that is there.
+///
+/// # Errors
+/// The system's.
 #[cfg(not(unix))]
-fn new_file(path: &Path) -> io::Result<File> {
+pub fn new_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 

@@ -23,6 +23,7 @@ pub use self::{
     beside::Beside,
     collection::{CollectionReport, collections, overall},
     part::{Options, PartReport, verify_part},
+    records::Across,
     signer::{Signer, Trust},
     time::{Basis, SealTime, Stamp},
     verdict::{Code, Finding, Findings, Verdict, Weight},

@@ -102,9 +102,9 @@ pub struct PartReport {
     pub findings: Findings,
     /// What was not checked, in words.
     pub not_checked: Vec<String>,
-    /// What only the other parts can settle.
+    /// What only the other parts can settle; nothing to read by others.
     #[serde(skip)]
-    pub(super) across: records::Across,
+    pub across: records::Across,
 }
 
 impl PartReport {

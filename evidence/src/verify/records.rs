@@ -23,7 +23,7 @@ const ACROSS_KEPT: usize = 10_000;
 
 /// What only the other parts of the collection can settle.
 #[derive(Debug, Default)]
-pub(super) struct Across {
+pub struct Across {
     /// Content entries, each by [`short`].
     pub(super) stored: Vec<u64>,
     /// Further names whose content this part does not hold.

@@ -3,7 +3,7 @@
 //! It writes only new files below the folders that it was given; `verify` says what they are worth.
 
 use std::{
-    collections::HashSet,
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, BufReader, BufWriter, Read, Write as _},
     path::{Path, PathBuf},
@@ -11,184 +11,164 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use evidence::{
-    archive::{self, Limits},
-    names,
+    digest::DigestWriter,
     wrap::{Identity, UnwrapReader},
 };
 
 use super::files;
-use crate::{cli::Open, exit::Exit, inert::inert};
+use crate::{
+    cli::Open,
+    exit::Exit,
+    inert::inert,
+    open::{self, Extracted},
+    private,
+};
 
 /// Runs it.
 ///
 /// # Errors
 /// A part can't be decrypted, or a file can't be written. Nothing half written stays.
 pub fn run(args: &Open) -> anyhow::Result<Exit> {
-    let identities = files::identities(&args.identity)?;
-    let mut parts = files::parts(&args.parts)?;
-    parts.retain(|p| p.extension().is_some_and(|e| e == "age"));
-    if parts.is_empty() {
-        bail!("None of these is an encrypted part (.zip.age). Name those.");
-    }
-    fs::create_dir_all(&args.output)
-        .with_context(|| format!("{} can't be made.", args.output.display()))?;
-    let mut exit = Exit::Done;
-    for part in &parts {
-        let opened = decrypt(part, &identities, &args.output)?;
-        say(&format!("{} opened", opened.display()))?;
-        if let Some(root) = &args.extract
-            && !extract(&opened, root)?
-        {
-            exit = Exit::Partial;
+    let mut say = |line: &str| writeln!(io::stdout().lock(), "{}", inert(line));
+    let plain = decrypt_all(args, &mut say)?;
+    let Some(root) = &args.extract else {
+        return Ok(Exit::Done);
+    };
+    let mut is_whole = true;
+    for (folder, zips) in by_folder(&plain, root) {
+        let mut extracted: Vec<Extracted> = Vec::new();
+        for zip in zips {
+            let part = open::extract(&zip, &folder, &mut say)?;
+            is_whole &= part.is_whole;
+            extracted.push(part);
         }
+        is_whole &= open::join(&extracted, &folder.join("joined"), &mut say)?;
     }
-    Ok(exit)
+    Ok(if is_whole { Exit::Done } else { Exit::Partial })
+}
+
+/// Decrypts what is encrypted; gives every plain part, those that were given so included.
+fn decrypt_all(
+    args: &Open,
+    say: &mut dyn FnMut(&str) -> io::Result<()>,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let identities = match &args.identity {
+        Some(path) => files::identities(path)?,
+        None => Vec::new(),
+    };
+    let parts = files::parts(&args.parts)?;
+    let is_encrypted = |part: &&PathBuf| part.extension().is_some_and(|e| e == "age");
+    let (encrypted, given): (Vec<_>, Vec<_>) = parts.iter().partition(is_encrypted);
+    if encrypted.is_empty() && args.extract.is_none() {
+        bail!("None of these is an encrypted part (.zip.age). Name those, or say --extract.");
+    }
+    if !encrypted.is_empty() && identities.is_empty() {
+        bail!("Encrypted parts need the vault's key. Name its file with --identity.");
+    }
+    let mut plain = Vec::new();
+    for part in encrypted {
+        let output = match &args.output {
+            Some(output) => output.clone(),
+            None => part.parent().unwrap_or(Path::new("")).to_owned(),
+        };
+        let opened = decrypt(part, &identities, &output)?;
+        say(&format!("{} opened", opened.display()))?;
+        plain.push(opened);
+    }
+    plain.extend(given.into_iter().cloned());
+    plain.sort();
+    plain.dedup();
+    Ok(plain)
+}
+
+/// Parts by the folder to extract them into: parts from several folders do not share one.
+fn by_folder(plain: &[PathBuf], root: &Path) -> BTreeMap<PathBuf, Vec<PathBuf>> {
+    let mut parents: BTreeMap<&Path, Vec<PathBuf>> = BTreeMap::new();
+    for zip in plain {
+        let parent = zip.parent().unwrap_or(Path::new(""));
+        parents.entry(parent).or_default().push(zip.clone());
+    }
+    if parents.len() == 1 {
+        return parents
+            .into_values()
+            .map(|zips| (root.to_owned(), zips))
+            .collect();
+    }
+    let mut folders = BTreeMap::new();
+    for (number, (parent, zips)) in parents.into_iter().enumerate() {
+        let name = parent.file_name().unwrap_or_default();
+        let mut folder = root.join(name);
+        if name.is_empty() || folders.contains_key(&folder) {
+            folder = root.join(format!("{}-{number}", name.to_string_lossy()));
+        }
+        folders.insert(folder, zips);
+    }
+    folders
 }
 
 /// Decrypts `part` into the folder, under its own name without `.age`.
 fn decrypt(part: &Path, identities: &[Identity], output: &Path) -> anyhow::Result<PathBuf> {
     let shown = part.display();
-    let file = File::open(part).with_context(|| format!("{shown} can't be opened."))?;
-    let mut plain = UnwrapReader::new(identities, BufReader::with_capacity(1 << 17, file))
-        .with_context(|| format!("{shown} can't be decrypted."))?;
     let Some(name) = part.file_stem() else {
         bail!("{shown} has no name.");
     };
     let target = output.join(name);
+    if fs::symlink_metadata(&target).is_ok() {
+        return same_as(part, identities, target);
+    }
+    if !output.as_os_str().is_empty() {
+        private::create_folder(output)
+            .with_context(|| format!("{} can't be made.", output.display()))?;
+    }
     // What is not whole must not look whole: the name comes last.
-    let unfinished = output.join(format!(".{}.unfinished", name.to_string_lossy()));
-    let copied = copy_new(&mut plain, &unfinished);
+    let unfinished = output.join(format!(
+        ".{}.{}.unfinished",
+        name.to_string_lossy(),
+        std::process::id()
+    ));
+    let copied = copy_new(&mut plain_of(part, identities)?, &unfinished);
     if let Err(error) = copied {
         let _best_effort = fs::remove_file(&unfinished);
         return Err(error).with_context(|| format!("{shown} can't be decrypted whole."));
-    }
-    if target.exists() {
-        let _best_effort = fs::remove_file(&unfinished);
-        bail!(
-            "{} is there already. Choose another folder.",
-            target.display()
-        );
     }
     fs::rename(&unfinished, &target)
         .with_context(|| format!("{} can't be written.", target.display()))?;
     Ok(target)
 }
 
-fn copy_new(from: &mut (impl Read + ?Sized), to: &Path) -> io::Result<()> {
-    let mut file = BufWriter::with_capacity(1 << 17, File::create_new(to)?);
+/// What lies there already is kept where it is the same, and never overwritten.
+fn same_as(part: &Path, identities: &[Identity], target: PathBuf) -> anyhow::Result<PathBuf> {
+    let digest = |from: &mut dyn Read| -> io::Result<_> {
+        let mut digest = DigestWriter::new(io::sink());
+        io::copy(from, &mut digest)?;
+        let (_, sha256, size_bytes) = digest.finish();
+        Ok((sha256, size_bytes))
+    };
+    let shown = part.display();
+    let inside = digest(&mut plain_of(part, identities)?)
+        .with_context(|| format!("{shown} can't be decrypted whole."))?;
+    let there = File::open(&target)
+        .and_then(|mut file| digest(&mut file))
+        .with_context(|| format!("{} can't be read.", target.display()))?;
+    if inside != there {
+        bail!(
+            "{} is there already, and is something else. Choose another folder with --output.",
+            target.display()
+        );
+    }
+    Ok(target)
+}
+
+fn plain_of(part: &Path, identities: &[Identity]) -> anyhow::Result<UnwrapReader<BufReader<File>>> {
+    let shown = part.display();
+    let file = File::open(part).with_context(|| format!("{shown} can't be opened."))?;
+    UnwrapReader::new(identities, BufReader::with_capacity(1 << 17, file))
+        .with_context(|| format!("{shown} can't be decrypted."))
+}
+
+fn copy_new(from: &mut impl Read, to: &Path) -> io::Result<()> {
+    let mut file = BufWriter::with_capacity(1 << 17, private::new_file(to)?);
     io::copy(from, &mut file)?;
     file.flush()?;
     file.get_ref().sync_all()
-}
-
-/// Extracts one part into a folder of its own; says whether the ZIP was without fault.
-fn extract(zip: &Path, root: &Path) -> anyhow::Result<bool> {
-    let folder = free_folder(root, zip)?;
-    let file = File::open(zip).with_context(|| format!("{} can't be opened.", zip.display()))?;
-    let mut taken = HashSet::new();
-    let mut renamed = Vec::new();
-    let report = archive::read(BufReader::new(file), &Limits::default(), |entry, plain| {
-        if names::check(&entry.name).is_err() || entry.is_folder() {
-            return Ok(());
-        }
-        let name = free_name(&entry.name, &mut taken);
-        if name != entry.name {
-            renamed.push((entry.name.clone(), name.clone()));
-        }
-        let target = folder.join(&name);
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        copy_new(plain, &target)
-    })
-    .with_context(|| format!("{} can't be extracted.", zip.display()))?;
-    for (entry, name) in &renamed {
-        say(&format!(
-            "{entry} collides with another name and lies under {name}"
-        ))?;
-    }
-    for fault in &report.faults {
-        say(&format!("fault in {}: {fault}", zip.display()))?;
-    }
-    say(&format!("{} extracted", folder.display()))?;
-    Ok(report.faults.is_empty())
-}
-
-/// A new folder named after the part: two parts never share one.
-fn free_folder(root: &Path, zip: &Path) -> anyhow::Result<PathBuf> {
-    let stem = files::stem(zip);
-    let name = stem.file_name().unwrap_or_default();
-    fs::create_dir_all(root).with_context(|| format!("{} can't be made.", root.display()))?;
-    let folder = root.join(name);
-    fs::create_dir(&folder).with_context(|| {
-        format!(
-            "{} can't be made. Choose a folder where it is free.",
-            folder.display()
-        )
-    })?;
-    Ok(folder)
-}
-
-/// A name whose file does not collide on file systems that fold case or drop final dots.
-fn free_name(entry: &str, taken: &mut HashSet<String>) -> String {
-    let name: Vec<String> = entry.split('/').map(windows_safe).collect();
-    let name = name.join("/");
-    let mut candidate = name.clone();
-    let mut count = 1;
-    while !taken.insert(candidate.to_lowercase()) {
-        count += 1;
-        candidate = format!("{name}~{count}");
-    }
-    candidate
-}
-
-/// Characters and endings that Windows can't hold, escaped as the archive's own names are.
-fn windows_safe(component: &str) -> String {
-    let mut safe = String::with_capacity(component.len());
-    for c in component.chars() {
-        if "<>:\"|?*".contains(c) {
-            safe.push_str(&format!("%{:02X}", u32::from(c)));
-        } else {
-            safe.push(c);
-        }
-    }
-    if safe.ends_with(['.', ' ']) {
-        let last = safe.pop().unwrap_or_default();
-        safe.push_str(&format!("%{:02X}", u32::from(last)));
-    }
-    let base = safe
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .to_ascii_uppercase();
-    let numbered = base.len() == 4
-        && (base.starts_with("COM") || base.starts_with("LPT"))
-        && base.ends_with(|c: char| c.is_ascii_digit());
-    if numbered || matches!(base.as_str(), "CON" | "PRN" | "AUX" | "NUL") {
-        safe.insert(0, '_');
-    }
-    safe
-}
-
-fn say(line: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{}", inert(line))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_that_collide_stay_apart() {
-        let mut taken = HashSet::new();
-        let names = ["fs/a/README", "fs/a/readme", "fs/a/Readme"];
-        let free: HashSet<_> = names
-            .iter()
-            .map(|n| free_name(n, &mut taken).to_lowercase())
-            .collect();
-        assert_eq!(free.len(), 3);
-        assert_eq!(windows_safe("a:b"), "a%3Ab");
-        assert_eq!(windows_safe("x. "), "x.%20");
-        assert_eq!(windows_safe("nul.txt"), "_nul.txt");
-    }
 }

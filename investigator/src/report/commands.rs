@@ -1,28 +1,73 @@
 //! The standard commands that check a part without this program.
 
+use std::path::Path;
+
 use evidence::verify::{CollectionReport, PartReport};
 
-/// One command a line, for the first part that was opened; `FILE` is its plain ZIP.
-pub fn without_us(report: &CollectionReport) -> Vec<String> {
-    let Some(part) = report.parts.iter().find(|p| p.opened) else {
+/// Steps in words, each with its command lines; for the first part, the others go the same way.
+///
+/// They are to be run in the part's folder, with `root.crt`, `tsa.crt` and `vault.txt` there.
+pub fn without_us(report: &CollectionReport) -> Vec<(String, Vec<String>)> {
+    let opened = report.parts.iter().find(|p| p.opened);
+    let Some(part) = opened.or(report.parts.first()) else {
         return Vec::new();
     };
-    let zip = quote(plain_name(part));
-    let mut commands = vec![
-        format!("unzip -t {zip}"),
-        format!("unzip -q {zip} -d part && cd part && sha256sum -c SHA256SUMS"),
-    ];
-    let at = part.signer.as_ref().and_then(|s| s.claimed);
-    let at = at.map_or_else(String::new, |t| format!(" -attime {}", t.seconds));
-    commands.push(format!(
-        "openssl cms -verify -binary -inform DER -in SHA256SUMS.p7s -content SHA256SUMS \
-         -CAfile root.crt -no-CApath -no-CAstore{at} -out /dev/null"
-    ));
-    commands
+    let name = Path::new(&part.file).file_name().unwrap_or_default();
+    let name = name.to_string_lossy().into_owned();
+    let zip = name.strip_suffix(".age").unwrap_or(&name).to_owned();
+    let stem = zip.strip_suffix(".zip").unwrap_or(&zip).to_owned();
+    let mut steps = Vec::new();
+    if part.cipher_sha256.is_some() {
+        let age = quote(&format!("{zip}.age"));
+        steps.push((
+            "The encrypted file is the one named above (compare the digest), and opens with the vault's key:".to_owned(),
+            vec![
+                format!("sha256sum {age}"),
+                format!("age -d -i vault.txt -o {} {age}", quote(&zip)),
+            ],
+        ));
+    }
+    steps.extend(inside(part, &zip, &stem));
+    if let Some(stamp) = &part.stamp {
+        let (statement, tsr) = (format!("{stem}.statement.json"), format!("{stem}.tsr"));
+        steps.push((
+            "The outside authority stamped the statement then (tsa.crt: its root):".to_owned(),
+            vec![format!(
+                "openssl ts -verify -data {} -in {} -CAfile tsa.crt -attime {}",
+                quote(&statement),
+                quote(&tsr),
+                stamp.at.seconds
+            )],
+        ));
+    }
+    steps
 }
 
-fn plain_name(part: &PartReport) -> &str {
-    part.file.strip_suffix(".age").unwrap_or(&part.file)
+fn inside(part: &PartReport, zip: &str, stem: &str) -> Vec<(String, Vec<String>)> {
+    let (zip, folder) = (quote(zip), quote(&format!("check-{stem}")));
+    let at = part
+        .time
+        .map_or_else(String::new, |t| format!(" -attime {}", t.at.seconds));
+    let rests = part.time.map_or("nothing", |t| t.basis.in_words());
+    vec![
+        (
+            "The archive is whole, and every file in it is the one that was sealed:".to_owned(),
+            vec![
+                format!("unzip -t {zip}"),
+                format!("unzip -q {zip} -d {folder}"),
+                format!("(cd {folder} && sha256sum -c SHA256SUMS)"),
+            ],
+        ),
+        (
+            format!(
+                "The seal holds under your own copy of root.crt (the time after -attime is known {rests}):"
+            ),
+            vec![format!(
+                "openssl cms -verify -binary -inform DER -in {folder}/SHA256SUMS.p7s \
+                 -content {folder}/SHA256SUMS -CAfile root.crt -no-CApath -no-CAstore{at} -out /dev/null"
+            )],
+        ),
+    ]
 }
 
 /// Quoted for a POSIX shell, so that a hostile file name stays one word.

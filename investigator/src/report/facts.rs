@@ -1,112 +1,199 @@
 //! Who, what, when, on whose order: the facts of a collection as labelled lines, for any form.
 
-use evidence::{instant::Instant, verify::CollectionReport};
+use evidence::{
+    instant::Instant,
+    records::CollectionRecord,
+    verify::{CollectionReport, PartReport},
+};
 
 /// A label and its value; values may be hostile text.
 pub type Fact = (&'static str, String);
 
-/// The facts, from the first part that has them.
-pub fn facts(report: &CollectionReport) -> Vec<Fact> {
-    let mut facts: Vec<Fact> = Vec::new();
-    let mut say = |label, value: Option<String>| {
+/// Facts that belong together.
+#[derive(Debug)]
+pub struct Group {
+    /// The question that they answer.
+    pub title: &'static str,
+    /// The answers.
+    pub facts: Vec<Fact>,
+}
+
+impl Group {
+    fn new(title: &'static str) -> Self {
+        let facts = Vec::new();
+        Self { title, facts }
+    }
+
+    fn say(&mut self, label: &'static str, value: Option<String>) {
         if let Some(value) = value.filter(|v| !v.is_empty()) {
-            facts.push((label, value));
+            self.facts.push((label, value));
         }
-    };
-    say("Collection", report.collection.map(|id| id.to_string()));
-    let records = || report.parts.iter().filter_map(|p| p.record.as_ref());
-    let signer = report.parts.iter().find_map(|p| p.signer.as_ref());
-    if let Some(record) = records().next() {
+    }
+}
+
+/// The facts by question; what nothing is known of is left out.
+pub fn groups(report: &CollectionReport) -> Vec<Group> {
+    let mut groups = vec![what(report), order(report), when(report), sealer(report)];
+    groups.retain(|group| !group.facts.is_empty());
+    groups
+}
+
+fn first(report: &CollectionReport) -> Option<&CollectionRecord> {
+    report.parts.iter().find_map(|p| p.record.as_ref())
+}
+
+fn what(report: &CollectionReport) -> Group {
+    let mut group = Group::new("What was collected, and where");
+    group.say("Collection", report.collection.map(|id| id.to_string()));
+    if let Some(record) = first(report) {
         let host = &record.host_identity;
         let system = host.os_version.as_deref().unwrap_or(&host.os);
-        say(
-            "Host",
-            Some(format!("{} ({system}, {})", host.hostname, host.arch)),
-        );
-        say("Host id", record.host.map(|id| id.to_string()));
-        say("Agent", record.agent.map(|id| id.to_string()));
-        say("Agent version", Some(record.agent_version.clone()));
-        say("Agent SHA-256", record.agent_sha256.map(|d| d.to_string()));
-        say("Case", record.case.clone());
-        let by = record
-            .requester
-            .as_ref()
-            .map(|p| format!("{} (key {})", p.name, p.key_sha256));
-        say(
-            "Ordered by",
-            by.or_else(|| {
-                record
-                    .order
-                    .is_none()
-                    .then(|| "nobody: a local collection".into())
-            }),
-        );
-        let signers: Vec<_> = record.signers.iter().map(|p| p.name.as_str()).collect();
-        say("Order signed by", Some(signers.join(", ")));
-        say("Order", record.order.map(|id| id.to_string()));
-        say("Order SHA-256", record.order_sha256.map(|d| d.to_string()));
-        say(
+        let text = format!("{} ({system}, {})", host.hostname, host.arch);
+        group.say("Host", Some(text));
+        group.say("Host id", record.host.map(|id| id.to_string()));
+        group.say("Machine id", host.machine_id.clone());
+        group.say("Case", record.case.clone());
+        let profile = record.profile.as_ref();
+        group.say(
             "Profile",
-            record
-                .profile
-                .as_ref()
-                .map(|p| format!("{} ({})", p.name, p.sha256)),
-        );
-        say("Started", time(record.started));
-        say("Walls around the reader", Some(record.sandbox.clone()));
-        say(
-            "Host's clock",
-            Some(record.clock.map_or_else(
-                || "never compared with a signed time".to_owned(),
-                |c| {
-                    format!(
-                        "{} ms against the server's signed time (within {} ms)",
-                        c.offset_ms, c.bound_ms
-                    )
-                },
-            )),
+            profile.map(|p| format!("{}, SHA-256 {}", p.name, p.sha256)),
         );
     }
-    say("Ended", records().next_back().and_then(|r| time(r.ended)));
-    if let Some(signer) = signer {
+    let sum = |figure: fn(&PartReport) -> u64| report.parts.iter().map(figure).sum::<u64>();
+    let (files, bytes) = (sum(|p| p.counts.files), sum(|p| p.counts.file_bytes));
+    group.say("Files", Some(format!("{files}, with {bytes} bytes")));
+    group.say("Records", Some(sum(|p| p.counts.records).to_string()));
+    let opened = report.parts.iter().filter(|p| p.opened).count();
+    let text = format!(
+        "{}, of which {opened} were opened and read",
+        report.parts.len()
+    );
+    group.say("Parts", Some(text));
+    group
+}
+
+fn order(report: &CollectionReport) -> Group {
+    let mut group = Group::new("On whose order");
+    let Some(record) = first(report) else {
+        return group;
+    };
+    let by = record.requester.as_ref();
+    if record.order.is_none() {
+        group.say("Ordered by", Some("nobody: a local collection".into()));
+        return group;
+    }
+    let ordered = report.parts.iter().find_map(|p| p.ordered.as_ref());
+    let name = ordered.map(|o| o.requester.clone());
+    group.say("Ordered by", name.or(by.map(|p| p.name.clone())));
+    group.say("Key of who ordered", by.map(|p| p.key_sha256.to_string()));
+    group.say("Signed by", ordered.map(|o| o.signers.join(", ")));
+    group.say("Reason given", ordered.map(|o| o.reason.clone()));
+    group.say("Order", record.order.map(|id| id.to_string()));
+    group.say("Order SHA-256", record.order_sha256.map(|d| d.to_string()));
+    group.say(
+        "To be begun",
+        ordered.map(|o| format!("from {} until {}", time(o.not_before), time(o.expires))),
+    );
+    group.say(
+        "Policy",
+        ordered.map(|o| {
+            let by = if o.policy_trusted {
+                "signed by the trusted root"
+            } else {
+                "by whom it is signed was not checked"
+            };
+            format!("{}, version {}, {by}", o.deployment, o.policy_version)
+        }),
+    );
+    group
+}
+
+fn when(report: &CollectionReport) -> Group {
+    let mut group = Group::new("When, and on whose word that rests");
+    if let Some(record) = first(report) {
+        group.say(
+            "Begun",
+            Some(format!("{} (host's clock)", time(record.started))),
+        );
+        let clock = record.clock.map_or_else(
+            || "never compared with a signed time".to_owned(),
+            |c| {
+                format!(
+                    "{} ms from the server's signed time, give or take {} ms",
+                    c.offset_ms, c.bound_ms
+                )
+            },
+        );
+        group.say("The host's clock", Some(clock));
+    }
+    for part in &report.parts {
+        let number = part.number.map_or_else(|| "?".into(), |n| n.to_string());
+        let sealed = part.time.map(|t| {
+            format!(
+                "part {number}: {} or before, {}",
+                time(t.at),
+                t.basis.in_words()
+            )
+        });
+        group.say("Sealed", sealed);
+        let received = part
+            .received
+            .map(|at| format!("part {number}: {}", time(at)));
+        group.say("Received by the server", received);
+        let stamp = part.stamp.as_ref().map(|s| {
+            let known = if s.anchored { "" } else { " (not known here)" };
+            format!("part {number}: {} by {}{known}", time(s.at), s.authority)
+        });
+        group.say("Time stamp", stamp);
+    }
+    group
+}
+
+fn sealer(report: &CollectionReport) -> Group {
+    let mut group = Group::new("Who sealed it");
+    if let Some(signer) = report.parts.iter().find_map(|p| p.signer.as_ref()) {
+        let name = signer
+            .agent
+            .map_or_else(|| "an unnamed key".to_owned(), |a| format!("agent {a}"));
         let known = if signer.trusted {
-            "leads to the trusted root"
+            "its certificate leads to the trusted root"
         } else {
             "nobody vouches for it here"
         };
-        say(
-            "Sealed by",
-            Some(format!(
-                "{} ({known})",
-                signer
-                    .agent
-                    .map_or_else(|| "an unnamed key".to_owned(), |a| format!("agent {a}"))
-            )),
-        );
-        say(
-            "Seal certificate SHA-256",
-            Some(signer.certificate_sha256.to_string()),
-        );
-        say(
-            "Sealed at",
-            signer
-                .claimed
-                .and_then(time)
-                .map(|t| format!("{t} (the signer's own claim)")),
-        );
+        group.say("Sealed by", Some(format!("{name}; {known}")));
+        let print = signer.certificate_sha256.to_string();
+        group.say("Seal certificate SHA-256", Some(print));
     }
-    let (files, bytes) = report.parts.iter().fold((0, 0), |(f, b), p| {
-        (f + p.counts.files, b + p.counts.file_bytes)
-    });
-    let read = report.parts.iter().filter(|p| p.opened).count();
-    say(
-        "Parts",
-        Some(format!("{} ({read} opened)", report.parts.len())),
-    );
-    say("Files", Some(format!("{files} with {bytes} bytes")));
-    facts
+    if let Some(record) = first(report) {
+        group.say("Agent's version", Some(record.agent_version.clone()));
+        group.say(
+            "Agent's program SHA-256",
+            record.agent_sha256.map(|d| d.to_string()),
+        );
+        group.say("Walls around its reader", Some(record.sandbox.clone()));
+    }
+    group
 }
 
-fn time(at: Instant) -> Option<String> {
-    at.to_rfc3339()
+/// For people: to the second, and that it is UTC.
+pub(super) fn time(at: Instant) -> String {
+    let Some(text) = at.to_rfc3339() else {
+        return format!("{} s from 1970", at.seconds);
+    };
+    match (text.get(..10), text.get(11..19)) {
+        (Some(day), Some(clock)) => format!("{day} {clock} UTC"),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_for_people() {
+        let at = |seconds| Instant { seconds, ns: 5 };
+        assert_eq!(time(at(1_700_000_000)), "2023-11-14 22:13:20 UTC");
+        assert_eq!(time(at(i64::MAX)), "9223372036854775807 s from 1970");
+    }
 }

@@ -4,30 +4,75 @@ use std::fmt::{self, Write as _};
 
 use evidence::{
     gap::Severity,
-    verify::{CollectionReport, Verdict, Weight},
+    verify::{CollectionReport, Verdict},
 };
 
-use super::{commands, facts, text::reason};
+use super::{commands, facts, reasons, text::reason};
 use crate::inert::inert_html;
 
-const HEAD: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
-<title>Acquisition report</title><style>\
-body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\
-table{border-collapse:collapse;width:100%}td,th{border:1px solid #999;padding:.3rem .5rem;\
-text-align:left;vertical-align:top;overflow-wrap:anywhere}pre{white-space:pre-wrap;background:#eee;\
-padding:.5rem}.verdict{border:3px solid;padding:1rem}.good{border-color:#060}.fair{border-color:#a60}\
-.bad{border-color:#a00}</style></head><body>\n<h1>Acquisition report</h1>\n";
+const STYLE: &str = include_str!("style.css");
+/// Most gaps that one page shows; all of them stand in the archive.
+const GAPS_SHOWN: usize = 2_000;
+
+/// The words that a reader who does not live among computers may ask for.
+const WORDS: &[(&str, &str)] = &[
+    (
+        "Part",
+        "One archive file. A collection from one host is one part or several, numbered, each naming the one before it.",
+    ),
+    (
+        "SHA-256",
+        "A number computed from every bit of a file. Nobody can make two different files with the same one, so that equal digests mean equal files.",
+    ),
+    (
+        "Seal",
+        "The agent's signature over the list of the digests of everything in a part. After it, nothing in the part can be changed, added or taken away unseen.",
+    ),
+    (
+        "Statement",
+        "A small signed file beside each part that says what the part is, so that it can be checked without being opened.",
+    ),
+    (
+        "Receipt",
+        "Proof that the server entered the part into a log to which lines can be added and from which none can be taken away unseen.",
+    ),
+    (
+        "Time stamp",
+        "An outside authority's signed word that the statement existed at a time.",
+    ),
+    (
+        "Gap",
+        "Something that was asked for and could not be obtained. Each is listed with its reason.",
+    ),
+];
 
 /// The whole page.
 pub fn page(reports: &[CollectionReport]) -> String {
-    let mut out = HEAD.to_owned();
-    for report in reports {
-        // Writing to a string does not fail.
-        let _infallible = collection(&mut out, report);
-    }
-    out.push_str("</body></html>\n");
+    let mut out = String::new();
+    // Writing to a string does not fail.
+    let _infallible = whole(&mut out, reports);
     out
+}
+
+fn whole(out: &mut String, reports: &[CollectionReport]) -> fmt::Result {
+    write!(
+        out,
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>Acquisition report</title>\n<style>\n{STYLE}</style></head><body>\n\
+         <h1>Acquisition report</h1>\n<p class=\"lead\">Checked by fieldseal {}. Everything below was \
+         computed from the evidence itself; nothing was asked of the server.</p>\n",
+        env!("CARGO_PKG_VERSION")
+    )?;
+    for report in reports {
+        collection(out, report)?;
+    }
+    writeln!(out, "<h2>Words used here</h2><dl class=\"words\">")?;
+    for (word, meaning) in WORDS {
+        writeln!(out, "<dt>{word}</dt><dd>{meaning}</dd>")?;
+    }
+    writeln!(out, "</dl></body></html>")
 }
 
 fn collection(out: &mut String, report: &CollectionReport) -> fmt::Result {
@@ -42,19 +87,10 @@ fn collection(out: &mut String, report: &CollectionReport) -> fmt::Result {
         "<div class=\"verdict {class}\"><h2>{headline}</h2><p>{meaning}</p></div>"
     )?;
     gaps(out, report)?;
-    findings(out, report)?;
-    writeln!(out, "<h2>Facts</h2><table>")?;
-    for (label, value) in facts::facts(report) {
-        writeln!(
-            out,
-            "<tr><th>{label}</th><td>{}</td></tr>",
-            inert_html(&value)
-        )?;
+    for (weight, head) in reasons::HEADS {
+        findings(out, &reasons::of_weight(report, weight), head)?;
     }
-    writeln!(out, "</table>")?;
-    parts(out, report)?;
-    let unchecked: std::collections::BTreeSet<_> =
-        report.parts.iter().flat_map(|p| &p.not_checked).collect();
+    let unchecked = reasons::not_checked(report);
     if !unchecked.is_empty() {
         writeln!(out, "<h2>Not checked</h2><ul>")?;
         for what in unchecked {
@@ -62,14 +98,32 @@ fn collection(out: &mut String, report: &CollectionReport) -> fmt::Result {
         }
         writeln!(out, "</ul>")?;
     }
-    let commands = commands::without_us(report);
-    if !commands.is_empty() {
-        let shown: Vec<_> = commands.iter().map(|c| inert_html(c)).collect();
-        let shown = shown.join("\n");
-        writeln!(
-            out,
-            "<h2>Check it without this program</h2><pre>{shown}</pre>"
-        )?;
+    for group in facts::groups(report) {
+        writeln!(out, "<h2>{}</h2><table class=\"facts\">", group.title)?;
+        for (label, value) in group.facts {
+            let value = inert_html(&value);
+            writeln!(out, "<tr><th>{label}</th><td>{value}</td></tr>")?;
+        }
+        writeln!(out, "</table>")?;
+    }
+    parts(out, report)?;
+    check_it(out, report)
+}
+
+fn check_it(out: &mut String, report: &CollectionReport) -> fmt::Result {
+    let steps = commands::without_us(report);
+    if steps.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "<h2>How to check it without this program</h2><p>With programs that every Linux system has, in \
+         the folder of the parts; for the other parts likewise.</p>"
+    )?;
+    for (words, lines) in steps {
+        let lines: Vec<_> = lines.iter().map(|line| inert_html(line)).collect();
+        let (words, lines) = (inert_html(&words), lines.join("\n"));
+        writeln!(out, "<h3>{words}</h3><pre>{lines}</pre>")?;
     }
     Ok(())
 }
@@ -86,76 +140,68 @@ fn gaps(out: &mut String, report: &CollectionReport) -> fmt::Result {
     gaps.sort_by_key(|g| std::cmp::Reverse(g.severity));
     writeln!(
         out,
-        "<h2>Gaps: {all}</h2><table><tr><th>Weight</th><th>Artifact</th>\
-        <th>What</th><th>Why</th><th>More</th></tr>"
+        "<h2>Gaps: {all}</h2><p>Asked for and not obtained.</p><table><thead><tr><th>Weight</th>\
+         <th>Artifact</th><th>What</th><th>Why</th><th>More</th></tr></thead><tbody>"
     )?;
-    for gap in gaps {
+    for gap in gaps.iter().take(GAPS_SHOWN) {
         let weight = if gap.severity == Severity::Serious {
-            "serious"
+            "<td class=\"serious\">serious</td>"
         } else {
-            "ordinary"
+            "<td>ordinary</td>"
         };
         let cells = [&gap.artifact, &gap.subject, &reason(gap), &gap.text].map(|c| inert_html(c));
-        writeln!(
-            out,
-            "<tr><td>{weight}</td><td>{}</td></tr>",
-            cells.join("</td><td>")
-        )?;
+        let cells = cells.join("</td><td>");
+        writeln!(out, "<tr>{weight}<td>{cells}</td></tr>")?;
     }
-    writeln!(out, "</table>")
+    writeln!(out, "</tbody></table>")?;
+    if all > GAPS_SHOWN as u64 {
+        writeln!(out, "<p>All of them stand in gaps.jsonl of each part.</p>")?;
+    }
+    Ok(())
 }
 
-fn findings(out: &mut String, report: &CollectionReport) -> fmt::Result {
-    let all = report.all_findings();
-    if all.is_empty() {
+fn findings(out: &mut String, found: &[reasons::Reason], head: &str) -> fmt::Result {
+    if found.is_empty() {
         return Ok(());
     }
-    writeln!(
-        out,
-        "<h2>Findings</h2><table><tr><th>Weight</th><th>Code</th><th>Where</th><th>What</th></tr>"
-    )?;
-    for (file, finding) in all {
-        let weight = match finding.weight {
-            Weight::Fatal => "not genuine",
-            Weight::Reservation => "reservation",
-            Weight::Note => "note",
-        };
-        let place = format!("{file} {}", finding.subject);
-        let said = format!("{} {}", finding.code.meaning(), finding.text);
-        writeln!(
-            out,
-            "<tr><td>{weight}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            finding.code,
-            inert_html(place.trim()),
-            inert_html(&said)
-        )?;
+    writeln!(out, "<h2>{head}</h2><dl class=\"reasons\">")?;
+    for reason in found {
+        let (meaning, code) = (reason.code.meaning(), reason.code);
+        writeln!(out, "<dt>{meaning}<code>{code}</code></dt>")?;
+        for place in &reason.places {
+            writeln!(out, "<dd>{}</dd>", inert_html(place))?;
+        }
+        if reason.more > 0 {
+            writeln!(out, "<dd>… and {} more</dd>", reason.more)?;
+        }
     }
-    writeln!(out, "</table>")
+    writeln!(out, "</dl>")
 }
 
 fn parts(out: &mut String, report: &CollectionReport) -> fmt::Result {
     writeln!(
         out,
-        "<h2>Parts</h2><table><tr><th>Part</th><th>File</th><th>Bytes</th><th>SHA-256</th></tr>"
+        "<h2>Parts and digests</h2><table><thead><tr><th>Part</th><th>File and SHA-256</th>\
+         <th>Bytes</th></tr></thead><tbody>"
     )?;
     for part in &report.parts {
         let number = part
             .number
             .map_or_else(|| "?".to_owned(), |n| n.to_string());
-        let plain = part
-            .plain_sha256
-            .map(|d| format!("ZIP {d}"))
-            .unwrap_or_default();
-        let cipher = part
-            .cipher_sha256
-            .map(|d| format!(" encrypted {d}"))
-            .unwrap_or_default();
-        let file = inert_html(&part.file);
+        let mut lines = vec![inert_html(&part.file)];
+        if let Some(digest) = part.plain_sha256 {
+            lines.push(format!("<span class=\"mono\">{digest}</span> (the ZIP)"));
+        }
+        if let Some(digest) = part.cipher_sha256 {
+            lines.push(format!(
+                "<span class=\"mono\">{digest}</span> (as encrypted)"
+            ));
+        }
+        let (lines, size) = (lines.join("<br>"), part.size_bytes);
         writeln!(
             out,
-            "<tr><td>{number}</td><td>{file}</td><td>{}</td><td>{plain}{cipher}</td></tr>",
-            part.size_bytes
+            "<tr><td>{number}</td><td>{lines}</td><td>{size}</td></tr>"
         )?;
     }
-    writeln!(out, "</table>")
+    writeln!(out, "</tbody></table>")
 }

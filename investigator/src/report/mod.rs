@@ -3,6 +3,7 @@
 pub mod commands;
 pub mod facts;
 pub mod html;
+pub mod reasons;
 pub mod text;
 
 use evidence::verify::{CollectionReport, Verdict};

@@ -4,10 +4,10 @@ use std::fmt::{self, Write as _};
 
 use evidence::{
     gap::{Gap, Severity},
-    verify::{CollectionReport, Weight},
+    verify::CollectionReport,
 };
 
-use super::{commands, facts};
+use super::{commands, facts, reasons};
 use crate::inert::inert;
 
 /// Most gaps that are printed; the rest is counted.
@@ -30,16 +30,14 @@ fn collection(out: &mut String, report: &CollectionReport) -> fmt::Result {
     writeln!(out, "{}: {name}", report.verdict.headline())?;
     writeln!(out, "{}\n", report.verdict.meaning())?;
     gaps(out, report)?;
-    for (weight, head) in [
-        (Weight::Fatal, "Why it is not genuine"),
-        (Weight::Reservation, "Reservations"),
-        (Weight::Note, "Notes"),
-    ] {
-        findings(out, report, weight, head)?;
+    for (weight, head) in reasons::HEADS {
+        findings(out, &reasons::of_weight(report, weight), head)?;
     }
-    let mut unchecked: Vec<_> = report.parts.iter().flat_map(|p| &p.not_checked).collect();
-    unchecked.sort();
-    unchecked.dedup();
+    let left_out = reasons::left_out(report);
+    if left_out > 0 {
+        writeln!(out, "... and {left_out} more of the same kinds\n")?;
+    }
+    let unchecked = reasons::not_checked(report);
     if !unchecked.is_empty() {
         writeln!(out, "Not checked")?;
         for what in unchecked {
@@ -47,19 +45,30 @@ fn collection(out: &mut String, report: &CollectionReport) -> fmt::Result {
         }
         writeln!(out)?;
     }
-    writeln!(out, "Facts")?;
-    for (label, value) in facts::facts(report) {
-        writeln!(out, "  {label:<24} {}", inert(&value))?;
+    for group in facts::groups(report) {
+        writeln!(out, "{}", group.title)?;
+        for (label, value) in group.facts {
+            writeln!(out, "  {label:<26} {}", inert(&value))?;
+        }
+        writeln!(out)?;
     }
     parts(out, report)?;
-    let commands = commands::without_us(report);
-    if !commands.is_empty() {
-        writeln!(
-            out,
-            "\nCheck it without this program (root.crt: your copy of the root)"
-        )?;
-        for command in commands {
-            writeln!(out, "  {}", inert(&command))?;
+    check_it(out, report)
+}
+
+fn check_it(out: &mut String, report: &CollectionReport) -> fmt::Result {
+    let steps = commands::without_us(report);
+    if steps.is_empty() {
+        return writeln!(out);
+    }
+    writeln!(
+        out,
+        "\nCheck it without this program, in the folder of the parts (for the others likewise)"
+    )?;
+    for (words, lines) in steps {
+        writeln!(out, "  {words}")?;
+        for line in lines {
+            writeln!(out, "    {}", inert(&line))?;
         }
     }
     writeln!(out)
@@ -86,11 +95,8 @@ fn gaps(out: &mut String, report: &CollectionReport) -> fmt::Result {
         };
         let (artifact, subject, text) =
             (inert(&gap.artifact), inert(&gap.subject), inert(&gap.text));
-        writeln!(
-            out,
-            "  {mark} {artifact}: {subject}: {} ({text})",
-            reason(gap)
-        )?;
+        let why = reason(gap);
+        writeln!(out, "  {mark} {artifact}: {subject}: {why} ({text})")?;
     }
     if all > GAPS_SHOWN as u64 {
         writeln!(out, "  ... all of them stand in gaps.jsonl of each part")?;
@@ -104,57 +110,31 @@ pub(super) fn reason(gap: &Gap) -> String {
     json.trim_matches('"').replace('_', " ")
 }
 
-fn findings(
-    out: &mut String,
-    report: &CollectionReport,
-    weight: Weight,
-    head: &str,
-) -> fmt::Result {
-    let all = report.all_findings();
-    let mut chosen = all.iter().filter(|(_, f)| f.weight == weight).peekable();
-    if chosen.peek().is_none() {
+fn findings(out: &mut String, reasons: &[reasons::Reason], head: &str) -> fmt::Result {
+    if reasons.is_empty() {
         return Ok(());
     }
     writeln!(out, "{head}")?;
-    for (file, finding) in chosen {
-        writeln!(out, "  [{}] {}", finding.code, finding.code.meaning())?;
-        let place = [*file, &*finding.subject].map(inert);
-        let place: Vec<_> = place
-            .iter()
-            .filter(|p| !p.is_empty())
-            .map(String::as_str)
-            .collect();
-        let fault = finding.fault.map_or_else(String::new, |f| format!("{f}: "));
-        writeln!(
-            out,
-            "      {}: {fault}{}",
-            place.join(", "),
-            inert(&finding.text)
-        )?;
-    }
-    let left_out = report.findings.left_out()
-        + report
-            .parts
-            .iter()
-            .map(|p| p.findings.left_out())
-            .sum::<u64>();
-    if left_out > 0 {
-        writeln!(out, "  ... and {left_out} more of the same kinds")?;
+    for reason in reasons {
+        writeln!(out, "  [{}] {}", reason.code, reason.code.meaning())?;
+        for place in &reason.places {
+            writeln!(out, "      {}", inert(place))?;
+        }
+        if reason.more > 0 {
+            writeln!(out, "      ... and {} more", reason.more)?;
+        }
     }
     writeln!(out)
 }
 
 fn parts(out: &mut String, report: &CollectionReport) -> fmt::Result {
+    writeln!(out, "Parts and digests")?;
     for part in &report.parts {
         let number = part
             .number
             .map_or_else(|| "?".to_owned(), |n| n.to_string());
-        writeln!(
-            out,
-            "  Part {number}: {}, {} bytes",
-            inert(&part.file),
-            part.size_bytes
-        )?;
+        let (file, size) = (inert(&part.file), part.size_bytes);
+        writeln!(out, "  Part {number}: {file}, {size} bytes")?;
         if let Some(digest) = part.plain_sha256 {
             writeln!(out, "    SHA-256 of the ZIP       {digest}")?;
         }
