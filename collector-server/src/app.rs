@@ -1,20 +1,30 @@
 //! The running server: opens its folder, repairs it, serves until told to stop.
 
-use std::{fs, future::Future, path::Path, sync::Arc, time::Duration};
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use axum::{Router, middleware::from_fn_with_state};
-use tokio::{net::TcpListener, sync::watch, time};
+use evidence::instant::Instant;
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::JoinHandle,
+    time::{self, MissedTickBehavior},
+};
 
 use crate::{
+    certificate,
     config::Config,
-    metrics::{self, Metrics},
-    serve::{self, serve},
-    store::{blobs::Blobs, index::Index},
-    uploads::{self, Uploads},
+    folder::Folder,
+    intake::stamp,
+    metrics,
+    router::router,
+    serve::{self, Shown, serve},
+    state::Server,
+    trust::{Documents, Keys},
 };
 
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
+const WRITE_SEEN_EVERY: Duration = Duration::from_secs(15);
 
 /// Serves the folder `dir` on these listeners until `stop` ends.
 ///
@@ -27,37 +37,30 @@ pub async fn launch(
     metrics_listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let tls = Arc::new(tls(dir)?);
-    let evidence = dir.join("evidence");
-    let blobs = Arc::new(Blobs::open(&evidence.join("blobs"))?);
-    let index = Index::open(&dir.join("index.sqlite")).await?;
-    let uploads = Uploads::new(
-        index,
-        blobs,
-        evidence.join("staging"),
-        config.upload_limits(),
-    );
-    uploads
-        .repair()
-        .await
-        .context("The uploads could not be repaired.")?;
-    let (uploads, metrics) = (Arc::new(uploads), Arc::new(Metrics::default()));
-    let counted = from_fn_with_state(metrics.clone(), metrics::count);
-    let urls = Router::new()
-        .merge(uploads::router(uploads.clone()))
-        .layer(counted);
+    let server = Server::open(dir, config).await?;
+    let folder = Folder::new(dir);
+    let shown = certificate::load(&folder, &server.issuing, &config.names, Instant::now())?;
+    let shown = Arc::new(shown);
+    let tls = Arc::new(serve::server_config(shown.clone())?);
 
     let (ending, ended) = watch::channel(());
-    let sweeper = tokio::spawn(sweep(uploads));
-    let asked = axum::serve(metrics_listener, metrics::router(metrics))
+    let tasks = Tasks::start(&server, folder, shown);
+    let asked = axum::serve(metrics_listener, metrics::router(server.clone()))
         .with_graceful_shutdown(wait_for(ended));
     let asked = tokio::spawn(asked.into_future());
     tracing::info!(listen = %listener.local_addr()?, "serving");
-    serve(listener, tls, urls, config.limits(), stop).await;
-    sweeper.abort();
+    let stop = async {
+        stop.await;
+        // Whoever waits for news is answered now, so that nobody holds the end up.
+        server.stopping.send_replace(true);
+    };
+    let (anchor, urls) = (server.documents.anchor.clone(), router(server.clone()));
+    serve(listener, tls, anchor, urls, config.limits(), stop).await;
+    drop(tasks);
     drop(ending);
     // A scraper that holds its connection open does not hold the server.
     let _ = time::timeout(Duration::from_secs(2), asked).await;
+    server.write_seen().await?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -67,24 +70,54 @@ async fn wait_for(mut ended: watch::Receiver<()>) {
     let _ = ended.changed().await;
 }
 
-/// The TLS settings from the folder's `trust/`.
+/// Checks what `serve` needs, without serving.
 ///
 /// # Errors
-/// A file is missing or damaged.
-pub fn tls(dir: &Path) -> anyhow::Result<rustls::ServerConfig> {
-    let read = |name: &str| {
-        let path = dir.join("trust").join(name);
-        fs::read(&path).with_context(|| format!("{} could not be read.", path.display()))
-    };
-    let (chain, key, root) = (read("server.crt")?, read("server.key")?, read("root.crt")?);
-    Ok(serve::server_config(&chain, &key, &root)?)
+/// A document, key or certificate is missing or does not belong to the others.
+pub fn check(dir: &Path) -> anyhow::Result<()> {
+    let folder = Folder::new(dir);
+    let documents = Documents::load(&folder)?;
+    Keys::load(&folder, &documents.policy)?;
+    let pem = std::fs::read_to_string(folder.server_pem())
+        .with_context(|| format!("{} can't be read.", folder.server_pem().display()))?;
+    serve::server_config(Arc::new(Shown::new(&pem)?))?;
+    Ok(())
 }
 
-async fn sweep(uploads: Arc<Uploads>) {
-    let mut ticks = time::interval(SWEEP_EVERY);
+/// What goes on beside the requests; ended when dropped.
+struct Tasks(Vec<JoinHandle<()>>);
+
+impl Tasks {
+    fn start(server: &Arc<Server>, folder: Folder, shown: Arc<Shown>) -> Self {
+        let mut tasks = vec![
+            tokio::spawn(sweep(server.clone())),
+            tokio::spawn(write_seen(server.clone())),
+            tokio::spawn(renew(server.clone(), folder, shown)),
+        ];
+        if let Some(tsa) = server.config.tsa.clone() {
+            tasks.push(tokio::spawn(stamp::run(server.clone(), tsa)));
+        }
+        Self(tasks)
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+fn every(period: Duration) -> time::Interval {
+    let mut ticks = time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+async fn sweep(server: Arc<Server>) {
+    let mut ticks = every(SWEEP_EVERY);
     loop {
         ticks.tick().await;
-        match uploads.sweep().await {
+        match server.uploads.sweep().await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "expired uploads dropped"),
             Err(error) => tracing::error!(%error, "expired uploads could not be dropped"),
@@ -92,45 +125,23 @@ async fn sweep(uploads: Arc<Uploads>) {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::TcpStream,
-        sync::oneshot,
-    };
+async fn write_seen(server: Arc<Server>) {
+    let mut ticks = every(WRITE_SEEN_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = server.write_seen().await {
+            tracing::error!(%error, "when agents asked could not be written down");
+        }
+    }
+}
 
-    use super::*;
-    use crate::init::init;
-
-    #[tokio::test]
-    async fn an_initialised_folder_serves_counts_and_stops() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("server");
-        init(&path, &["localhost".into()], "127.0.0.1:0".parse().unwrap())
-            .await
-            .unwrap();
-        let again = init(&path, &["localhost".into()], "127.0.0.1:0".parse().unwrap()).await;
-        assert!(again.unwrap_err().to_string().contains("not empty"));
-        let config = Config::load(&path).unwrap();
-        let listener = TcpListener::bind(config.listen).await.unwrap();
-        let metrics = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = metrics.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let stopped = async { drop(stopped.await) };
-        let server = launch(&path, &config, listener, metrics, stopped);
-        let client = async {
-            let mut stream = TcpStream::connect(at).await.unwrap();
-            let ask = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-            stream.write_all(ask).await.unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.unwrap();
-            assert!(
-                answer.starts_with("HTTP/1.1 200") && answer.ends_with("# EOF\n"),
-                "{answer}"
-            );
-            stop.send(()).unwrap();
-        };
-        tokio::join!(server, client).0.unwrap();
+async fn renew(server: Arc<Server>, folder: Folder, shown: Arc<Shown>) {
+    let mut ticks = every(certificate::LOOK_EVERY);
+    loop {
+        ticks.tick().await;
+        let (now, names) = (Instant::now(), &server.config.names);
+        if let Err(error) = certificate::renew(&folder, &server.issuing, names, now, &shown) {
+            tracing::error!(%error, "the server's certificate could not be renewed");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! The deployment's certificates: a root, an issuing authority, and what it signs.
 //!
 //! A request gives its public key and nothing else; names, usages and times are
-//! ours. It keeps no list of what was issued: that is the index's business.
+//! ours. It keeps no list of what was issued: that is the index's business. Whose key
+//! signs is the caller's: the root's is meant to be taken offline.
 
 use std::{
     fs, io,
@@ -9,14 +10,12 @@ use std::{
     time::Duration,
 };
 
-use evidence::ids::AgentId;
+use evidence::{digest::Digest, ids::AgentId, keys::SigningKey};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, PublicKey, SanType, date_time_ymd,
+    PKCS_ECDSA_P256_SHA256, PublicKey, PublicKeyData as _, SanType, date_time_ymd,
 };
-
-use crate::keyfile;
 
 const DAY_S: i64 = 86_400;
 /// TLS certificates are renewed often; the key may stay the same.
@@ -51,6 +50,9 @@ pub enum CaError {
         /// What the system said.
         source: io::Error,
     },
+    /// A key can't be used.
+    #[error("The authority's key can't be used: {0}")]
+    Key(String),
     /// No random bytes.
     #[error("The system's random source does not answer. Try again when the machine is up.")]
     Random,
@@ -66,12 +68,13 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A new root, fit for one level of issuing authorities below it.
+    /// A root certificate by `key` for itself, fit for one level of issuing authorities below it.
     ///
     /// # Errors
-    /// The random source or the clock fails.
-    pub fn new_root(name: &str, now_s: i64) -> Result<Self, CaError> {
-        let key = new_key()?;
+    /// The key does not fit, or the clock fails.
+    pub fn new_root(name: &str, key: &SigningKey, now_s: i64) -> Result<Self, CaError> {
+        let pem = key.to_pem().map_err(|e| CaError::Key(e.to_string()))?;
+        let key = KeyPair::from_pem(&pem).map_err(CaError::Make)?;
         let params = authority_params(name, 1, now_s, ROOT_DAYS)?;
         let certificate_pem = params.self_signed(&key).map_err(CaError::Make)?.pem();
         Self::from_parts(certificate_pem, key)
@@ -90,25 +93,22 @@ impl Authority {
         Self::from_parts(made.pem(), key)
     }
 
-    /// Reads `NAME.crt` and `NAME.key` from `dir`.
+    /// Reads a certificate and the key behind it.
     ///
     /// # Errors
     /// A file is missing or is not what its name says.
-    pub fn load(dir: &Path, name: &str) -> Result<Self, CaError> {
-        let read = |ext: &str| {
-            let path = dir.join(format!("{name}.{ext}"));
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, CaError> {
+        let read = |path: &Path| {
+            let path = path.to_owned();
             fs::read_to_string(&path).map_err(|source| CaError::File { path, source })
         };
-        let key = KeyPair::from_pem(&read("key")?).map_err(CaError::Make)?;
-        Self::from_parts(read("crt")?, key)
+        let key = KeyPair::from_pem(&read(key)?).map_err(CaError::Make)?;
+        Self::from_parts(read(certificate)?, key)
     }
 
-    /// Writes `NAME.crt` and, readable by its owner only, `NAME.key` into `dir`.
-    ///
-    /// # Errors
-    /// A file exists already or can't be written.
-    pub fn save(&self, dir: &Path, name: &str) -> Result<(), CaError> {
-        save_pair(dir, name, &self.certificate_pem, self.issuer.key())
+    /// The key that signs, in PEM.
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
     }
 
     /// The authority's own certificate.
@@ -203,18 +203,14 @@ pub fn request(key: &KeyPair) -> Result<String, CaError> {
     made.pem().map_err(CaError::Make)
 }
 
-/// Writes `NAME.crt` and `NAME.key` (mode 0600); overwrites nothing.
+/// SHA-256 of the SubjectPublicKeyInfo that a request asks a certificate for.
 ///
 /// # Errors
-/// A file exists already or can't be written.
-pub fn save_pair(dir: &Path, name: &str, chain_pem: &str, key: &KeyPair) -> Result<(), CaError> {
-    let put = |ext: &str, text: &str, mode: u32| {
-        let path = dir.join(format!("{name}.{ext}"));
-        keyfile::create(&path, text.as_bytes(), mode)
-            .map_err(|source| CaError::File { path, source })
-    };
-    put("key", &key.serialize_pem(), 0o600)?;
-    put("crt", chain_pem, 0o644)
+/// The request is refused.
+pub fn requested_key(csr_pem: &str) -> Result<Digest, CaError> {
+    Ok(Digest::of(
+        &public_key_of(csr_pem)?.subject_public_key_info(),
+    ))
 }
 
 fn public_key_of(csr_pem: &str) -> Result<PublicKey, CaError> {

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{serve::Limits, uploads::UploadLimits};
+use crate::{intake::UploadLimits, serve::Limits};
 
 /// The settings' file, in the server's folder.
 pub const FILE: &str = "server.toml";
@@ -18,7 +18,7 @@ pub const FILE: &str = "server.toml";
 pub enum ConfigError {
     /// The file could not be read.
     #[error(
-        "{path} could not be read. Run `fieldseal-server init --dir DIR` first, or check the rights."
+        "{path} could not be read. Run `fieldseal-server init DIR` first, or check the rights."
     )]
     Read {
         /// The file.
@@ -49,12 +49,22 @@ pub enum LogFormat {
     Json,
 }
 
+/// The outside authority that stamps what is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tsa {
+    /// Where it takes RFC 3161 queries. Plain HTTP: the answer proves itself.
+    pub url: String,
+}
+
 /// Every setting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where agents and investigators connect.
     pub listen: SocketAddr,
+    /// The DNS names and addresses that the server's certificate is for.
+    pub names: Vec<String>,
     /// Where Prometheus asks; without TLS, so loopback only.
     pub metrics_listen: SocketAddr,
     /// How log lines are written.
@@ -63,31 +73,42 @@ pub struct Config {
     pub max_part_bytes: u64,
     /// All parts together.
     pub max_store_bytes: u64,
+    /// What stays free on the disk.
+    pub min_free_bytes: u64,
     /// Uploads that one agent may have open.
     pub max_open_uploads_per_agent: u32,
     /// Bodies received at one time.
     pub max_receiving: usize,
     /// Connections at one time.
     pub max_connections: usize,
+    /// Questions that wait for news at one time.
+    pub max_polls: usize,
     /// How long an upload may take.
     pub upload_expiry_s: u32,
     /// How long a body may stand still.
     pub upload_idle_ms: u64,
+    /// The time-stamping authority, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tsa: Option<Tsa>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 8443)),
+            names: vec!["localhost".into(), "127.0.0.1".into()],
             metrics_listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
             log_format: LogFormat::Text,
             max_part_bytes: 4 << 30,
             max_store_bytes: 1 << 40,
+            min_free_bytes: 1 << 30,
             max_open_uploads_per_agent: 64,
             max_receiving: 256,
             max_connections: 10_000,
+            max_polls: 10_000,
             upload_expiry_s: 30 * 86_400,
             upload_idle_ms: 60_000,
+            tsa: None,
         }
     }
 }
@@ -142,6 +163,20 @@ impl Config {
                 "`max_connections` is out of range. Give it 1 to 1048576.",
             ),
             (
+                !self.names.is_empty(),
+                "`names` is empty. Give the names and addresses that agents use.",
+            ),
+            (
+                (1..=1 << 20).contains(&self.max_polls),
+                "`max_polls` is out of range. Give it 1 to 1048576.",
+            ),
+            (
+                self.tsa
+                    .as_ref()
+                    .is_none_or(|t| t.url.starts_with("http://")),
+                "`tsa.url` is no plain HTTP address. Give `http://...`: the answer is signed and needs no TLS.",
+            ),
+            (
                 self.upload_expiry_s >= 60,
                 "`upload_expiry_s` is too short. Give it at least 60.",
             ),
@@ -161,6 +196,7 @@ impl Config {
         UploadLimits {
             max_part_bytes: self.max_part_bytes,
             max_store_bytes: self.max_store_bytes,
+            min_free_bytes: self.min_free_bytes,
             max_open_per_agent: self.max_open_uploads_per_agent,
             max_receiving: self.max_receiving,
             idle_ms: self.upload_idle_ms,
@@ -205,6 +241,10 @@ mod tests {
         ));
         assert!(matches!(
             load("upload_expiry_s = 0"),
+            Err(ConfigError::Value(_))
+        ));
+        assert!(matches!(
+            load("tsa = { url = \"https://x\" }"),
             Err(ConfigError::Value(_))
         ));
         assert!(matches!(

@@ -1,45 +1,83 @@
-//! `init`: everything a new deployment's server needs, in an empty folder.
+//! `init`: a whole deployment in an empty folder, its root key in a place of its own.
 //!
-//! Layout: `server.toml`, `trust/` (root and issuing authority, the server's
-//! TLS pair), `index.sqlite`, `evidence/{staging,blobs}`.
+//! One P-256 key signs the root document, the policy and the root certificate, so that root.crt
+//! alone checks an archive's seal and the policy inside it. That key is written to `offline/`
+//! and used by nothing here again.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::SocketAddr,
+    path::Path,
+};
 
 use anyhow::{Context as _, bail};
-use evidence::instant::Instant;
+use ed25519_dalek::pkcs8::EncodePrivateKey as _;
+use evidence::{
+    custody::{log::Log, note::LogSigner},
+    envelope::{self, Envelope},
+    instant::Instant,
+    keys::SigningKey,
+    wrap::Recipient,
+};
+use protocol::{
+    name::Name,
+    policy::{Class, Person, Policy},
+    root::Root,
+    version::VERSION,
+};
 
 use crate::{
-    ca::{self, Authority},
+    ca::Authority,
+    certificate,
     config::{self, Config},
+    folder::Folder,
     keyfile,
     store::index::Index,
+    trust::Documents,
 };
+
+/// How long the first policy holds.
+const POLICY_DAYS: i64 = 365;
+
+/// What a deployment is to be.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Its name.
+    pub deployment: Name,
+    /// The DNS names and addresses that agents will use.
+    pub names: Vec<String>,
+    /// Where the server will listen.
+    pub listen: SocketAddr,
+    /// Who is known.
+    pub people: Vec<Person>,
+    /// Whom evidence of each agency is encrypted to.
+    pub vaults: BTreeMap<Name, Vec<Recipient>>,
+    /// How many people must sign an order of each class.
+    pub thresholds: BTreeMap<Class, usize>,
+}
 
 /// Makes the server's folder; refuses one that holds anything.
 ///
-/// `names` are the DNS names and addresses that agents will use.
-///
 /// # Errors
-/// The folder is not empty, or can't be written.
-pub async fn init(dir: &Path, names: &[String], listen: SocketAddr) -> anyhow::Result<()> {
-    fs::create_dir_all(dir).with_context(|| format!("{} can't be made.", dir.display()))?;
-    if fs::read_dir(dir)?.next().is_some() {
-        bail!("{} is not empty. Give a new folder.", dir.display());
-    }
-    private(dir)?;
-    let trust = dir.join("trust");
-    for folder in [
-        &trust,
-        &dir.join("evidence/staging"),
-        &dir.join("evidence/blobs"),
-    ] {
-        fs::create_dir_all(folder)?;
-    }
-    certificates(&trust, names)?;
-    Index::open(&dir.join("index.sqlite")).await?;
+/// The folder is not empty or can't be written, or the plan contradicts itself.
+pub async fn init(dir: &Path, plan: &Plan) -> anyhow::Result<()> {
+    check(plan)?;
+    let folder = Folder::new(dir);
+    make_folders(&folder)?;
+    let now = Instant::now();
+    let (root, time) = (SigningKey::generate()?, SigningKey::generate()?);
+    let log = log_signer(plan)?;
+    write_documents(&folder, plan, &root, &time, &log, now)?;
+    write_keys(&folder, plan, &root, &time, &log, now)?;
+    Log::open(&folder.log())?;
+    Index::open(&folder.index()).await?;
+    // What serve will ask.
+    Documents::load(&folder)?;
     // Last, so that a folder with settings is a whole one.
     let config = Config {
-        listen,
+        listen: plan.listen,
+        names: plan.names.clone(),
         ..Config::default()
     };
     let text = toml::to_string(&config)?;
@@ -47,25 +85,124 @@ pub async fn init(dir: &Path, names: &[String], listen: SocketAddr) -> anyhow::R
     Ok(())
 }
 
-fn certificates(trust: &Path, names: &[String]) -> anyhow::Result<()> {
-    let now_s = Instant::now().seconds;
-    let root = Authority::new_root("Fieldseal root", now_s)?;
-    let issuing = root.new_issuing("Fieldseal issuing authority", now_s)?;
-    let key = ca::new_key()?;
-    let leaf = issuing.sign_server_tls(names, &ca::request(&key)?, now_s)?;
-    root.save(trust, "root")?;
-    issuing.save(trust, "issuing")?;
-    ca::save_pair(trust, "server", &(leaf + issuing.certificate_pem()), &key)?;
+fn check(plan: &Plan) -> anyhow::Result<()> {
+    if plan.names.is_empty() {
+        bail!("No name was given. Give the names and addresses that agents will use.");
+    }
+    let roles: BTreeSet<_> = plan.people.iter().flat_map(|p| &p.roles).collect();
+    if !roles.contains(&protocol::policy::Role::Admin) {
+        bail!("Nobody is an admin, so nobody could let hosts in. Give a person the role `admin`.");
+    }
     Ok(())
 }
 
-#[cfg(unix)]
-fn private(dir: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+fn make_folders(folder: &Folder) -> anyhow::Result<()> {
+    let dir = folder.path();
+    fs::create_dir_all(dir).with_context(|| format!("{} can't be made.", dir.display()))?;
+    if fs::read_dir(dir)?.next().is_some() {
+        bail!("{} is not empty. Give a new folder.", dir.display());
+    }
+    keyfile::private_dir(dir)?;
+    for private in [folder.keys(), folder.offline()] {
+        keyfile::private_dir(&private)?;
+    }
+    for plain in [folder.trust(), folder.staging(), folder.blobs()] {
+        fs::create_dir_all(plain)?;
+    }
+    Ok(())
 }
 
-#[cfg(not(unix))]
-fn private(_: &Path) -> std::io::Result<()> {
+struct NewLog {
+    signer: LogSigner,
+    key_pem: String,
+}
+
+fn log_signer(plan: &Plan) -> anyhow::Result<NewLog> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("No random numbers: {e}"))?;
+    let key = ed25519_dalek::SigningKey::from_bytes(&seed);
+    let pem = key.to_pkcs8_pem(ed25519_dalek::pkcs8::spki::der::pem::LineEnding::LF)?;
+    let name = format!("{}/custody", plan.deployment);
+    Ok(NewLog {
+        key_pem: pem.to_string(),
+        signer: LogSigner::new(&name, key)?,
+    })
+}
+
+fn write_documents(
+    folder: &Folder,
+    plan: &Plan,
+    root_key: &SigningKey,
+    time: &SigningKey,
+    log: &NewLog,
+    now: Instant,
+) -> anyhow::Result<()> {
+    let root = Root {
+        v: VERSION,
+        version: 1,
+        deployment: plan.deployment.clone(),
+        keys: vec![root_key.public()],
+        threshold: 1,
+    };
+    let policy = Policy {
+        v: VERSION,
+        version: 1,
+        root_version: 1,
+        deployment: plan.deployment.clone(),
+        expires: Instant {
+            seconds: now.seconds + POLICY_DAYS * 86_400,
+            ns: 0,
+        },
+        people: plan.people.clone(),
+        thresholds: plan.thresholds.clone(),
+        vaults: plan.vaults.clone(),
+        log_key: log.signer.public().to_string(),
+        time_keys: vec![time.public()],
+    };
+    policy.validate()?;
+    let root = Envelope::sign_document(envelope::ROOT, &root, root_key)?;
+    let policy = Envelope::sign_document(envelope::POLICY, &policy, root_key)?;
+    keyfile::create(&folder.root_document(1), &root.to_json()?, 0o644)?;
+    keyfile::create(&folder.policy(), &policy.to_json()?, 0o644)?;
     Ok(())
+}
+
+fn write_keys(
+    folder: &Folder,
+    plan: &Plan,
+    root_key: &SigningKey,
+    time: &SigningKey,
+    log: &NewLog,
+    now: Instant,
+) -> anyhow::Result<()> {
+    let name = |what: &str| format!("Fieldseal {} {what}", plan.deployment);
+    let root = Authority::new_root(&name("root"), root_key, now.seconds)?;
+    let issuing = root.new_issuing(&name("issuing authority"), now.seconds)?;
+    let secret = |path: &Path, text: &str| keyfile::create(path, text.as_bytes(), 0o600);
+    let public = |path: &Path, text: &str| keyfile::create(path, text.as_bytes(), 0o644);
+    secret(&folder.offline().join("root.key"), &root_key.to_pem()?)?;
+    public(&folder.root_certificate(), root.certificate_pem())?;
+    public(&folder.issuing_certificate(), issuing.certificate_pem())?;
+    secret(&folder.issuing_key(), &issuing.key_pem())?;
+    secret(&folder.time_key(), &time.to_pem()?)?;
+    secret(&folder.log_key(), &log.key_pem)?;
+    let server = certificate::new_server(&issuing, &plan.names, now)?;
+    secret(&folder.server_pem(), &server)?;
+    Ok(())
+}
+
+/// What whoever ran `init` has to do next.
+pub fn next_steps(dir: &Path) -> String {
+    let folder = Folder::new(dir);
+    let (offline, trust) = (folder.offline(), folder.trust());
+    format!(
+        "The deployment is ready in {dir}.\n\
+         Now take the root key offline: move {key} to two media that are kept apart, delete it \
+         here, and note where they lie. Serving does not need it; a new policy does.\n\
+         Give {trust} to every host and person: it is public.\n\
+         Start the server: fieldseal-server serve {dir}\n",
+        dir = dir.display(),
+        key = offline.join("root.key").display(),
+        trust = trust.display(),
+    )
 }

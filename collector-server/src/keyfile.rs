@@ -1,7 +1,7 @@
-//! Files written once and durably; secrets among them readable by their owner only.
+//! Files written durably, whole or not at all; secrets among them readable by their owner only.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::Path,
 };
@@ -26,6 +26,40 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync_dir)
 }
 
+/// Puts these bytes in the place of `path` in one step.
+///
+/// # Errors
+/// The system refuses; the old file is then still there.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut name = path.to_owned().into_os_string();
+    name.push(".new");
+    let new = Path::new(&name);
+    match fs::remove_file(new) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    create(new, bytes, mode)?;
+    fs::rename(new, path)?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Makes a folder that its owner alone may enter, with all above it.
+///
+/// # Errors
+/// The system refuses.
+///
+/// # Platform behaviour
+/// On Unix its mode becomes 0700; elsewhere the rights are inherited.
+pub fn private_dir(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
 /// Makes the names in `dir` durable.
 ///
 /// # Errors
@@ -38,4 +72,41 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()?;
     }
     Ok(())
+}
+
+/// How many bytes an ordinary user can still write where `dir` lies.
+///
+/// # Errors
+/// The system does not say.
+///
+/// # Platform behaviour
+/// Known on Unix only; elsewhere it is as if there were no end.
+pub fn free_bytes(dir: &Path) -> io::Result<u64> {
+    #[cfg(unix)]
+    {
+        let found = rustix::fs::statvfs(dir)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = dir;
+        Ok(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_created_once_and_replaced_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("k");
+        create(&path, b"one", 0o600).unwrap();
+        assert!(create(&path, b"two", 0o600).is_err());
+        fs::write(dir.path().join("k.new"), b"left by a crash").unwrap();
+        replace(&path, b"three", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"three");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
 }

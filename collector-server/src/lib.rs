@@ -1,16 +1,30 @@
-//! The Fieldseal server: receives sealed parts over mTLS and keeps them.
+//! The Fieldseal server: lets hosts in, hands orders on, keeps sealed parts, and logs what was done.
 //!
-//! It holds ciphertext only and has no key to open it.
+//! It holds ciphertext only and has no key to open it; it can withhold an order and make none.
 
+pub mod access;
 pub mod app;
 pub mod ca;
+pub mod certificate;
 pub mod config;
+pub mod custody;
+pub mod folder;
+mod handlers;
 pub mod init;
+pub mod intake;
 pub mod keyfile;
 pub mod metrics;
+pub mod refusal;
+pub mod router;
 pub mod serve;
+pub mod state;
+pub mod status;
 pub mod store;
-pub mod uploads;
+pub mod token;
+pub mod trust;
+pub mod wake;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

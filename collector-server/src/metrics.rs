@@ -1,4 +1,4 @@
-//! What Prometheus may ask: counts of requests by status, on loopback only.
+//! What Prometheus may ask: counts and gauges, on loopback only; no names, no ids.
 
 use std::sync::Arc;
 
@@ -12,30 +12,93 @@ use axum::{
 };
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+
+use crate::{state::Server, store::survey::Survey};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ByStatus {
     status: u16,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByWhat {
+    what: &'static str,
+}
+
 /// The server's counts.
 pub struct Metrics {
     registry: Registry,
     requests: Family<ByStatus, Counter>,
+    polling: Gauge,
+    parts: Counter,
+    part_bytes: Counter,
+    /// Parts handed out.
+    pub fetched: Counter,
+    kept: Family<ByWhat, Gauge>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let (mut registry, requests) = (Registry::default(), Family::default());
+        let mut registry = Registry::with_prefix("fieldseal");
+        let (requests, polling) = (Family::default(), Gauge::default());
+        let [parts, part_bytes, fetched] = [(); 3].map(|()| Counter::default());
+        let kept = Family::default();
+        registry.register("requests", "Requests answered, by status", requests.clone());
         registry.register(
-            "fieldseal_requests",
-            "Requests answered, by status",
-            requests.clone(),
+            "agents_polling",
+            "Agents that wait for an order now",
+            polling.clone(),
         );
-        Self { registry, requests }
+        registry.register("parts_received", "Parts that became durable", parts.clone());
+        registry.register(
+            "part_bytes_received",
+            "Bytes of such parts",
+            part_bytes.clone(),
+        );
+        registry.register("parts_fetched", "Parts handed out", fetched.clone());
+        registry.register("kept", "What the index holds now", kept.clone());
+        Self {
+            registry,
+            requests,
+            polling,
+            parts,
+            part_bytes,
+            fetched,
+            kept,
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts a part that became durable.
+    pub fn received(&self, bytes: u64) {
+        self.parts.inc();
+        self.part_bytes.inc_by(bytes);
+    }
+
+    /// Counts an agent that waits, until the value is dropped.
+    pub fn agent_polls(&self) -> Polling<'_> {
+        self.polling.inc();
+        Polling(&self.polling)
+    }
+
+    fn survey(&self, survey: &Survey) {
+        for (what, count) in survey.counts() {
+            let gauge = self.kept.get_or_create(&ByWhat { what });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+/// An agent that waits.
+pub struct Polling<'m>(&'m Gauge);
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 
@@ -50,16 +113,21 @@ pub async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: 
 }
 
 /// `/metrics`, for the loopback listener.
-pub fn router(metrics: Arc<Metrics>) -> Router {
+pub fn router(server: Arc<Server>) -> Router {
     Router::new()
         .route("/metrics", get(show))
-        .with_state(metrics)
+        .with_state(server)
 }
 
-async fn show(State(metrics): State<Arc<Metrics>>) -> Response {
+async fn show(State(server): State<Arc<Server>>) -> Response {
+    let failed = StatusCode::INTERNAL_SERVER_ERROR;
+    match server.index.survey().await {
+        Ok(survey) => server.metrics.survey(&survey),
+        Err(_) => return failed.into_response(),
+    }
     let mut text = String::new();
-    if encode(&mut text, &metrics.registry).is_err() {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    if encode(&mut text, &server.metrics.registry).is_err() {
+        return failed.into_response();
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, kind)], text).into_response()

@@ -4,8 +4,12 @@ use std::process::Command;
 
 use super::*;
 
+fn root_key() -> SigningKey {
+    SigningKey::generate().unwrap()
+}
+
 fn authorities(now_s: i64) -> (Authority, Authority) {
-    let root = Authority::new_root("Root", now_s).unwrap();
+    let root = Authority::new_root("Root", &root_key(), now_s).unwrap();
     let issuing = root.new_issuing("Issuing", now_s).unwrap();
     (root, issuing)
 }
@@ -151,33 +155,28 @@ fn forge(csr_pem: &str) -> String {
 }
 
 #[test]
-fn a_saved_authority_signs_again_and_is_never_overwritten() {
+fn an_authority_on_disk_signs_again_and_the_root_is_the_key_that_was_given() {
     let dir = tempfile::tempdir().unwrap();
-    let (root, _) = authorities(now_s());
-    root.save(dir.path(), "root").unwrap();
-    assert!(root.save(dir.path(), "root").is_err());
-    let again = Authority::load(dir.path(), "root").unwrap();
-    assert_eq!(again.certificate_pem(), root.certificate_pem());
+    let key = root_key();
+    let root = Authority::new_root("Root", &key, now_s()).unwrap();
+    let (crt, pem) = (dir.path().join("r.crt"), dir.path().join("r.key"));
+    fs::write(&crt, root.certificate_pem()).unwrap();
+    fs::write(&pem, root.key_pem()).unwrap();
+    let again = Authority::load(&crt, &pem).unwrap();
     again.new_issuing("Issuing", now_s()).unwrap();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = fs::metadata(dir.path().join("root.key"))
-            .unwrap()
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
+    let public = openssl(dir.path(), &["x509", "-in", "r.crt", "-noout", "-pubkey"]);
+    assert_eq!(public, key.public().to_pem().unwrap());
+    assert!(Authority::load(&crt, &dir.path().join("none")).is_err());
 }
 
 #[test]
 fn a_clock_out_of_range_is_an_error() {
     assert!(matches!(
-        Authority::new_root("Root", i64::MAX),
+        Authority::new_root("Root", &root_key(), i64::MAX),
         Err(CaError::Clock)
     ));
     assert!(matches!(
-        Authority::new_root("Root", -1),
+        Authority::new_root("Root", &root_key(), -1),
         Err(CaError::Clock)
     ));
 }

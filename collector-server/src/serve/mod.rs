@@ -14,6 +14,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
+use rustls::pki_types::{TrustAnchor, UnixTime};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -23,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 pub use peer::{Peer, Role};
-pub use tls::{TlsError, server_config};
+pub use tls::{Shown, TlsError, server_config};
 
 /// What one client may take of the server's time and memory.
 #[derive(Debug, Clone)]
@@ -58,11 +59,12 @@ impl Default for Limits {
 pub async fn serve(
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
+    anchor: TrustAnchor<'static>,
     router: Router,
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) {
-    let acceptor = TlsAcceptor::from(tls);
+    let (acceptor, anchor) = (TlsAcceptor::from(tls), Arc::new(anchor));
     let handshakes = Arc::new(Semaphore::new(limits.handshakes));
     let connections = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
@@ -87,14 +89,18 @@ pub async fn serve(
             continue;
         };
         let (acceptor, router, watcher) = (acceptor.clone(), router.clone(), graceful.watcher());
-        let limits = limits.clone();
+        let (limits, anchor) = (limits.clone(), anchor.clone());
         tokio::spawn(async move {
             let _open = open;
             let wait = Duration::from_millis(limits.handshake_ms);
             let done = timeout(wait, acceptor.accept(stream)).await;
             drop(shaking);
             match done {
-                Ok(Ok(stream)) => converse(stream, router, &limits, watcher).await,
+                Ok(Ok(stream)) => {
+                    let chain = stream.get_ref().1.peer_certificates();
+                    let peer = Peer::of(chain, &anchor, UnixTime::now());
+                    converse(stream, peer, router, &limits, watcher).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%from, %error, "handshake failed"),
                 Err(_) => tracing::debug!(%from, "handshake took too long"),
             }
@@ -109,8 +115,7 @@ pub async fn serve(
 
 type Tls = tokio_rustls::server::TlsStream<TcpStream>;
 
-async fn converse(stream: Tls, router: Router, limits: &Limits, watcher: Watcher) {
-    let peer = Peer::of(stream.get_ref().1.peer_certificates());
+async fn converse(stream: Tls, peer: Peer, router: Router, limits: &Limits, watcher: Watcher) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
         let router = router.clone();

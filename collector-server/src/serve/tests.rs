@@ -1,8 +1,13 @@
 //! The loop against honest, silent and wrong clients on loopback.
 
+use std::fs;
+
 use axum::{Extension, routing::get};
-use evidence::ids::AgentId;
-use rustls::version::{TLS12, TLS13};
+use evidence::{ids::AgentId, instant::Instant, keys::SigningKey};
+use rustls::{
+    pki_types::{CertificateDer, pem::PemObject as _},
+    version::{TLS12, TLS13},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::oneshot,
@@ -10,7 +15,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::testing::{Deployment, Identity};
+use crate::{
+    ca::{self, Authority},
+    testing::{Deployment, Identity},
+};
 
 struct Running {
     port: u16,
@@ -31,14 +39,33 @@ async fn start(deployment: &Deployment, limits: Limits) -> Running {
         .route("/slow", get(slow));
     let (stop, stopped) = oneshot::channel();
     let stopped = async { drop(stopped.await) };
-    let task = tokio::spawn(serve(
-        listener,
-        deployment.server(),
-        router,
-        limits,
-        stopped,
-    ));
+    let folder = deployment.folder();
+    let shown = Shown::new(&fs::read_to_string(folder.server_pem()).unwrap()).unwrap();
+    let tls = Arc::new(server_config(Arc::new(shown)).unwrap());
+    let root = fs::read(folder.root_certificate()).unwrap();
+    let root = CertificateDer::from_pem_slice(&root).unwrap();
+    let anchor = webpki::anchor_from_trusted_cert(&root).unwrap().to_owned();
+    let task = tokio::spawn(serve(listener, tls, anchor, router, limits, stopped));
     Running { port, stop, task }
+}
+
+/// An agent's certificate by this authority, which has issued the authority's own.
+fn agent(issuing: &Authority, id: AgentId, seal: bool) -> Identity {
+    let (key, now_s) = (ca::new_key().unwrap(), Instant::now().seconds);
+    let csr = ca::request(&key).unwrap();
+    let leaf = match seal {
+        true => issuing.sign_agent_seal(id, &csr, now_s),
+        false => issuing.sign_agent_tls(id, &csr, now_s),
+    };
+    Identity {
+        chain_pem: leaf.unwrap() + issuing.certificate_pem(),
+        key_pem: key.serialize_pem(),
+    }
+}
+
+fn issuing(d: &Deployment) -> Authority {
+    let folder = d.folder();
+    Authority::load(&folder.issuing_certificate(), &folder.issuing_key()).unwrap()
 }
 
 async fn ask(
@@ -57,38 +84,93 @@ async fn ask(
 
 #[tokio::test]
 async fn each_request_knows_its_peer() {
-    let d = Deployment::new();
+    let d = Deployment::new().await;
     let server = start(&d, Limits::default()).await;
     let id = AgentId::random().unwrap();
-    let answer = ask(&d, server.port, Some(&d.agent(id)), "/who")
-        .await
-        .unwrap();
+    let ours = agent(&issuing(&d), id, false);
+    let answer = ask(&d, server.port, Some(&ours), "/who").await.unwrap();
     assert!(answer.ends_with(&format!("Agent({id})")), "{answer}");
     let answer = ask(&d, server.port, None, "/who").await.unwrap();
     assert!(answer.ends_with("Anonymous"), "{answer}");
 }
 
 #[tokio::test]
-async fn refuses_foreign_roots_seal_certificates_and_old_tls() {
-    let (d, other) = (Deployment::new(), Deployment::new());
+async fn a_certificate_of_nobody_ours_is_a_key_and_no_more() {
+    let d = Deployment::new().await;
     let server = start(&d, Limits::default()).await;
-    let id = AgentId::random().unwrap();
-    assert!(
-        ask(&d, server.port, Some(&other.agent(id)), "/who")
-            .await
-            .is_err()
-    );
-    assert!(
-        ask(&d, server.port, Some(&d.seal(id)), "/who")
-            .await
-            .is_err()
-    );
+    let (id, now_s) = (AgentId::random().unwrap(), Instant::now().seconds);
+    let foreign = Authority::new_root("Foreign", &SigningKey::generate().unwrap(), now_s).unwrap();
+    let foreign = foreign.new_issuing("Foreign", now_s).unwrap();
+    let (itself, _) = Identity::by_itself();
+    for who in [
+        agent(&foreign, id, false),
+        agent(&issuing(&d), id, true),
+        itself,
+    ] {
+        let answer = ask(&d, server.port, Some(&who), "/who").await.unwrap();
+        assert!(answer.ends_with("Key"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn old_tls_and_a_certificate_without_its_key_get_nowhere() {
+    let d = Deployment::new().await;
+    let server = start(&d, Limits::default()).await;
     assert!(d.connect(server.port, None, &TLS12).await.is_err());
+    let answer = steal(&d, server.port).await;
+    assert!(answer.is_err(), "{answer:?}");
+}
+
+/// Shows ann's certificate, with another key behind it.
+#[derive(Debug)]
+struct Thief(Arc<rustls::sign::CertifiedKey>);
+
+impl rustls::client::ResolvesClientCert for Thief {
+    fn resolve(
+        &self,
+        _: &[&[u8]],
+        _: &[rustls::SignatureScheme],
+    ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        Some(self.0.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+async fn steal(d: &Deployment, port: u16) -> std::io::Result<String> {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let key = ca::new_key().unwrap().serialize_pem();
+    let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    let chain = CertificateDer::from_pem_slice(d.person("ann").tls.chain_pem.as_bytes()).unwrap();
+    let thief = Thief(Arc::new(rustls::sign::CertifiedKey::new(vec![chain], key)));
+    let mut roots = rustls::RootCertStore::empty();
+    let root = fs::read(d.folder().root_certificate()).unwrap();
+    roots
+        .add(CertificateDer::from_pem_slice(&root).unwrap())
+        .unwrap();
+    let config = rustls::ClientConfig::builder_with_provider(provider.into())
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_cert_resolver(Arc::new(thief));
+    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let name = "localhost".try_into().unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let mut stream = connector.connect(name, stream).await?;
+    stream
+        .write_all(b"GET /who HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
 }
 
 #[tokio::test]
 async fn prefers_the_post_quantum_exchange() {
-    let d = Deployment::new();
+    let d = Deployment::new().await;
     let server = start(&d, Limits::default()).await;
     let stream = d.connect(server.port, None, &TLS13).await.unwrap();
     let group = stream.get_ref().1.negotiated_key_exchange_group().unwrap();
@@ -97,7 +179,7 @@ async fn prefers_the_post_quantum_exchange() {
 
 #[tokio::test]
 async fn silent_clients_do_not_keep_others_out() {
-    let d = Deployment::new();
+    let d = Deployment::new().await;
     let limits = Limits {
         handshakes: 2,
         handshake_ms: 200,
@@ -118,7 +200,7 @@ async fn silent_clients_do_not_keep_others_out() {
 
 #[tokio::test]
 async fn an_open_request_is_answered_before_the_end() {
-    let d = Deployment::new();
+    let d = Deployment::new().await;
     let server = start(&d, Limits::default()).await;
     let mut stream = d.connect(server.port, None, &TLS13).await.unwrap();
     stream

@@ -5,13 +5,17 @@
 
 use std::{
     fs, io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
 use evidence::digest::Digest;
 use futures_util::stream::BoxStream;
-use object_store::{ObjectStoreExt as _, local::LocalFileSystem, path::Path as Key};
+use object_store::{
+    GetOptions, GetRange, ObjectStore as _, ObjectStoreExt as _, local::LocalFileSystem,
+    path::Path as Key,
+};
 
 use crate::keyfile::sync_dir;
 
@@ -90,15 +94,20 @@ impl Blobs {
         })
     }
 
-    /// A blob's bytes, piece by piece.
+    /// A blob's bytes within `range`, piece by piece.
     ///
     /// # Errors
     /// The blob is missing or the store failed.
     pub async fn read(
         &self,
         digest: Digest,
+        range: Range<u64>,
     ) -> Result<BoxStream<'static, object_store::Result<Bytes>>, BlobError> {
-        let found = self.store.get(&key(digest)).await;
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range)),
+            ..GetOptions::default()
+        };
+        let found = self.store.get_opts(&key(digest), options).await;
         Ok(found
             .map_err(|source| BlobError::Store { digest, source })?
             .into_stream())

@@ -1,5 +1,18 @@
 //! What the server keeps: rows in the index, ciphertext in the blobs.
+//!
+//! Whoever reads for a person does so within a [`Scope`]: no question of a person's is
+//! answered here without the agencies that the person may see.
 
+pub mod agents;
 pub mod blobs;
+mod columns;
 pub mod index;
+pub mod leaves;
+pub mod orders;
+pub mod parts;
+mod scope;
+pub mod survey;
+pub mod uploads;
 mod writer;
+
+pub use scope::Scope;

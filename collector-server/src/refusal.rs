@@ -1,21 +1,38 @@
-//! Every way to say no to an upload, with its status and what to do.
+//! Every way to say no, with its status and what to do.
+//!
+//! What failed on our side is logged here and told to nobody; what is not there and what is
+//! not the asker's get the same answer.
 
 use axum::{
-    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    http::{StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
+use protocol::error::DocumentError;
 
-use crate::store::{blobs::BlobError, index::IndexError};
+use crate::{
+    ca::CaError,
+    custody::CustodyError,
+    store::{blobs::BlobError, index::IndexError},
+};
 
-/// Why an upload request was refused.
+/// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// No certificate of an active agent.
-    #[error("Only an enrolled agent may upload. Enrol, or ask why the agent was revoked.")]
-    NotAnAgent,
-    /// There is no such upload, or it is another agent's; the two are not told apart.
-    #[error("There is no such upload. Create a new one.")]
+    /// The asker may not.
+    #[error("{0}")]
+    Denied(&'static str),
+    /// There is no such thing, or it is another's; the two are not told apart.
+    #[error("There is nothing of that name for you. Check it, and who you are to the policy.")]
     NotFound,
+    /// The request does not read.
+    #[error("The request is malformed: {0}. See PROTOCOL.md, section 10.")]
+    Malformed(String),
+    /// It reads, and is not acceptable.
+    #[error("{0}")]
+    Unacceptable(String),
+    /// It contradicts what stands.
+    #[error("{0}")]
+    Conflict(&'static str),
     /// The upload took too long.
     #[error("The upload has expired. Create a new one.")]
     Expired,
@@ -32,7 +49,9 @@ pub enum Refusal {
     #[error("The upload stands at another offset. Ask by HEAD and go on from there.")]
     Offset,
     /// More bytes than promised, or than we take.
-    #[error("That is too large. Send no more than the promised length, and parts below the limit.")]
+    #[error(
+        "That is too large. Send no more than the promised length, and no more than the limit."
+    )]
     TooLarge,
     /// The request's bytes do not have its checksum.
     #[error("The bytes do not match their checksum. Send them again.")]
@@ -44,8 +63,11 @@ pub enum Refusal {
     #[error("The upload is being written by another request. Wait for its end.")]
     Locked,
     /// The body ended early or stood still.
-    #[error("The body ended early. Ask by HEAD and go on from there.")]
+    #[error("The body ended early. Send it again, an upload from where HEAD says that it stands.")]
     Cut,
+    /// The range is outside the part.
+    #[error("The part has {0} bytes. Ask for a range within them.")]
+    Range(u64),
     /// Too much at once.
     #[error("The server is busy. Try again later.")]
     Busy,
@@ -63,19 +85,28 @@ impl Refusal {
         Self::Failed(error.into())
     }
 
+    /// A document that reads and is not believed.
+    pub(crate) fn unacceptable(error: impl std::fmt::Display) -> Self {
+        let text = error.to_string();
+        let mut chars = text.chars();
+        let first = chars.next().map(|c| c.to_uppercase().to_string());
+        Self::Unacceptable(first.unwrap_or_default() + chars.as_str())
+    }
+
     fn status(&self) -> StatusCode {
         let code = match self {
-            Self::NotAnAgent => 403,
+            Self::Denied(_) => 403,
             Self::NotFound => 404,
             Self::Expired => 410,
             Self::Version => 412,
-            Self::Header(_) | Self::Cut => 400,
+            Self::Header(_) | Self::Cut | Self::Malformed(_) => 400,
             Self::Type => 415,
-            Self::Offset => 409,
+            Self::Range(_) => 416,
+            Self::Offset | Self::Conflict(_) => 409,
             Self::TooLarge => 413,
             // The checksum extension's own code.
             Self::Checksum => 460,
-            Self::Digest => 422,
+            Self::Digest | Self::Unacceptable(_) => 422,
             Self::Locked => 423,
             Self::Busy => 503,
             Self::Full => 507,
@@ -97,14 +128,17 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         if let Self::Failed(source) = &self {
-            tracing::error!(error = %source, "an upload failed on our side");
+            tracing::error!(error = %source, "a request failed on our side");
         }
         let mut response = (self.status(), format!("{self}\n")).into_response();
         let headers = response.headers_mut();
-        headers.insert("tus-resumable", HeaderValue::from_static("1.0.0"));
-        headers.insert("tus-version", HeaderValue::from_static("1.0.0"));
         if let Some(wait_s) = self.retry_after_s() {
             headers.insert(RETRY_AFTER, wait_s.into());
+        }
+        if let Self::Range(size) = self
+            && let Ok(value) = format!("bytes */{size}").try_into()
+        {
+            headers.insert("content-range", value);
         }
         response
     }
@@ -115,6 +149,8 @@ impl From<IndexError> for Refusal {
         match error {
             IndexError::Full => Self::Full,
             IndexError::TooMany => Self::Busy,
+            IndexError::Missing => Self::NotFound,
+            IndexError::Conflict(why) => Self::Conflict(why),
             other => Self::failed(other),
         }
     }
@@ -123,5 +159,32 @@ impl From<IndexError> for Refusal {
 impl From<BlobError> for Refusal {
     fn from(error: BlobError) -> Self {
         Self::failed(error)
+    }
+}
+
+impl From<CustodyError> for Refusal {
+    fn from(error: CustodyError) -> Self {
+        match error {
+            CustodyError::TooLong => Self::TooLarge,
+            other => Self::failed(other),
+        }
+    }
+}
+
+impl From<CaError> for Refusal {
+    fn from(error: CaError) -> Self {
+        match error {
+            CaError::Request(_) => Self::unacceptable(error),
+            other => Self::failed(other),
+        }
+    }
+}
+
+impl From<DocumentError> for Refusal {
+    fn from(error: DocumentError) -> Self {
+        match error {
+            DocumentError::Envelope(why) => Self::Malformed(why.to_string()),
+            other => Self::unacceptable(other),
+        }
     }
 }

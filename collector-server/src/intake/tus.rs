@@ -1,75 +1,79 @@
-//! The URLs of uploads and their answers.
+//! Uploads over HTTP: tus 1.0 with creation, checksum, termination and expiration.
 
 use std::sync::Arc;
 
 use axum::{
-    Extension, Router,
+    Extension,
     body::Body,
-    extract::{Path, State},
-    http::{HeaderMap, HeaderName, StatusCode},
+    extract::{Path, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
+    middleware::Next,
     response::{IntoResponse, Response},
-    routing::{options, patch},
 };
-use evidence::ids::AgentId;
 
-use super::{Refusal, Uploads, headers};
+use super::{headers, statement};
 use crate::{
-    serve::{Peer, Role},
-    store::index::{Upload, UploadId},
+    access::Caller,
+    refusal::Refusal,
+    state::Server,
+    store::uploads::{Upload, UploadId},
 };
 
-type Shared = State<Arc<Uploads>>;
+type Shared = State<Arc<Server>>;
 type Answer = Result<Response, Refusal>;
 
 const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const LENGTH: HeaderName = HeaderName::from_static("upload-length");
 const EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 
-/// Every URL of uploads.
-pub fn router(uploads: Arc<Uploads>) -> Router {
-    Router::new()
-        .route("/v1/uploads", options(describe).post(create))
-        .route(
-            "/v1/uploads/{id}",
-            patch(write).head(show).delete(terminate).options(describe),
-        )
-        .with_state(uploads)
+/// Says in each answer which protocol this is, as tus demands.
+pub(crate) async fn speak(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert("tus-resumable", HeaderValue::from_static("1.0.0"));
+    headers.insert("tus-version", HeaderValue::from_static("1.0.0"));
+    response
 }
 
-async fn describe(State(uploads): Shared) -> Response {
+/// `OPTIONS`.
+pub(crate) async fn describe(State(server): Shared) -> Response {
     let headers = [
-        ("tus-resumable", "1.0.0".to_owned()),
-        ("tus-version", "1.0.0".to_owned()),
         (
             "tus-extension",
             "creation,checksum,termination,expiration".to_owned(),
         ),
         ("tus-checksum-algorithm", "sha256,sha1".to_owned()),
-        ("tus-max-size", uploads.limits().max_part_bytes.to_string()),
+        (
+            "tus-max-size",
+            server.uploads.limits().max_part_bytes.to_string(),
+        ),
     ];
     (StatusCode::NO_CONTENT, headers).into_response()
 }
 
-async fn create(
-    State(uploads): Shared,
-    Extension(peer): Extension<Peer>,
+/// `POST /v1/parts`: everything is refused here that can be, before any body.
+pub(crate) async fn create(
+    State(server): Shared,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Answer {
     headers::check_version(&headers)?;
-    let agent = agent(&uploads, peer).await?;
+    let agent = caller.agent()?.id;
     let promise = headers::promise(&headers)?;
-    let upload = uploads.begin(agent, promise).await?;
-    let place = format!("/v1/uploads/{}", upload.id.as_str());
+    statement::check(&server, agent, &promise).await?;
+    let upload = server.uploads.begin(agent, promise).await?;
+    let place = format!("/v1/parts/{}", upload.id.as_str());
     Ok(answer(StatusCode::CREATED, &upload, [("location", place)]))
 }
 
-async fn show(
-    State(uploads): Shared,
-    Extension(peer): Extension<Peer>,
+/// `HEAD /v1/parts/{upload}`: how far it is.
+pub(crate) async fn show(
+    State(server): Shared,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Answer {
-    let upload = find(&uploads, peer, &id, &headers).await?;
+    let upload = find(&server, caller, &id, &headers).await?;
     Ok(answer(
         StatusCode::OK,
         &upload,
@@ -77,14 +81,15 @@ async fn show(
     ))
 }
 
-async fn write(
-    State(uploads): Shared,
-    Extension(peer): Extension<Peer>,
+/// `PATCH /v1/parts/{upload}`: more bytes.
+pub(crate) async fn write(
+    State(server): Shared,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let upload = find(&uploads, peer, &id, &headers).await?;
+    let upload = find(&server, caller, &id, &headers).await?;
     if headers::text(&headers, "content-type") != Some("application/offset+octet-stream") {
         return Err(Refusal::Type);
     }
@@ -98,43 +103,44 @@ async fn write(
     // A task of its own: when the connection is cut, hyper drops this future, but
     // what has arrived must still be synced and counted.
     let receiving = async move {
-        uploads
+        let before = upload.kept;
+        let (upload, woken) = server
+            .uploads
             .receive(&upload.id, offset_bytes, checksum, body)
-            .await
+            .await?;
+        server.wake.tell(&woken);
+        if upload.kept && !before {
+            server.metrics.received(upload.promise.length_bytes);
+            server.unstamped.notify_one();
+        }
+        Ok(upload)
     };
-    let upload = tokio::spawn(receiving).await.map_err(Refusal::failed)??;
-    Ok(answer(StatusCode::NO_CONTENT, &upload, []))
+    let upload: Result<Upload, Refusal> = tokio::spawn(receiving).await.map_err(Refusal::failed)?;
+    Ok(answer(StatusCode::NO_CONTENT, &upload?, []))
 }
 
-async fn terminate(
-    State(uploads): Shared,
-    Extension(peer): Extension<Peer>,
+/// `DELETE /v1/parts/{upload}`.
+pub(crate) async fn terminate(
+    State(server): Shared,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Answer {
-    let upload = find(&uploads, peer, &id, &headers).await?;
-    uploads.terminate(&upload.id).await?;
-    Ok((StatusCode::NO_CONTENT, [("tus-resumable", "1.0.0")]).into_response())
-}
-
-async fn agent(uploads: &Uploads, peer: Peer) -> Result<AgentId, Refusal> {
-    match peer.role {
-        // Asked at each request: revocation works at once, on open connections too.
-        Role::Agent(agent) if uploads.index().agent_is_active(agent).await? => Ok(agent),
-        _ => Err(Refusal::NotAnAgent),
-    }
+    let upload = find(&server, caller, &id, &headers).await?;
+    server.uploads.terminate(&upload.id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn find(
-    uploads: &Uploads,
-    peer: Peer,
+    server: &Server,
+    caller: Caller,
     id: &str,
     headers: &HeaderMap,
 ) -> Result<Upload, Refusal> {
     headers::check_version(headers)?;
-    let agent = agent(uploads, peer).await?;
+    let agent = caller.agent()?.id;
     let id = UploadId::parse(id).ok_or(Refusal::NotFound)?;
-    let upload = uploads.live(&id).await?;
+    let upload = server.uploads.live(&id).await?;
     if upload.agent != agent {
         return Err(Refusal::NotFound);
     }
@@ -146,7 +152,7 @@ fn answer<const N: usize>(
     upload: &Upload,
     more: [(&'static str, String); N],
 ) -> Response {
-    let mut response = (status, [("tus-resumable", "1.0.0")], more).into_response();
+    let mut response = (status, more).into_response();
     let headers = response.headers_mut();
     headers.insert(OFFSET, upload.offset_bytes.into());
     headers.insert(LENGTH, upload.promise.length_bytes.into());

@@ -13,9 +13,11 @@ use std::{
 
 use axum::body::Body;
 use evidence::{
+    custody::event::{Action, StoredPart},
     digest::{Digest, DigestWriter},
     ids::AgentId,
     instant::Instant,
+    statement,
 };
 use futures_util::StreamExt as _;
 use tokio::{
@@ -26,12 +28,16 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Refusal, headers::Checksum};
+use super::headers::Checksum;
 use crate::{
-    keyfile::sync_dir,
+    custody::Custody,
+    keyfile::{free_bytes, sync_dir},
+    refusal::Refusal,
     store::{
         blobs::Blobs,
-        index::{Change, Index, Promise, Upload, UploadId},
+        index::{Change, Index, Woken},
+        parts::{Change as PartChange, NewPart},
+        uploads::{Change as UploadChange, Promise, Room, Upload, UploadId},
     },
 };
 
@@ -42,6 +48,8 @@ pub struct UploadLimits {
     pub max_part_bytes: u64,
     /// All parts and promises together.
     pub max_store_bytes: u64,
+    /// What stays free on the disk.
+    pub min_free_bytes: u64,
     /// Uploads that one agent may have open.
     pub max_open_per_agent: u32,
     /// Bodies received at one time; more are told to come later.
@@ -56,6 +64,7 @@ pub struct UploadLimits {
 pub struct Uploads {
     index: Index,
     blobs: Arc<Blobs>,
+    custody: Custody,
     staging: PathBuf,
     limits: UploadLimits,
     slots: Semaphore,
@@ -64,11 +73,18 @@ pub struct Uploads {
 
 impl Uploads {
     /// Uploads staged in an existing folder, on the same file system as the blobs.
-    pub fn new(index: Index, blobs: Arc<Blobs>, staging: PathBuf, limits: UploadLimits) -> Self {
+    pub fn new(
+        index: Index,
+        blobs: Arc<Blobs>,
+        custody: Custody,
+        staging: PathBuf,
+        limits: UploadLimits,
+    ) -> Self {
         let slots = Semaphore::new(limits.max_receiving);
         Self {
             index,
             blobs,
+            custody,
             staging,
             limits,
             slots,
@@ -79,10 +95,6 @@ impl Uploads {
     /// The limits in force.
     pub fn limits(&self) -> &UploadLimits {
         &self.limits
-    }
-
-    pub(super) fn index(&self) -> &Index {
-        &self.index
     }
 
     /// Begins an upload, if there is room for all of it.
@@ -98,12 +110,17 @@ impl Uploads {
             expires_s: now_s().saturating_add(self.limits.expiry_s),
             kept: false,
         };
-        let change = Change::Begin {
-            upload: Box::new(upload.clone()),
+        let free = free_bytes(&self.staging).map_err(Refusal::failed)?;
+        let room = Room {
             max_store_bytes: self.limits.max_store_bytes,
+            free_bytes: free.saturating_sub(self.limits.min_free_bytes),
             max_open: self.limits.max_open_per_agent,
         };
-        self.index.change(change).await?;
+        let change = UploadChange::Begin {
+            upload: Box::new(upload.clone()),
+            room,
+        };
+        self.index.change(Change::Upload(change)).await?;
         Ok(upload)
     }
 
@@ -123,7 +140,7 @@ impl Uploads {
         offset_bytes: u64,
         checksum: Option<Checksum>,
         body: Body,
-    ) -> Result<Upload, Refusal> {
+    ) -> Result<(Upload, Woken), Refusal> {
         let _slot = self.slots.try_acquire().map_err(|_| Refusal::Busy)?;
         let _lock = self.lock(id)?;
         // Read again under the lock: another request may have just moved it.
@@ -132,7 +149,7 @@ impl Uploads {
             return Err(Refusal::Offset);
         }
         if upload.kept {
-            return Ok(upload);
+            return Ok((upload, Woken::default()));
         }
         let room = upload.promise.length_bytes - offset_bytes;
         let mut file = self
@@ -143,18 +160,15 @@ impl Uploads {
         if count > 0 {
             file.sync_data().await.map_err(Refusal::failed)?;
             upload.offset_bytes += count;
-            let change = Change::Advance {
-                id: id.clone(),
-                offset_bytes: upload.offset_bytes,
-            };
-            self.index.change(change).await?;
+            self.advance(id, upload.offset_bytes).await?;
         }
         end?;
+        let mut woken = Woken::default();
         if upload.offset_bytes == upload.promise.length_bytes {
-            self.keep(&upload).await?;
+            woken = self.keep(&upload).await?;
             upload.kept = true;
         }
-        Ok(upload)
+        Ok((upload, woken))
     }
 
     /// Ends an upload; what is kept already stays kept.
@@ -217,10 +231,7 @@ impl Uploads {
             // Moved, but not yet written down as kept.
             let stored = self.blobs.size_bytes(upload.promise.sha256).await?;
             if stored == Some(upload.promise.length_bytes) {
-                return Ok(self
-                    .index
-                    .change(Change::Keep { id, at_s: now_s() })
-                    .await?);
+                return self.record(upload).await.map(drop);
             }
         }
         let durable = staged.unwrap_or(0).min(upload.offset_bytes);
@@ -229,15 +240,11 @@ impl Uploads {
                 upload = id.as_str(),
                 "a staged file lost bytes; the agent sends them again"
             );
-            let change = Change::Advance {
-                id,
-                offset_bytes: durable,
-            };
-            return Ok(self.index.change(change).await?);
+            return self.advance(&id, durable).await;
         }
         if whole {
             match self.keep(upload).await {
-                Err(Refusal::Digest) | Ok(()) => {}
+                Err(Refusal::Digest) | Ok(_) => {}
                 Err(other) => return Err(other),
             }
         }
@@ -302,7 +309,7 @@ impl Uploads {
     }
 
     /// Moves a whole upload into the store, if it is what was promised.
-    async fn keep(&self, upload: &Upload) -> Result<(), Refusal> {
+    async fn keep(&self, upload: &Upload) -> Result<Woken, Refusal> {
         let (file, promised) = (self.staged(&upload.id), upload.promise.sha256);
         let hashed = spawn_blocking(move || digest_of(&file)).await;
         if hashed.map_err(Refusal::failed)?.map_err(Refusal::failed)? != promised {
@@ -312,16 +319,46 @@ impl Uploads {
         let (file, blobs) = (self.staged(&upload.id), self.blobs.clone());
         let moved = spawn_blocking(move || blobs.adopt(&file, promised)).await;
         moved.map_err(Refusal::failed)??;
-        let change = Change::Keep {
-            id: upload.id.clone(),
-            at_s: now_s(),
+        self.record(upload).await
+    }
+
+    /// Notes a part whose blob is in its place: first in the custody log, which takes it once only, then in the index.
+    async fn record(&self, upload: &Upload) -> Result<Woken, Refusal> {
+        let promise = &upload.promise;
+        // It was verified before the first byte came.
+        let (envelope, said) =
+            statement::read_unverified(&promise.statement).map_err(Refusal::failed)?;
+        let received = Action::Received {
+            part: StoredPart {
+                collection: promise.collection,
+                part: promise.part,
+                stored_sha256: promise.sha256,
+            },
+            agent: upload.agent,
+            size_bytes: promise.length_bytes,
+            statement_sha256: envelope.digest(),
         };
-        Ok(self.index.change(change).await?)
+        let receipt = self.custody.log(received).await?;
+        let change = PartChange::Keep(Box::new(NewPart {
+            upload: upload.id.clone(),
+            statement: said,
+            received: Instant::now(),
+            receipt,
+        }));
+        Ok(self.index.change(Change::Part(change)).await?)
+    }
+
+    async fn advance(&self, id: &UploadId, offset_bytes: u64) -> Result<(), Refusal> {
+        let id = id.clone();
+        let change = UploadChange::Advance { id, offset_bytes };
+        self.index.change(Change::Upload(change)).await?;
+        Ok(())
     }
 
     /// Row first: a file without a row is swept at the next start, a row without a file is not.
     async fn forget(&self, id: &UploadId) -> Result<(), Refusal> {
-        self.index.change(Change::Forget { id: id.clone() }).await?;
+        let forget = UploadChange::Forget { id: id.clone() };
+        self.index.change(Change::Upload(forget)).await?;
         match tokio::fs::remove_file(self.staged(id)).await {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Refusal::failed(e)),
             _ => Ok(()),

@@ -6,11 +6,10 @@ use axum::http::HeaderMap;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::Digest as _;
 
-use super::Refusal;
-use crate::store::index::Promise;
+use crate::{refusal::Refusal, store::uploads::Promise};
 
-/// Bytes of Upload-Metadata, the statement and its certificates included.
-const MAX_METADATA: usize = 32 * 1024;
+/// Bytes of Upload-Metadata, the statement and its certificates included: some 8 KiB as it is made.
+const MAX_METADATA: usize = 96 * 1024;
 
 /// Refuses other versions of tus.
 pub(super) fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {

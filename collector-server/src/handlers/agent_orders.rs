@@ -1,0 +1,154 @@
+//! An agent asks for its orders, and hears of them as soon as they are there.
+//!
+//! An open order is joined here, by what the token certified of the host; whether the order is
+//! obeyed remains the agent's own judgement.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use axum::{
+    Extension,
+    extract::{Query, State},
+    http::StatusCode,
+    response::IntoResponse as _,
+};
+use evidence::{envelope::Envelope, ids::AgentId, instant::Instant};
+use protocol::{
+    messages::{AgentOrders, HandedOrder},
+    order::Order,
+    order_check::{self, Situation},
+    target::Subject,
+    version::VERSION,
+};
+use serde::Deserialize;
+
+use super::{
+    Answer, App, json,
+    poll::{Look, poll},
+};
+use crate::{
+    access::Caller,
+    refusal::Refusal,
+    state::Server,
+    store::{
+        index::Change,
+        orders::{Change as OrderChange, Waiting},
+    },
+};
+
+/// Orders in one answer: each may have some hundred KiB.
+const MAX_ORDERS: usize = 8;
+/// Orders that an agent may say it knows.
+const MAX_KNOWN: usize = 1_000;
+
+/// What the agent says it has.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Asked {
+    #[serde(default)]
+    wait_ms: u64,
+    #[serde(default)]
+    policy: u64,
+    #[serde(default)]
+    known: String,
+}
+
+/// `GET /v1/agent/orders`.
+pub(crate) async fn wait(
+    State(server): App,
+    Extension(caller): Extension<Caller>,
+    asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+) -> Answer {
+    let agent = caller.agent()?.id;
+    let Query(asked) = asked.map_err(|e| Refusal::Malformed(e.body_text()))?;
+    let known: BTreeSet<&str> = asked.known.split(',').filter(|o| !o.is_empty()).collect();
+    if known.len() > MAX_KNOWN {
+        return Err(Refusal::TooLarge);
+    }
+    server.saw(agent);
+    let _polling = server.metrics.agent_polls();
+    let bell = server.wake.agents.listen(agent);
+    let look = || look(&server, agent, asked.policy, &known);
+    match poll(&server, bell, asked.wait_ms, look).await? {
+        Some(orders) => json(&orders),
+        None => Ok(StatusCode::NO_CONTENT.into_response()),
+    }
+}
+
+async fn look(
+    server: &Server,
+    agent: AgentId,
+    policy_version: u64,
+    known: &BTreeSet<&str>,
+) -> Result<Look<AgentOrders>, Refusal> {
+    // Again with each look: a revoked agent's open question ends at once.
+    if !server.index.agent_is_active(agent).await? {
+        return Err(Refusal::Denied(
+            "This agent was revoked. Ask an admin why, and enrol anew.",
+        ));
+    }
+    let now = Instant::now();
+    join(server, agent, now).await?;
+    let mut waiting = server.index.waiting(agent, now).await?;
+    waiting.retain(|order| !known.contains(order.order.to_string().as_str()));
+    let (due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|o| o.begins <= now);
+    let newest = server.documents.policy.version;
+    if due.is_empty() && newest <= policy_version {
+        let next = later.iter().map(|o| o.begins).min();
+        return Ok(Look::Nothing(next.map(|at| until(at, now))));
+    }
+    let hand = |o: Waiting| HandedOrder {
+        order: o.envelope,
+        proof: o.proof,
+    };
+    Ok(Look::News(AgentOrders {
+        v: VERSION,
+        policy_version: newest,
+        orders: due.into_iter().take(MAX_ORDERS).map(hand).collect(),
+    }))
+}
+
+fn until(at: Instant, now: Instant) -> Duration {
+    let seconds = at.seconds.saturating_sub(now.seconds);
+    Duration::from_secs(seconds.clamp(1, 3_600).unsigned_abs())
+}
+
+/// Joins the open orders whose expression fits the host.
+async fn join(server: &Server, agent: AgentId, now: Instant) -> Result<(), Refusal> {
+    let open = server.index.joinable(agent, now).await?;
+    if open.is_empty() {
+        return Ok(());
+    }
+    let Some(row) = server.index.agent(agent).await? else {
+        return Ok(());
+    };
+    for order in open {
+        if !fits(server, &row.subject(), &order.envelope, now)? {
+            continue;
+        }
+        let change = OrderChange::Join {
+            order: order.order,
+            agent,
+        };
+        server.change(Change::Order(change)).await?;
+    }
+    Ok(())
+}
+
+/// Whether the host would obey the order, as far as the server can tell.
+fn fits(server: &Server, subject: &Subject, envelope: &str, now: Instant) -> Result<bool, Refusal> {
+    let envelope = Envelope::parse(envelope.as_bytes()).map_err(Refusal::failed)?;
+    let order = Order::read(&envelope)?;
+    let nothing = BTreeSet::new();
+    let situation = Situation {
+        policy: &server.documents.policy,
+        root: &server.documents.root,
+        subject,
+        // One that may not begin yet is joined, and handed over when it may.
+        now: now.max(order.not_before),
+        highest_signed: None,
+        used: &nothing,
+        cancelled: &nothing,
+        class_of: &|_| None,
+    };
+    Ok(order_check::check(&envelope, None, &situation).is_ok())
+}

@@ -1,0 +1,205 @@
+//! Hosts become known, and get new certificates before the old ones end.
+//!
+//! The token alone lets a host in. A host is whole only when its leaf is in the custody log;
+//! what was cut off before that is undone at the next start.
+
+use axum::{Extension, extract::State};
+use evidence::{
+    custody::event::Action, digest::Digest, envelope::Envelope, ids::AgentId, instant::Instant,
+    keys::PublicKey, seal,
+};
+use protocol::{
+    enrolment::{
+        EnrolRequest, EnrolResponse, HostFacts, RenewRequest, RenewResponse, SealRequest, Token,
+    },
+    version::VERSION,
+};
+
+use super::{Answer, App, Message, json};
+use crate::{
+    access::Caller,
+    ca,
+    refusal::Refusal,
+    state::Server,
+    store::{
+        agents::{Change as AgentChange, NewAgent, SealKey},
+        index::Change,
+    },
+};
+
+/// The longest text that a host may say of itself.
+const MAX_FACT_BYTES: usize = 255;
+
+/// `POST /v1/enrol`.
+pub(crate) async fn enrol(State(server): App, Message(asked): Message<EnrolRequest>) -> Answer {
+    check_facts(&asked.host)?;
+    let now = Instant::now();
+    let envelope = Envelope::parse(asked.token.as_bytes())
+        .map_err(|e| Refusal::Malformed(format!("the token: {e}")))?;
+    let token = Token::open(&envelope, &server.documents.policy, now)?;
+    let (seal_key, tls_key) = requested_keys(&asked)?;
+    let agent = AgentId::random().map_err(|e| Refusal::failed(e.to_string()))?;
+    let response = EnrolResponse {
+        v: VERSION,
+        agent,
+        tls_chain: tls_chain(&server, agent, &asked.tls_csr, now)?,
+        seal_chain: seal_chain(&server, agent, &asked.seal_csr, now)?,
+        policy: server.documents.shown.policy.clone(),
+        receipt: String::new(),
+    };
+    let action = Action::Enrolled {
+        agent,
+        host: asked.host.id,
+        token_sha256: envelope.digest(),
+        seal_key,
+        tls_key,
+    };
+    let new = NewAgent {
+        agent,
+        host: asked.host,
+        agency: token.agency,
+        labels: token.labels,
+        enrolled: now,
+        token: token.id,
+        uses: token.uses,
+        seal: SealKey {
+            key_sha256: seal_key,
+            chain: response.seal_chain.clone(),
+        },
+    };
+    let receipt = admit(&server, new, action).await?;
+    tracing::info!(%agent, "a host was enrolled");
+    json(&EnrolResponse {
+        receipt,
+        ..response
+    })
+}
+
+/// The token's use and the row together, then the leaf, then its receipt.
+async fn admit(server: &Server, new: NewAgent, action: Action) -> Result<String, Refusal> {
+    let agent = new.agent;
+    let change = |change| server.change(Change::Agent(change));
+    change(AgentChange::Enrol(Box::new(new))).await?;
+    let receipt = match server.custody.log(action).await {
+        Ok(receipt) => receipt,
+        Err(error) => {
+            change(AgentChange::Abandon(agent)).await?;
+            return Err(error.into());
+        }
+    };
+    let finished = AgentChange::Enrolled {
+        agent,
+        receipt: receipt.clone(),
+    };
+    change(finished).await?;
+    Ok(receipt)
+}
+
+/// The seal key and the TLS key, which are two: each half of an agent holds its own.
+fn requested_keys(asked: &EnrolRequest) -> Result<(Digest, Digest), Refusal> {
+    let seal_key = ca::requested_key(&asked.seal_csr)?;
+    let tls_key = ca::requested_key(&asked.tls_csr)?;
+    if seal_key == tls_key {
+        let why = "The seal key is the TLS key. Make one in each half of the agent.";
+        return Err(Refusal::Unacceptable(why.into()));
+    }
+    Ok((seal_key, tls_key))
+}
+
+fn check_facts(host: &HostFacts) -> Result<(), Refusal> {
+    let texts = [&host.hostname, &host.system, &host.agent_version];
+    match texts.iter().all(|text| text.len() <= MAX_FACT_BYTES) {
+        true => Ok(()),
+        false => Err(Refusal::Malformed(
+            "the host says too much of itself".into(),
+        )),
+    }
+}
+
+fn tls_chain(server: &Server, agent: AgentId, csr: &str, now: Instant) -> Result<String, Refusal> {
+    let leaf = server.issuing.sign_agent_tls(agent, csr, now.seconds)?;
+    Ok(leaf + server.issuing.certificate_pem())
+}
+
+fn seal_chain(server: &Server, agent: AgentId, csr: &str, now: Instant) -> Result<String, Refusal> {
+    let leaf = server.issuing.sign_agent_seal(agent, csr, now.seconds)?;
+    Ok(leaf + server.issuing.certificate_pem())
+}
+
+/// `POST /v1/agent/renew`.
+pub(crate) async fn renew(
+    State(server): App,
+    Extension(caller): Extension<Caller>,
+    Message(asked): Message<RenewRequest>,
+) -> Answer {
+    let (agent, now) = (caller.agent()?, Instant::now());
+    let mut response = RenewResponse {
+        v: VERSION,
+        tls_chain: None,
+        seal_chain: None,
+    };
+    let (mut tls_key, mut seal) = (None, None);
+    if let Some(csr) = &asked.tls_csr {
+        let key = ca::requested_key(csr)?;
+        if agent.ended && key != agent.key {
+            let why = "The certificate has ended, so only its own key is certified again. Send a request for that key.";
+            return Err(Refusal::Unacceptable(why.into()));
+        }
+        tls_key = Some(key);
+        response.tls_chain = Some(tls_chain(&server, agent.id, csr, now)?);
+    }
+    if let Some(envelope) = &asked.seal_csr {
+        let new = renewed_seal(&server, agent.id, envelope, now).await?;
+        response.seal_chain = Some(new.chain.clone());
+        seal = Some(new);
+    }
+    if tls_key.is_none() && seal.is_none() {
+        return Err(Refusal::Malformed("nothing is asked for".into()));
+    }
+    let action = Action::Renewed {
+        agent: agent.id,
+        seal_key: seal.as_ref().map(|s| s.key_sha256),
+        tls_key,
+    };
+    server.custody.log(action).await?;
+    if let Some(seal) = seal {
+        let agent = agent.id;
+        let change = AgentChange::Seal { agent, seal };
+        server.change(Change::Agent(change)).await?;
+    }
+    json(&response)
+}
+
+/// A certificate for the key that the present seal key asks for.
+async fn renewed_seal(
+    server: &Server,
+    agent: AgentId,
+    envelope: &str,
+    now: Instant,
+) -> Result<SealKey, Refusal> {
+    let envelope = Envelope::parse(envelope.as_bytes())
+        .map_err(|e| Refusal::Malformed(format!("the seal's request: {e}")))?;
+    // Not the newest alone: an agent that never got its answer still holds the one before.
+    let held = seal_keys(server, agent).await?;
+    let asked = SealRequest::open(&envelope, agent, &held)?;
+    Ok(SealKey {
+        key_sha256: ca::requested_key(&asked.csr)?,
+        chain: seal_chain(server, agent, &asked.csr, now)?,
+    })
+}
+
+/// The seal keys that the agent had, the one in use first.
+///
+/// # Errors
+/// The index failed or a row is damaged.
+pub(super) async fn seal_keys(server: &Server, agent: AgentId) -> Result<Vec<PublicKey>, Refusal> {
+    let chains = server.index.seal_chains(agent).await?;
+    let key = |chain: &String| -> Result<PublicKey, Refusal> {
+        let der = seal::certificates_from_pem(chain).map_err(Refusal::failed)?;
+        let der =
+            rustls::pki_types::CertificateDer::from(der.into_iter().next().unwrap_or_default());
+        let leaf = webpki::EndEntityCert::try_from(&der).map_err(Refusal::failed)?;
+        PublicKey::from_spki_der(&leaf.subject_public_key_info()).map_err(Refusal::failed)
+    };
+    chains.iter().map(key).collect()
+}

@@ -1,0 +1,27 @@
+//! What each URL does, a file a noun. Who may ask was decided before: see `access` and `router`.
+
+pub(crate) mod agent_orders;
+pub(crate) mod collections;
+pub(crate) mod custody;
+pub(crate) mod enrolment;
+pub(crate) mod hosts;
+mod message;
+pub(crate) mod orders;
+pub(crate) mod parts;
+mod poll;
+mod range;
+pub(crate) mod reports;
+pub(crate) mod trust;
+
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+
+use crate::{refusal::Refusal, state::Server};
+
+pub(crate) use message::{Message, json};
+
+/// The server, as handlers take it.
+type App = State<Arc<Server>>;
+/// What handlers answer.
+type Answer = Result<Response, Refusal>;

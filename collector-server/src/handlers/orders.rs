@@ -1,0 +1,258 @@
+//! People hand orders in and follow them.
+//!
+//! The server checks what it can, so that a mistake is told at once; the agents check everything again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::{
+    Extension,
+    extract::{Path, Query, State},
+};
+use evidence::{
+    custody::event::Action,
+    envelope::Envelope,
+    ids::{AgentId, OrderId},
+    instant::Instant,
+};
+use protocol::{
+    messages::{Logged, OrderStatus, Orders, SubmitOrder},
+    name::Name,
+    order::Order,
+    order_check::{self, Refusal as OrderRefusal, Situation},
+    policy::{Person, Role},
+    target::{Subject, TargetList, TargetProof},
+    version::VERSION,
+};
+use serde::Deserialize;
+
+use super::{
+    Answer, App, Message, json,
+    poll::{Look, poll},
+};
+use crate::{
+    access::{Caller, CallingPerson},
+    refusal::Refusal,
+    state::Server,
+    store::{
+        agents::AgentRow,
+        index::Change,
+        orders::{Change as OrderChange, NewOrder},
+    },
+};
+
+/// An order names no more hosts.
+const MAX_TARGETS: usize = 100_000;
+
+/// `POST /v1/orders`.
+pub(crate) async fn submit(
+    State(server): App,
+    Extension(caller): Extension<Caller>,
+    Message(sent): Message<SubmitOrder>,
+) -> Answer {
+    let asker = caller.person()?;
+    let envelope = Envelope::parse(sent.order.as_bytes())
+        .map_err(|e| Refusal::Malformed(format!("the order: {e}")))?;
+    let order = Order::read(&envelope)?;
+    if order.requester != asker.person.id {
+        return Err(Refusal::Denied(
+            "The order is another person's. Each hands in their own.",
+        ));
+    }
+    let hosts = targets(&server, &asker, &order, sent.targets).await?;
+    let now = Instant::now();
+    // An order for later is judged as it will be when it may begin.
+    check(
+        &server,
+        &asker.person,
+        &envelope,
+        &hosts,
+        now.max(order.not_before),
+    )?;
+    let new = NewOrder {
+        order: order.id,
+        sha256: envelope.digest(),
+        envelope: sent.order,
+        requester: order.requester,
+        case: order.case,
+        submitted: now,
+        begins: order.not_before,
+        expires: order.expires,
+        open: order.targets.open,
+        hosts: hosts
+            .into_iter()
+            .map(|(row, proof)| (row.agent, proof))
+            .collect(),
+    };
+    let action = Action::Ordered {
+        order: new.order,
+        order_sha256: new.sha256,
+    };
+    keep(&server, new, action).await
+}
+
+/// The leaf, the row, and the waking of those who wait.
+async fn keep(server: &Server, new: NewOrder, action: Action) -> Answer {
+    let (order, open) = (new.order, new.open);
+    let receipt = server.custody.log(action).await?;
+    let change = OrderChange::Submit(Box::new(new));
+    server.change(Change::Order(change)).await?;
+    if open {
+        server.wake.agents.ring_all();
+    }
+    tracing::info!(%order, "an order was taken in");
+    json(&Logged {
+        v: VERSION,
+        receipt,
+    })
+}
+
+/// The hosts behind the order's signed root, each with its proof; all must be within the asker's reach.
+async fn targets(
+    server: &Server,
+    asker: &CallingPerson,
+    order: &Order,
+    listed: Vec<AgentId>,
+) -> Result<Vec<(AgentRow, TargetProof)>, Refusal> {
+    if listed.len() > MAX_TARGETS {
+        return Err(Refusal::TooLarge);
+    }
+    let list = TargetList::new(listed.iter().copied());
+    let signed = &order.targets;
+    if list.targets(signed.expression.clone(), signed.open) != *signed {
+        let why = "the list is not the one whose root the order signs. Make the order again.";
+        return Err(Refusal::unacceptable(why));
+    }
+    let hosts = server.index.hosts(&asker.scope).await?;
+    let mut known: BTreeMap<AgentId, AgentRow> =
+        hosts.into_iter().map(|row| (row.agent, row)).collect();
+    let wanted: BTreeSet<AgentId> = listed.into_iter().collect();
+    let mut found = Vec::with_capacity(wanted.len());
+    for agent in wanted {
+        let row = known.remove(&agent).filter(|row| row.revoked.is_none());
+        let pair = row.zip(list.prove(&agent));
+        found.push(pair.ok_or_else(|| {
+            Refusal::unacceptable(format!(
+                "{agent} is no host that you may order for. Take it off the list."
+            ))
+        })?);
+    }
+    if found.is_empty() && !signed.open {
+        let why = "the order is for no host. Name one, or make it open.";
+        return Err(Refusal::unacceptable(why));
+    }
+    Ok(found)
+}
+
+/// Checks the order as one host of each agency would, but for what only agents know.
+fn check(
+    server: &Server,
+    asker: &Person,
+    envelope: &Envelope,
+    hosts: &[(AgentRow, TargetProof)],
+    now: Instant,
+) -> Result<(), Refusal> {
+    let mut agencies: BTreeMap<&Name, (Subject, Option<&TargetProof>)> = BTreeMap::new();
+    for (row, proof) in hosts {
+        let one = || (row.subject(), Some(proof));
+        agencies.entry(&row.agency).or_insert_with(one);
+    }
+    let nobody = |agency: &Name| Subject {
+        id: AgentId::from_bytes([0; 16]),
+        agency: agency.clone(),
+        labels: BTreeSet::new(),
+        os: agency.clone(),
+        arch: agency.clone(),
+    };
+    let is_empty = agencies.is_empty();
+    if is_empty {
+        // Open, and nobody on the list yet: what does not hang on a host is checked all the same.
+        for agency in asker
+            .agencies
+            .iter()
+            .filter(|a| asker.may(Role::Investigator, a))
+        {
+            agencies.insert(agency, (nobody(agency), None));
+        }
+    }
+    for (subject, proof) in agencies.values() {
+        match order_check::check(envelope, *proof, &situation(server, subject, now)) {
+            Ok(_) => {}
+            Err(OrderRefusal::ForeignTarget) if is_empty => {}
+            Err(why) => return Err(Refusal::unacceptable(why)),
+        }
+    }
+    Ok(())
+}
+
+fn situation<'a>(server: &'a Server, subject: &'a Subject, now: Instant) -> Situation<'a> {
+    static NOTHING: BTreeSet<OrderId> = BTreeSet::new();
+    Situation {
+        policy: &server.documents.policy,
+        root: &server.documents.root,
+        subject,
+        now,
+        highest_signed: None,
+        used: &NOTHING,
+        cancelled: &NOTHING,
+        // Which artifact is of which class, and so how many must sign, is the agents' knowledge.
+        class_of: &|_| None,
+    }
+}
+
+/// `GET /v1/orders`.
+pub(crate) async fn list(State(server): App, Extension(caller): Extension<Caller>) -> Answer {
+    let asker = caller.person()?;
+    let orders = server.index.orders(&asker.scope, &asker.person.id).await?;
+    json(&Orders { v: VERSION, orders })
+}
+
+/// What the asker has seen.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Since {
+    #[serde(default)]
+    since: u64,
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+/// `GET /v1/orders/{order}`.
+pub(crate) async fn follow(
+    State(server): App,
+    Extension(caller): Extension<Caller>,
+    Path(order): Path<String>,
+    since: Result<Query<Since>, axum::extract::rejection::QueryRejection>,
+) -> Answer {
+    let asker = caller.person()?;
+    let Query(since) = since.map_err(|e| Refusal::Malformed(e.body_text()))?;
+    let order: OrderId = order.parse().map_err(|_| Refusal::NotFound)?;
+    let bell = server.wake.orders.listen(order);
+    let look = || async {
+        let status = status(&server, &asker, order).await?;
+        Ok(match status.revision > since.since {
+            true => Look::News(status),
+            false => Look::Nothing(None),
+        })
+    };
+    let news = poll(&server, bell, since.wait_ms, look).await?;
+    match news {
+        Some(status) => json(&status),
+        None => json(&status(&server, &asker, order).await?),
+    }
+}
+
+async fn status(
+    server: &Server,
+    asker: &CallingPerson,
+    order: OrderId,
+) -> Result<OrderStatus, Refusal> {
+    let (scope, person) = (&asker.scope, &asker.person.id);
+    let found = server.index.order(order, scope, person, Instant::now());
+    let found = found.await?.ok_or(Refusal::NotFound)?;
+    Ok(OrderStatus {
+        v: VERSION,
+        revision: found.revision,
+        order: found.envelope,
+        hosts: found.hosts,
+    })
+}

@@ -1,0 +1,232 @@
+//! What all handlers share: the server's documents, keys, stores and bells.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use anyhow::Context as _;
+use evidence::{
+    custody::event::{Action, Event, Outcome},
+    ids::AgentId,
+    instant::Instant,
+};
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::{
+    ca::Authority,
+    config::Config,
+    custody::{Custody, CustodyError},
+    folder::Folder,
+    intake::Uploads,
+    metrics::Metrics,
+    refusal::Refusal,
+    store::{
+        agents,
+        blobs::Blobs,
+        index::{Change, Index, IndexError},
+        parts,
+    },
+    trust::{Documents, Keys},
+    wake::Wake,
+};
+
+/// One running server.
+pub struct Server {
+    /// Roots, policy, root certificate.
+    pub documents: Documents,
+    /// Certifies agents.
+    pub issuing: Authority,
+    /// Rows.
+    pub index: Index,
+    /// Ciphertext.
+    pub blobs: Arc<Blobs>,
+    /// The custody log.
+    pub custody: Custody,
+    /// Parts on their way.
+    pub uploads: Uploads,
+    /// Who waits for what.
+    pub wake: Wake,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// The settings.
+    pub config: Config,
+    /// Questions that wait for news, all together.
+    pub polls: Semaphore,
+    /// A part without time stamp may be there.
+    pub unstamped: Notify,
+    /// Turns true when the server is to stop: whoever waits must answer.
+    pub stopping: watch::Sender<bool>,
+    seen: Mutex<HashMap<AgentId, Instant>>,
+}
+
+impl Server {
+    /// Opens the folder and puts right what a crash left.
+    ///
+    /// # Errors
+    /// The folder is not one that `init` made, contradicts itself, or can't be repaired.
+    pub async fn open(dir: &Path, config: &Config) -> anyhow::Result<Arc<Self>> {
+        let folder = Folder::new(dir);
+        let documents = Documents::load(&folder)?;
+        let keys = Keys::load(&folder, &documents.policy)?;
+        let index = Index::open(&folder.index()).await?;
+        check_policy(&index, &documents).await?;
+        let (custody, tail) =
+            Custody::open(&folder.log(), keys.log, keys.time, index.clone()).await?;
+        let blobs = Arc::new(Blobs::open(&folder.blobs())?);
+        let uploads = Uploads::new(
+            index.clone(),
+            blobs.clone(),
+            custody.clone(),
+            folder.staging(),
+            config.upload_limits(),
+        );
+        let server = Arc::new(Self {
+            documents,
+            issuing: keys.issuing,
+            index,
+            blobs,
+            custody,
+            uploads,
+            wake: Wake::default(),
+            metrics: Arc::default(),
+            polls: Semaphore::new(config.max_polls),
+            unstamped: Notify::new(),
+            stopping: watch::Sender::new(false),
+            config: config.clone(),
+            seen: Mutex::default(),
+        });
+        server
+            .repair(tail)
+            .await
+            .context("The server's state could not be repaired.")?;
+        Ok(server)
+    }
+
+    /// Makes a change and wakes whom it concerns.
+    ///
+    /// # Errors
+    /// The change was refused.
+    pub async fn change(&self, change: Change) -> Result<(), IndexError> {
+        let woken = self.index.change(change).await?;
+        self.wake.tell(&woken);
+        Ok(())
+    }
+
+    /// Notes that an agent asked; written down in the background.
+    pub fn saw(&self, agent: AgentId) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(agent, Instant::now());
+    }
+
+    /// When an agent asked, where that is not written down yet.
+    pub fn last_seen(&self, agent: AgentId) -> Option<Instant> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(&agent).copied()
+    }
+
+    /// Writes down when agents asked.
+    ///
+    /// # Errors
+    /// The index failed; it is tried again with the next ones.
+    pub async fn write_seen(&self) -> Result<(), IndexError> {
+        let seen: Vec<_> = {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.iter().map(|(agent, at)| (*agent, *at)).collect()
+        };
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let change = agents::Change::Seen(seen.clone());
+        self.index.change(Change::Agent(change)).await?;
+        let mut map = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for (agent, at) in seen {
+            if map.get(&agent) == Some(&at) {
+                map.remove(&agent);
+            }
+        }
+        Ok(())
+    }
+
+    async fn repair(&self, tail: Vec<Event>) -> anyhow::Result<()> {
+        let policy = &self.documents;
+        self.custody
+            .log(Action::PolicyPublished {
+                policy_sha256: policy.policy_sha256,
+                version: policy.policy.version,
+            })
+            .await?;
+        for event in tail {
+            self.make_good(event).await?;
+        }
+        self.finish_enrolments().await?;
+        self.uploads.repair().await?;
+        Ok(())
+    }
+
+    /// Draws the consequence of a leaf after which the server was cut off.
+    async fn make_good(&self, event: Event) -> Result<(), CustodyError> {
+        match event.action {
+            Action::Quarantined { part } => {
+                let change = parts::Change::Quarantine(part);
+                self.index.change(Change::Part(change)).await?;
+            }
+            Action::Verified {
+                part,
+                outcome: Outcome::NotGenuine,
+            } => self.quarantine(part).await?,
+            // Receipts of people's and agents' events are asked for again by who sent them;
+            // what enrolments and parts need is repaired from their rows.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Sets a part apart, and says so in the log.
+    ///
+    /// # Errors
+    /// The log or the index failed.
+    pub async fn quarantine(
+        &self,
+        part: evidence::custody::event::StoredPart,
+    ) -> Result<(), CustodyError> {
+        self.custody.log(Action::Quarantined { part }).await?;
+        let change = parts::Change::Quarantine(part);
+        self.index.change(Change::Part(change)).await?;
+        Ok(())
+    }
+
+    /// An agent whose enrolment was cut off never got its certificates: it goes.
+    async fn finish_enrolments(&self) -> Result<(), IndexError> {
+        for agent in self.index.unfinished_agents().await? {
+            tracing::warn!(%agent, "an enrolment was cut off and is undone; the host enrols again");
+            let change = agents::Change::Abandon(agent);
+            self.index.change(Change::Agent(change)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The policy in force may not be older than one that was, nor another of the same version.
+async fn check_policy(index: &Index, documents: &Documents) -> anyhow::Result<()> {
+    let (version, sha256) = (documents.policy.version, documents.policy_sha256);
+    if let Some((newest, of)) = index.newest_policy().await?
+        && (version < newest || version == newest && sha256 != of)
+    {
+        anyhow::bail!(
+            "trust/policy.json has version {version}, and {of} of version {newest} was in force. Restore the newest policy."
+        );
+    }
+    let change = crate::store::leaves::Change::Policy { version, sha256 };
+    index.change(Change::Leaf(change)).await?;
+    Ok(())
+}
+
+/// A permit to wait for news; too many at once are sent away.
+///
+/// # Errors
+/// The server is busy.
+pub fn poll_permit(server: &Server) -> Result<tokio::sync::SemaphorePermit<'_>, Refusal> {
+    server.polls.try_acquire().map_err(|_| Refusal::Busy)
+}

@@ -1,0 +1,338 @@
+//! Enrolled hosts, their seal keys, and how often a token was used.
+
+use std::collections::BTreeSet;
+
+use evidence::{
+    digest::Digest,
+    ids::{AgentId, HostId},
+    instant::Instant,
+};
+use protocol::{enrolment::HostFacts, name::Name, target::Subject};
+use sqlx::{Row as _, SqliteConnection, query, query_scalar, sqlite::SqliteRow};
+
+use super::{
+    Scope,
+    columns::{self, parsed, time, time_or_none, to_ns},
+    index::{Index, IndexError, Woken},
+};
+
+/// One enrolled host.
+#[derive(Debug, Clone)]
+pub struct AgentRow {
+    /// The agent.
+    pub agent: AgentId,
+    /// The host.
+    pub host: HostId,
+    /// Its name, as it says.
+    pub hostname: String,
+    /// Its system.
+    pub os: Name,
+    /// Its architecture.
+    pub arch: Name,
+    /// The system and its version.
+    pub system: String,
+    /// The agent's version.
+    pub agent_version: String,
+    /// Its agency.
+    pub agency: Name,
+    /// Its labels.
+    pub labels: BTreeSet<Name>,
+    /// When it was enrolled.
+    pub enrolled: Instant,
+    /// When it last asked.
+    pub last_seen: Option<Instant>,
+    /// From when on its seals count no more.
+    pub revoked: Option<Instant>,
+    /// The newest seal certificate and its chain.
+    pub seal_chain: String,
+}
+
+impl AgentRow {
+    /// What orders are matched against.
+    pub fn subject(&self) -> Subject {
+        Subject {
+            id: self.agent,
+            agency: self.agency.clone(),
+            labels: self.labels.clone(),
+            os: self.os.clone(),
+            arch: self.arch.clone(),
+        }
+    }
+}
+
+/// A host that enrols.
+#[derive(Debug, Clone)]
+pub struct NewAgent {
+    /// The agent.
+    pub agent: AgentId,
+    /// What it says of itself.
+    pub host: HostFacts,
+    /// Its agency, by its token.
+    pub agency: Name,
+    /// Its labels, by its token.
+    pub labels: BTreeSet<Name>,
+    /// When.
+    pub enrolled: Instant,
+    /// The token.
+    pub token: String,
+    /// How often that may be used.
+    pub uses: u64,
+    /// Its seal key.
+    pub seal: SealKey,
+}
+
+/// A seal key and its certificate.
+#[derive(Debug, Clone)]
+pub struct SealKey {
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    pub key_sha256: Digest,
+    /// Certificate and issuing chain, PEM.
+    pub chain: String,
+}
+
+/// A change of hosts.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A host enrols and uses its token once; it may do nothing until [`Change::Enrolled`].
+    Enrol(Box<NewAgent>),
+    /// Its leaf is in the log.
+    Enrolled {
+        /// Who.
+        agent: AgentId,
+        /// The leaf's receipt.
+        receipt: String,
+    },
+    /// It never came to the leaf: forgotten, and the token's use given back.
+    Abandon(AgentId),
+    /// When agents last asked.
+    Seen(Vec<(AgentId, Instant)>),
+    /// A new seal key.
+    Seal {
+        /// Whose.
+        agent: AgentId,
+        /// The key.
+        seal: SealKey,
+    },
+    /// It may do nothing more; an earlier time takes the place of a later one.
+    Revoke {
+        /// Who.
+        agent: AgentId,
+        /// From when on its seals count no more.
+        from: Instant,
+        /// The leaf's receipt.
+        receipt: String,
+    },
+}
+
+pub(super) async fn apply(to: &mut SqliteConnection, change: &Change) -> Result<Woken, IndexError> {
+    let mut woken = Woken::default();
+    match change {
+        Change::Enrol(new) => enrol(to, new).await?,
+        Change::Enrolled { agent, receipt } => {
+            query("UPDATE agents SET enrolment = ?2 WHERE id = ?1")
+                .bind(agent.to_string())
+                .bind(receipt)
+                .execute(to)
+                .await?;
+        }
+        Change::Abandon(agent) => abandon(to, *agent).await?,
+        Change::Seen(seen) => {
+            for (agent, at) in seen {
+                query("UPDATE agents SET last_seen_ns = ?2 WHERE id = ?1")
+                    .bind(agent.to_string())
+                    .bind(to_ns(*at))
+                    .execute(&mut *to)
+                    .await?;
+            }
+        }
+        Change::Seal { agent, seal } => add_seal(to, *agent, seal).await?,
+        Change::Revoke {
+            agent,
+            from,
+            receipt,
+        } => {
+            query(
+                "UPDATE agents SET revoked_ns = ?2, revocation = ?3 \
+                 WHERE id = ?1 AND (revoked_ns IS NULL OR revoked_ns > ?2)",
+            )
+            .bind(agent.to_string())
+            .bind(to_ns(*from))
+            .bind(receipt)
+            .execute(to)
+            .await?;
+            woken.agents.push(*agent);
+        }
+    }
+    Ok(woken)
+}
+
+async fn enrol(to: &mut SqliteConnection, new: &NewAgent) -> Result<(), IndexError> {
+    let used = query(
+        "INSERT INTO tokens (id, used) SELECT ?1, 1 WHERE ?2 > 0 \
+         ON CONFLICT (id) DO UPDATE SET used = used + 1 WHERE used < ?2",
+    )
+    .bind(&new.token)
+    .bind(i64::try_from(new.uses).unwrap_or(i64::MAX))
+    .execute(&mut *to)
+    .await?;
+    if used.rows_affected() == 0 {
+        let why = "The token was used as often as it may be. Ask an admin for a new one.";
+        return Err(IndexError::Conflict(why));
+    }
+    let host = &new.host;
+    query(
+        "INSERT INTO agents (id, host, hostname, os, arch, system, agent_version, agency, labels, \
+         token, enrolled_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(new.agent.to_string())
+    .bind(host.id.to_string())
+    .bind(&host.hostname)
+    .bind(host.os.as_str())
+    .bind(host.arch.as_str())
+    .bind(&host.system)
+    .bind(&host.agent_version)
+    .bind(new.agency.as_str())
+    .bind(Scope::of(new.labels.iter().cloned()).json())
+    .bind(&new.token)
+    .bind(to_ns(new.enrolled))
+    .execute(&mut *to)
+    .await?;
+    add_seal(to, new.agent, &new.seal).await
+}
+
+async fn add_seal(
+    to: &mut SqliteConnection,
+    agent: AgentId,
+    seal: &SealKey,
+) -> Result<(), IndexError> {
+    query("INSERT INTO seals (agent, key_sha256, chain) VALUES (?, ?, ?)")
+        .bind(agent.to_string())
+        .bind(seal.key_sha256.to_string())
+        .bind(&seal.chain)
+        .execute(to)
+        .await?;
+    Ok(())
+}
+
+async fn abandon(to: &mut SqliteConnection, agent: AgentId) -> Result<(), IndexError> {
+    let id = agent.to_string();
+    for statement in [
+        "UPDATE tokens SET used = used - 1 WHERE id = \
+         (SELECT token FROM agents WHERE id = ? AND enrolment IS NULL)",
+        "DELETE FROM seals WHERE agent = \
+         (SELECT id FROM agents WHERE id = ? AND enrolment IS NULL)",
+        "DELETE FROM agents WHERE id = ? AND enrolment IS NULL",
+    ] {
+        query(statement).bind(&id).execute(&mut *to).await?;
+    }
+    Ok(())
+}
+
+/// The columns of an [`AgentRow`], of enrolled agents only, and what narrows them further.
+macro_rules! enrolled {
+    ($and:literal) => {
+        concat!(
+            "SELECT id, host, hostname, os, arch, system, agent_version, agency, labels, \
+             enrolled_ns, last_seen_ns, revoked_ns, (SELECT chain FROM seals \
+             WHERE agent = agents.id ORDER BY number DESC LIMIT 1) AS seal_chain \
+             FROM agents WHERE enrolment IS NOT NULL AND ",
+            $and
+        )
+    };
+}
+
+fn read(row: &SqliteRow) -> Result<AgentRow, IndexError> {
+    Ok(AgentRow {
+        agent: parsed(row, "id")?,
+        host: parsed(row, "host")?,
+        hostname: row.try_get("hostname")?,
+        os: parsed(row, "os")?,
+        arch: parsed(row, "arch")?,
+        system: row.try_get("system")?,
+        agent_version: row.try_get("agent_version")?,
+        agency: parsed(row, "agency")?,
+        labels: columns::json(row.try_get("labels")?, "labels")?,
+        enrolled: time(row, "enrolled_ns")?,
+        last_seen: time_or_none(row, "last_seen_ns")?,
+        revoked: time_or_none(row, "revoked_ns")?,
+        seal_chain: row.try_get("seal_chain")?,
+    })
+}
+
+impl Index {
+    /// Whether the agent is enrolled and not revoked.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn agent_is_active(&self, agent: AgentId) -> Result<bool, IndexError> {
+        let active =
+            "SELECT 1 FROM agents WHERE id = ? AND revoked_ns IS NULL AND enrolment IS NOT NULL";
+        let row = query(active)
+            .bind(agent.to_string())
+            .fetch_optional(&self.reader)
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// The hosts within the scope, by enrolment.
+    ///
+    /// # Errors
+    /// The database failed or a row is damaged.
+    pub async fn hosts(&self, scope: &Scope) -> Result<Vec<AgentRow>, IndexError> {
+        let within =
+            enrolled!("agency IN (SELECT value FROM json_each(?)) ORDER BY enrolled_ns, id");
+        let rows = query(within)
+            .bind(scope.json())
+            .fetch_all(&self.reader)
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// One host, for the server's own decisions: whoever answers a person checks its agency.
+    ///
+    /// # Errors
+    /// The database failed or the row is damaged.
+    pub async fn agent(&self, agent: AgentId) -> Result<Option<AgentRow>, IndexError> {
+        let row = query(enrolled!("id = ?"))
+            .bind(agent.to_string())
+            .fetch_optional(&self.reader)
+            .await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// Every seal certificate chain that the agent had, the newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn seal_chains(&self, agent: AgentId) -> Result<Vec<String>, IndexError> {
+        let chains = query_scalar("SELECT chain FROM seals WHERE agent = ? ORDER BY number DESC")
+            .bind(agent.to_string())
+            .fetch_all(&self.reader)
+            .await?;
+        Ok(chains)
+    }
+
+    /// Whether the agent had this seal key.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn seal_is_known(&self, agent: AgentId, key: Digest) -> Result<bool, IndexError> {
+        let found = query("SELECT 1 FROM seals WHERE agent = ? AND key_sha256 = ?")
+            .bind(agent.to_string())
+            .bind(key.to_string())
+            .fetch_optional(&self.reader)
+            .await?;
+        Ok(found.is_some())
+    }
+
+    /// Agents of which the enrolment was cut off before its leaf was noted.
+    ///
+    /// # Errors
+    /// The database failed or a row is damaged.
+    pub async fn unfinished_agents(&self) -> Result<Vec<AgentId>, IndexError> {
+        let rows = query("SELECT id FROM agents WHERE enrolment IS NULL")
+            .fetch_all(&self.reader)
+            .await?;
+        rows.iter().map(|row| parsed(row, "id")).collect()
+    }
+}

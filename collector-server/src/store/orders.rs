@@ -1,0 +1,402 @@
+//! Orders, and how each fares on each of its hosts.
+
+use evidence::{
+    digest::Digest,
+    ids::{AgentId, CollectionId, OrderId},
+    instant::Instant,
+};
+use protocol::{
+    messages::{HostState, OrderHost, OrderRow, Progress},
+    name::Name,
+    target::TargetProof,
+};
+use sqlx::{Row as _, SqliteConnection, query, query_scalar, sqlite::SqliteRow};
+
+use super::{
+    Scope,
+    columns::{self, from_ns, parsed, parsed_or_none, time, to_ns},
+    index::{Index, IndexError, Woken},
+};
+
+/// An order that was taken in.
+#[derive(Debug, Clone)]
+pub struct NewOrder {
+    /// The order.
+    pub order: OrderId,
+    /// Digest of its payload.
+    pub sha256: Digest,
+    /// Its envelope.
+    pub envelope: String,
+    /// Who asked.
+    pub requester: Name,
+    /// The case.
+    pub case: String,
+    /// When it was taken in.
+    pub submitted: Instant,
+    /// When it may begin.
+    pub begins: Instant,
+    /// When it ends.
+    pub expires: Instant,
+    /// Whether later hosts join.
+    pub open: bool,
+    /// The hosts on its list, each with the proof that it is.
+    pub hosts: Vec<(AgentId, TargetProof)>,
+}
+
+/// What an agent said of an order that it has.
+#[derive(Debug, Clone)]
+pub enum Said {
+    /// It begins, or goes on.
+    Accepted(CollectionId),
+    /// How far it is.
+    Progress(CollectionId, Progress),
+    /// The last part is sealed.
+    Ended(CollectionId, Option<String>),
+    /// It is not obeyed: the notice's envelope.
+    Refused(String),
+}
+
+/// A change of orders.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A new order. The same one twice changes nothing.
+    Submit(Box<NewOrder>),
+    /// A host joins an open order.
+    Join {
+        /// The order.
+        order: OrderId,
+        /// The host's agent.
+        agent: AgentId,
+    },
+    /// An agent reports.
+    Said {
+        /// The order.
+        order: OrderId,
+        /// Who.
+        agent: AgentId,
+        /// What.
+        said: Said,
+    },
+}
+
+pub(super) async fn apply(to: &mut SqliteConnection, change: &Change) -> Result<Woken, IndexError> {
+    match change {
+        Change::Submit(new) => submit(to, new).await,
+        Change::Join { order, agent } => {
+            query("INSERT INTO order_hosts (order_id, agent) VALUES (?, ?) ON CONFLICT DO NOTHING")
+                .bind(order.to_string())
+                .bind(agent.to_string())
+                .execute(&mut *to)
+                .await?;
+            revise(to, *order).await
+        }
+        Change::Said { order, agent, said } => {
+            note(to, *order, *agent, said).await?;
+            revise(to, *order).await
+        }
+    }
+}
+
+/// Counts one more change of the order's state.
+pub(super) async fn revise(to: &mut SqliteConnection, order: OrderId) -> Result<Woken, IndexError> {
+    query("UPDATE orders SET revision = revision + 1 WHERE id = ?")
+        .bind(order.to_string())
+        .execute(to)
+        .await?;
+    Ok(Woken {
+        orders: vec![order],
+        agents: Vec::new(),
+    })
+}
+
+async fn submit(to: &mut SqliteConnection, new: &NewOrder) -> Result<Woken, IndexError> {
+    let known: Option<String> = query_scalar("SELECT sha256 FROM orders WHERE id = ?")
+        .bind(new.order.to_string())
+        .fetch_optional(&mut *to)
+        .await?;
+    if let Some(sha256) = known {
+        if sha256 == new.sha256.to_string() {
+            return Ok(Woken::default());
+        }
+        let why = "Another order has this id. Make a new one.";
+        return Err(IndexError::Conflict(why));
+    }
+    query(
+        "INSERT INTO orders (id, sha256, envelope, requester, reference, submitted_ns, begins_ns, \
+         expires_ns, open) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(new.order.to_string())
+    .bind(new.sha256.to_string())
+    .bind(&new.envelope)
+    .bind(new.requester.as_str())
+    .bind(&new.case)
+    .bind(to_ns(new.submitted))
+    .bind(to_ns(new.begins))
+    .bind(to_ns(new.expires))
+    .bind(new.open)
+    .execute(&mut *to)
+    .await?;
+    let mut woken = Woken::default();
+    for (agent, proof) in &new.hosts {
+        let proof = serde_json::to_string(proof).map_err(|_| IndexError::Damaged("proof"))?;
+        query("INSERT INTO order_hosts (order_id, agent, proof) VALUES (?, ?, ?)")
+            .bind(new.order.to_string())
+            .bind(agent.to_string())
+            .bind(proof)
+            .execute(&mut *to)
+            .await?;
+        woken.agents.push(*agent);
+    }
+    Ok(woken)
+}
+
+async fn note(
+    to: &mut SqliteConnection,
+    order: OrderId,
+    agent: AgentId,
+    said: &Said,
+) -> Result<(), IndexError> {
+    let query = match said {
+        Said::Accepted(collection) => query(
+            "UPDATE order_hosts SET answered = 1, collection = ?3, \
+             state = CASE state WHEN 'delivered' THEN state ELSE 'running' END \
+             WHERE order_id = ?1 AND agent = ?2 AND (collection IS NULL OR collection = ?3)",
+        )
+        .bind(order.to_string())
+        .bind(agent.to_string())
+        .bind(collection.to_string()),
+        Said::Progress(collection, progress) => query(
+            "UPDATE order_hosts SET progress = ?4 \
+             WHERE order_id = ?1 AND agent = ?2 AND collection = ?3",
+        )
+        .bind(order.to_string())
+        .bind(agent.to_string())
+        .bind(collection.to_string())
+        .bind(serde_json::to_string(progress).map_err(|_| IndexError::Damaged("progress"))?),
+        Said::Ended(collection, early) => query(
+            "UPDATE order_hosts SET ended_early = ?4 \
+             WHERE order_id = ?1 AND agent = ?2 AND collection = ?3",
+        )
+        .bind(order.to_string())
+        .bind(agent.to_string())
+        .bind(collection.to_string())
+        .bind(early.clone()),
+        // An agent that has begun may refuse to begin again; that takes nothing back.
+        Said::Refused(notice) => query(
+            "UPDATE order_hosts SET answered = 1, \
+             refusal = CASE state WHEN 'waiting' THEN ?3 ELSE refusal END, \
+             state = CASE state WHEN 'waiting' THEN 'refused' ELSE state END \
+             WHERE order_id = ?1 AND agent = ?2",
+        )
+        .bind(order.to_string())
+        .bind(agent.to_string())
+        .bind(notice),
+    };
+    if query.execute(&mut *to).await?.rows_affected() > 0 {
+        return Ok(());
+    }
+    let known: Option<i64> =
+        query_scalar("SELECT 1 FROM order_hosts WHERE order_id = ? AND agent = ?")
+            .bind(order.to_string())
+            .bind(agent.to_string())
+            .fetch_optional(to)
+            .await?;
+    Err(match known {
+        Some(_) => IndexError::Conflict("The order became another collection on this host."),
+        None => IndexError::Missing,
+    })
+}
+
+/// An order that may be handed to an agent.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// The order.
+    pub order: OrderId,
+    /// Its envelope.
+    pub envelope: String,
+    /// The proof that the agent is on its list, where it is.
+    pub proof: Option<TargetProof>,
+    /// When it may begin.
+    pub begins: Instant,
+}
+
+/// An order whole.
+#[derive(Debug, Clone)]
+pub struct FullOrder {
+    /// Grows with every change.
+    pub revision: u64,
+    /// Its envelope.
+    pub envelope: String,
+    /// When it ends.
+    pub expires: Instant,
+    /// How it fares on the hosts within the asker's scope.
+    pub hosts: Vec<OrderHost>,
+}
+
+fn state_of(text: &str, expired: bool) -> Result<HostState, IndexError> {
+    Ok(match text {
+        "waiting" if expired => HostState::Expired,
+        "waiting" => HostState::Waiting,
+        "running" => HostState::Running,
+        "delivered" => HostState::Delivered,
+        "refused" => HostState::Refused,
+        _ => return Err(IndexError::Damaged("state")),
+    })
+}
+
+fn read_waiting(row: &SqliteRow) -> Result<Waiting, IndexError> {
+    let proof: Option<&str> = row.try_get("proof")?;
+    Ok(Waiting {
+        order: parsed(row, "id")?,
+        envelope: row.try_get("envelope")?,
+        proof: proof.map(|p| columns::json(p, "proof")).transpose()?,
+        begins: time(row, "begins_ns")?,
+    })
+}
+
+fn read_host(row: &SqliteRow, expired: bool) -> Result<OrderHost, IndexError> {
+    let progress: Option<&str> = row.try_get("progress")?;
+    Ok(OrderHost {
+        agent: parsed(row, "agent")?,
+        hostname: row.try_get("hostname")?,
+        state: state_of(row.try_get("state")?, expired)?,
+        collection: parsed_or_none(row, "collection")?,
+        progress: progress.map(|p| columns::json(p, "progress")).transpose()?,
+        refusal: row.try_get("refusal")?,
+        ended_early: row.try_get("ended_early")?,
+        parts_received: row.try_get("parts")?,
+    })
+}
+
+fn read_row(row: &SqliteRow) -> Result<OrderRow, IndexError> {
+    Ok(OrderRow {
+        order: parsed(row, "id")?,
+        case: row.try_get("reference")?,
+        requester: parsed(row, "requester")?,
+        submitted: time(row, "submitted_ns")?,
+        expires: time(row, "expires_ns")?,
+        hosts: row.try_get("hosts")?,
+        settled: row.try_get("settled")?,
+    })
+}
+
+impl Index {
+    /// The orders that the agent has not answered and that have not ended, the oldest first.
+    ///
+    /// # Errors
+    /// The database failed or a row is damaged.
+    pub async fn waiting(&self, agent: AgentId, now: Instant) -> Result<Vec<Waiting>, IndexError> {
+        let rows = query(
+            "SELECT o.id, o.envelope, o.begins_ns, h.proof FROM order_hosts h \
+             JOIN orders o ON o.id = h.order_id \
+             WHERE h.agent = ? AND h.answered = 0 AND o.expires_ns > ? ORDER BY o.submitted_ns",
+        )
+        .bind(agent.to_string())
+        .bind(to_ns(now))
+        .fetch_all(&self.reader)
+        .await?;
+        rows.iter().map(read_waiting).collect()
+    }
+
+    /// Open orders that have not ended and that the agent is not part of.
+    ///
+    /// # Errors
+    /// The database failed or a row is damaged.
+    pub async fn joinable(&self, agent: AgentId, now: Instant) -> Result<Vec<Waiting>, IndexError> {
+        let rows = query(
+            "SELECT id, envelope, begins_ns, NULL AS proof FROM orders \
+             WHERE open = 1 AND expires_ns > ?2 AND NOT EXISTS \
+             (SELECT 1 FROM order_hosts WHERE order_id = orders.id AND agent = ?1)",
+        )
+        .bind(agent.to_string())
+        .bind(to_ns(now))
+        .fetch_all(&self.reader)
+        .await?;
+        rows.iter().map(read_waiting).collect()
+    }
+
+    /// The order of which the payload has this digest, if it was for this agent.
+    ///
+    /// # Errors
+    /// The database failed or the row is damaged.
+    pub async fn order_of(
+        &self,
+        agent: AgentId,
+        sha256: Digest,
+    ) -> Result<Option<OrderId>, IndexError> {
+        let row = query(
+            "SELECT id FROM orders JOIN order_hosts ON order_id = id \
+             WHERE sha256 = ? AND agent = ?",
+        )
+        .bind(sha256.to_string())
+        .bind(agent.to_string())
+        .fetch_optional(&self.reader)
+        .await?;
+        row.map(|r| parsed(&r, "id")).transpose()
+    }
+
+    /// The orders that `person` asked for or that have a host within the scope, the newest first.
+    ///
+    /// # Errors
+    /// The database failed or a row is damaged.
+    pub async fn orders(&self, scope: &Scope, person: &Name) -> Result<Vec<OrderRow>, IndexError> {
+        let rows = query(
+            "SELECT o.id, o.reference, o.requester, o.submitted_ns, o.expires_ns, \
+             COUNT(a.id) AS hosts, \
+             COUNT(CASE WHEN h.state IN ('delivered', 'refused') AND a.id IS NOT NULL THEN 1 END) \
+             AS settled FROM orders o \
+             LEFT JOIN order_hosts h ON h.order_id = o.id \
+             LEFT JOIN agents a ON a.id = h.agent \
+             AND a.agency IN (SELECT value FROM json_each(?1)) \
+             GROUP BY o.id HAVING COUNT(a.id) > 0 OR o.requester = ?2 \
+             ORDER BY o.submitted_ns DESC, o.id",
+        )
+        .bind(scope.json())
+        .bind(person.as_str())
+        .fetch_all(&self.reader)
+        .await?;
+        rows.iter().map(read_row).collect()
+    }
+
+    /// One order and its hosts within the scope; none where the person sees nothing of it.
+    ///
+    /// # Errors
+    /// The database failed or a row is damaged.
+    pub async fn order(
+        &self,
+        order: OrderId,
+        scope: &Scope,
+        person: &Name,
+        now: Instant,
+    ) -> Result<Option<FullOrder>, IndexError> {
+        let found =
+            query("SELECT revision, envelope, requester, expires_ns FROM orders WHERE id = ?")
+                .bind(order.to_string())
+                .fetch_optional(&self.reader)
+                .await?;
+        let Some(row) = found else { return Ok(None) };
+        let expires = from_ns(row.try_get("expires_ns")?);
+        let rows = query(
+            "SELECT h.agent, a.hostname, h.state, h.collection, h.progress, h.refusal, \
+             h.ended_early, (SELECT COUNT(DISTINCT part) FROM parts p \
+             WHERE p.collection = h.collection) AS parts \
+             FROM order_hosts h JOIN agents a ON a.id = h.agent \
+             WHERE h.order_id = ? AND a.agency IN (SELECT value FROM json_each(?)) \
+             ORDER BY a.hostname, a.id",
+        )
+        .bind(order.to_string())
+        .bind(scope.json())
+        .fetch_all(&self.reader)
+        .await?;
+        if rows.is_empty() && row.try_get::<&str, _>("requester")? != person.as_str() {
+            return Ok(None);
+        }
+        let host = |r: &SqliteRow| read_host(r, now >= expires);
+        Ok(Some(FullOrder {
+            revision: columns::size(&row, "revision")?,
+            envelope: row.try_get("envelope")?,
+            expires,
+            hosts: rows.iter().map(host).collect::<Result<_, _>>()?,
+        }))
+    }
+}

@@ -1,0 +1,3 @@
+//! The whole server over real TLS on loopback.
+
+mod enrolment;
