@@ -71,7 +71,7 @@ pub(super) struct Context {
     root_pem: String,
     key_pem: String,
     client: RwLock<Client>,
-    /// Counts how often the server was heard of after it had been silent.
+    /// Counts how often the server was heard of after it had been silent, or will see us anew.
     returns: AtomicU64,
     is_silent: AtomicBool,
     mouth: Mutex<Link>,
@@ -164,6 +164,8 @@ impl Context {
         let ends = tls::window(&identity.chain_pem)?.until;
         self.board.change(|s| s.certificate_ends = Some(ends));
         *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        self.returns.fetch_add(1, Ordering::AcqRel);
+        self.bell.ring();
         if self.has_ended() {
             // The end may have come between the two clients.
             self.client().shut_down();

@@ -15,6 +15,7 @@ mod renewal;
 mod reports;
 pub mod room;
 pub mod service;
+mod shelf;
 mod slots;
 pub mod spool;
 pub mod start;

@@ -21,7 +21,7 @@ use super::{
     orders::{self, Handed},
     outbox, renewal,
     reports::{self, Reports},
-    slots,
+    shelf, slots,
 };
 use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION};
 
@@ -39,7 +39,7 @@ pub fn run(state_dir: &Path, socket: OwnedFd, stop: &AtomicBool) -> Result<(), C
     set_socket_timeout(&socket, Timeout::Send, Some(DEAF)).map_err(|e| broken(e.into()))?;
     let mouth = socket.try_clone().map_err(broken)?;
     let (context, _held) = context::open(state_dir, mouth)?;
-    outbox::tidy(&context.folder.spool(), SystemTime::now())?;
+    shelf::tidy(&context.folder.spool(), SystemTime::now())?;
     let handed = Handed::default();
     let reports = Reports::open(&context.folder.reports(), &handed)?;
     let desk = Desk {

@@ -11,9 +11,9 @@ use evidence::{digest::Digest, ids::CollectionId};
 
 use super::{
     context::{Context, CourierError},
-    outbox,
     pause::Tray,
     room::Floor,
+    shelf,
     spool::{Spool, SpoolError},
 };
 use crate::link::{FromReader, FromSpool, LinkError, Wrapping};
@@ -151,7 +151,7 @@ impl Slots<'_> {
 
     /// Whether quota and disk allow one more file.
     fn has_room(&mut self, collection: CollectionId) -> Result<bool, CourierError> {
-        let usage = outbox::usage(&self.context.folder.spool())?;
+        let usage = shelf::usage(&self.context.folder.spool())?;
         // With nothing to deliver there is nothing to wait for: a quota below a part's size must not stop everything.
         let is_over = usage.sealed_parts > 0
             && usage.sealed_bytes.saturating_add(usage.open_bytes)

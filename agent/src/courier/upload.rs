@@ -18,8 +18,8 @@ use super::{
     context::Context,
     disk::{self, DiskError, failed},
     http::{Answer, Client, HttpError},
-    outbox::Waiting,
     receipt,
+    shelf::Waiting,
 };
 
 /// What one request carries: so much is sent again at most when a line breaks.

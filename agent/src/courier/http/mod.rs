@@ -2,19 +2,24 @@
 //!
 //! No redirects, no cookies, no proxy but the configured one, and no certificate authority but the deployment's.
 
+mod address;
+mod error;
+
 use std::{io::Read, sync::Arc, time::Duration};
 
-use protocol::{error::DocumentError, messages::MAX_MESSAGE_BYTES, version};
+use protocol::{messages::MAX_MESSAGE_BYTES, version};
 use serde::{Serialize, de::DeserializeOwned};
 use ureq::{
-    Agent, Proxy, ProxyProtocol, SendBody,
-    http::{Request, Response, Uri, header::HeaderMap, request::Builder},
+    Agent, SendBody,
+    http::{Request, Response, header::HeaderMap, request::Builder},
 };
 
-use super::{
-    pause::Retry,
-    tls::{self, Identity, TlsError},
+pub use self::{address::AccessError, error::HttpError};
+use self::{
+    address::{base, proxy},
+    error::inert,
 };
+use super::tls::{self, Identity};
 
 /// A connection that is not there by then is given up.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -22,8 +27,6 @@ const CONNECT: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(75);
 /// No server of ours asks for a longer rest.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
-/// The longest text of an error that is kept.
-const TEXT_CHARS_MAX: usize = 300;
 
 /// Where and how to reach the server.
 #[derive(Debug, Clone, Copy)]
@@ -36,93 +39,6 @@ pub struct Access<'a> {
     pub root_pem: &'a str,
     /// Key and certificate; none before enrolment.
     pub identity: Option<&'a Identity>,
-}
-
-/// The client can't be made from what is configured.
-#[derive(Debug, thiserror::Error)]
-pub enum AccessError {
-    /// The server's URL.
-    #[error("{0:?} is no address of a server. Give https://HOST or https://HOST:PORT.")]
-    Server(String),
-    /// The proxy's URL; it may hold a password, so it is not shown.
-    #[error(
-        "the proxy's address can't be used. Give http://HOST:PORT or http://USER:PASSWORD@HOST:PORT."
-    )]
-    Proxy,
-    /// Key or certificates.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-}
-
-/// Why a request came to nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum HttpError {
-    /// The server was not reached, or went away.
-    #[error(
-        "the server can't be reached. Check its address, the network, the proxy, and this host's clock."
-    )]
-    Network(#[source] Box<ureq::Error>),
-    /// It said no.
-    #[error("the server answered {status}: {text}")]
-    Refused {
-        /// The status.
-        status: u16,
-        /// What it says, for people.
-        text: String,
-        /// When to ask again.
-        retry_after: Option<Duration>,
-    },
-    /// Its answer is not one of the protocol.
-    #[error(
-        "the server's answer can't be used: {0}. Check that the server is a Fieldseal server of this version."
-    )]
-    Answer(&'static str),
-    /// Its message is malformed.
-    #[error(transparent)]
-    Message(#[from] DocumentError),
-}
-
-impl HttpError {
-    /// Whether the same request will get the same answer, as far as can be told.
-    pub fn is_permanent(&self) -> bool {
-        match self {
-            Self::Network(_) | Self::Answer(_) | Self::Message(_) => false,
-            Self::Refused { status, .. } => {
-                (400..500).contains(status) && !matches!(status, 408 | 423 | 425 | 429)
-            }
-        }
-    }
-
-    /// The status, where there was an answer.
-    pub fn status(&self) -> Option<u16> {
-        match self {
-            Self::Refused { status, .. } => Some(*status),
-            _ => None,
-        }
-    }
-
-    /// How the next try should be timed.
-    pub(super) fn retry(&self) -> Retry {
-        match self {
-            Self::Network(_) => Retry::WhenBack,
-            Self::Refused {
-                retry_after: Some(wait),
-                ..
-            } => Retry::NotBefore(*wait),
-            _ => Retry::Later,
-        }
-    }
-
-    /// The error and its causes in one line.
-    pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(inner) = cause {
-            text.push_str(&format!(" ({inner})"));
-            cause = inner.source();
-        }
-        inert(&text)
-    }
 }
 
 /// An answer of the status that was wanted.
@@ -307,110 +223,4 @@ fn answer(mut response: Response<ureq::Body>, limit_bytes: usize) -> Result<Answ
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get("retry-after")?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
-}
-
-/// A stranger's text, harmless in a log or a terminal.
-fn inert(text: &str) -> String {
-    text.chars()
-        .take(TEXT_CHARS_MAX)
-        .map(|c| {
-            if c.is_ascii_graphic() || c == ' ' {
-                c
-            } else {
-                '?'
-            }
-        })
-        .collect()
-}
-
-fn base(server: &str) -> Result<String, AccessError> {
-    let bad = || AccessError::Server(server.chars().take(200).collect());
-    let uri: Uri = server.parse().map_err(|_| bad())?;
-    let authority = uri.authority().ok_or_else(bad)?;
-    let is_plain = uri.scheme_str() == Some("https")
-        && uri.path_and_query().is_none_or(|p| p.as_str() == "/")
-        && !authority.as_str().contains('@')
-        && !authority.host().is_empty();
-    if !is_plain {
-        return Err(bad());
-    }
-    Ok(format!("https://{authority}"))
-}
-
-fn proxy(text: &str) -> Result<Proxy, AccessError> {
-    let proxy = Proxy::new(text).map_err(|_| AccessError::Proxy)?;
-    match proxy.protocol() {
-        ProxyProtocol::Http if text.starts_with("http://") => Ok(proxy),
-        _ => Err(AccessError::Proxy),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_bare_address_of_a_server_is_taken() {
-        for good in [
-            "https://s",
-            "https://s:8443",
-            "https://[::1]:1",
-            "https://s/",
-        ] {
-            assert!(base(good).is_ok(), "{good}");
-        }
-        assert_eq!(base("https://s:1/").unwrap(), "https://s:1");
-        for bad in [
-            "",
-            "s",
-            "http://s",
-            "https://",
-            "https://u@s",
-            "https://s/x",
-            "https://s?x",
-            "ftp://s",
-        ] {
-            assert!(base(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn only_http_proxies_are_taken_and_their_passwords_stay_hidden() {
-        assert!(proxy("http://u:secret@p:3128").is_ok());
-        for bad in ["", "https://p", "socks5://p", "p:3128"] {
-            let told = proxy(bad).map(|_| ()).unwrap_err().to_string();
-            assert!(told.contains("http://HOST"), "{bad}");
-        }
-    }
-
-    #[test]
-    fn an_error_says_whether_a_retry_helps() {
-        let refused = |status| HttpError::Refused {
-            status,
-            text: String::new(),
-            retry_after: None,
-        };
-        for (status, is_permanent) in [
-            (400, true),
-            (403, true),
-            (404, true),
-            (409, true),
-            (413, true),
-            (422, true),
-            (423, false),
-            (429, false),
-            (500, false),
-            (503, false),
-            (507, false),
-        ] {
-            assert_eq!(refused(status).is_permanent(), is_permanent, "{status}");
-        }
-    }
-
-    #[test]
-    fn a_strangers_text_is_short_and_harmless() {
-        let text = inert(&format!("no\u{1b}[2J\n\u{202e}{}", "x".repeat(1000)));
-        assert!(text.starts_with("no?[2J??"));
-        assert_eq!(text.len(), TEXT_CHARS_MAX);
-    }
 }

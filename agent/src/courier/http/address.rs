@@ -1,0 +1,84 @@
+//! Where the server is, and which proxy leads there: what is taken, and nothing else.
+
+use ureq::{Proxy, ProxyProtocol, http::Uri};
+
+use crate::courier::tls::TlsError;
+
+/// The client can't be made from what is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The server's URL.
+    #[error("{0:?} is no address of a server. Give https://HOST or https://HOST:PORT.")]
+    Server(String),
+    /// The proxy's URL; it may hold a password, so it is not shown.
+    #[error(
+        "the proxy's address can't be used. Give http://HOST:PORT or http://USER:PASSWORD@HOST:PORT."
+    )]
+    Proxy,
+    /// Key or certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// `https://HOST[:PORT]`, as every path is put behind.
+pub(super) fn base(server: &str) -> Result<String, AccessError> {
+    let bad = || AccessError::Server(server.chars().take(200).collect());
+    let uri: Uri = server.parse().map_err(|_| bad())?;
+    let authority = uri.authority().ok_or_else(bad)?;
+    let is_plain = uri.scheme_str() == Some("https")
+        && uri.path_and_query().is_none_or(|p| p.as_str() == "/")
+        && !authority.as_str().contains('@')
+        && !authority.host().is_empty();
+    if !is_plain {
+        return Err(bad());
+    }
+    Ok(format!("https://{authority}"))
+}
+
+/// A proxy that is asked to CONNECT.
+pub(super) fn proxy(text: &str) -> Result<Proxy, AccessError> {
+    let proxy = Proxy::new(text).map_err(|_| AccessError::Proxy)?;
+    match proxy.protocol() {
+        ProxyProtocol::Http if text.starts_with("http://") => Ok(proxy),
+        _ => Err(AccessError::Proxy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_bare_address_of_a_server_is_taken() {
+        for good in [
+            "https://s",
+            "https://s:8443",
+            "https://[::1]:1",
+            "https://s/",
+        ] {
+            assert!(base(good).is_ok(), "{good}");
+        }
+        assert_eq!(base("https://s:1/").unwrap(), "https://s:1");
+        for bad in [
+            "",
+            "s",
+            "http://s",
+            "https://",
+            "https://u@s",
+            "https://s/x",
+            "https://s?x",
+            "ftp://s",
+        ] {
+            assert!(base(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_http_proxies_are_taken_and_their_passwords_stay_hidden() {
+        assert!(proxy("http://u:secret@p:3128").is_ok());
+        for bad in ["", "https://p", "socks5://p", "p:3128"] {
+            let told = proxy(bad).map(|_| ()).unwrap_err().to_string();
+            assert!(told.contains("http://HOST"), "{bad}");
+        }
+    }
+}
