@@ -97,6 +97,10 @@ impl Artifact for Accounts {
         "Accounts, groups and the state of their passwords."
     }
 
+    fn files(&self) -> Vec<&'static str> {
+        RULES.iter().map(|r| r.pattern).collect()
+    }
+
     fn fields(&self) -> &'static [Field] {
         FIELDS
     }

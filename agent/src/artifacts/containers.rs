@@ -63,6 +63,10 @@ impl Artifact for Containers {
         Class::Files
     }
 
+    fn files(&self) -> Vec<&'static str> {
+        RULES.iter().map(|r| r.pattern).collect()
+    }
+
     fn fields(&self) -> &'static [Field] {
         &[]
     }

@@ -38,6 +38,10 @@ impl Artifact for Logs {
         Class::Files
     }
 
+    fn files(&self) -> Vec<&'static str> {
+        RULES.iter().map(|r| r.pattern).collect()
+    }
+
     fn fields(&self) -> &'static [Field] {
         &[]
     }

@@ -13,6 +13,7 @@ pub mod packages;
 mod passwd;
 pub mod persistence;
 pub mod processes;
+pub mod reference;
 pub mod running_executables;
 pub mod sessions;
 pub mod shell_history;
@@ -147,6 +148,10 @@ pub trait Artifact: Sync {
     /// The options that it knows.
     fn options(&self) -> &'static [OptionField] {
         &[]
+    }
+    /// The patterns of the files that it takes.
+    fn files(&self) -> Vec<&'static str> {
+        Vec::new()
     }
     /// The fields of its records; empty when it writes none.
     fn fields(&self) -> &'static [Field];

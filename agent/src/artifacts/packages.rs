@@ -133,6 +133,10 @@ impl Artifact for Packages {
         "Installed packages and the databases of the package managers."
     }
 
+    fn files(&self) -> Vec<&'static str> {
+        RULES.iter().map(|r| r.pattern).collect()
+    }
+
     fn fields(&self) -> &'static [Field] {
         FIELDS
     }

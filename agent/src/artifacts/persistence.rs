@@ -215,6 +215,10 @@ impl Artifact for Persistence {
         Class::Triage
     }
 
+    fn files(&self) -> Vec<&'static str> {
+        WAYS.iter().flat_map(|(_, patterns)| patterns.iter().copied()).collect()
+    }
+
     fn fields(&self) -> &'static [Field] {
         &FIELDS
     }

@@ -58,6 +58,10 @@ impl Artifact for ShellHistory {
         Class::Files
     }
 
+    fn files(&self) -> Vec<&'static str> {
+        RULES.iter().map(|r| r.pattern).collect()
+    }
+
     fn fields(&self) -> &'static [Field] {
         HISTFILE_FIELDS
     }

@@ -130,6 +130,10 @@ impl Artifact for System {
         "What the host is: system, kernel, boot, clock, hardware, virtualisation, and its settings."
     }
 
+    fn files(&self) -> Vec<&'static str> {
+        RULES.iter().map(|r| r.pattern).collect()
+    }
+
     fn fields(&self) -> &'static [Field] {
         FIELDS
     }

@@ -6,7 +6,7 @@ use std::{
 
 use evidence::{digest::Digest, gap::Reason};
 
-use super::fixture::{Fixture, Follows, file, files, gaps, says};
+use super::fixture::{Fixture, file, files, gaps, says};
 
 #[test]
 fn pipes_sockets_and_devices_are_recorded_and_never_opened() {
@@ -118,31 +118,33 @@ fn files_that_vanish_or_are_swapped_for_links_are_gaps() {
 
 #[test]
 fn a_file_cut_short_while_it_is_read_is_said_to_have_changed() {
-    let host = Fixture::new();
+    let mut host = Fixture::new();
+    host.limits.io_bytes_per_second = 4 << 20;
     let path = host.path("shrinks");
     fs::write(&path, vec![b'x'; 40 << 20]).unwrap();
-    let stop = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        // Grows and shrinks all the while, so that some read meets it.
-        scope.spawn(|| {
-            let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                file.set_len(1 << 20).unwrap();
-                file.set_len(40 << 20).unwrap();
-            }
-        });
-        let outcome = host.run(&[files("test", &["/shrinks"])], &Follows::default());
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        outcome.unwrap();
-    });
-    let parts = host.parts();
+    let parts = host.collect(&[says("test", move |sink| {
+        sink.file("/shrinks".as_ref())?;
+        while !is_being_read(&path) {
+            std::thread::yield_now();
+        }
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(1000).unwrap();
+        Ok(())
+    })]);
     let record = file(&parts, "/shrinks");
     let entry = record.entry.unwrap();
-    let part = parts
-        .iter()
-        .find(|p| p.entries.contains_key(&entry))
-        .unwrap();
-    assert_eq!(record.size_bytes, Some(part.entries[&entry].len() as u64));
-    assert_eq!(record.sha256, Some(Digest::of(&part.entries[&entry])));
+    let part = parts.iter().find(|p| p.entries.contains_key(&entry));
+    let stored = &part.unwrap().entries[&entry];
+    assert_eq!(record.size_bytes, Some(stored.len() as u64));
+    assert_eq!(record.sha256, Some(Digest::of(stored)));
+    assert!(stored.len() < 40 << 20);
     assert!(record.changed_while_read);
+}
+
+/// Whether this process has read something of the file at `path`.
+fn is_being_read(path: &std::path::Path) -> bool {
+    let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    open.filter(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == path))
+        .filter_map(|fd| fs::read_to_string(PathBuf::from("/proc/self/fdinfo").join(fd.file_name())).ok())
+        .any(|info| !info.starts_with("pos:\t0\n"))
 }
