@@ -79,7 +79,9 @@ pub enum HalfError {
         wanted: u32,
     },
     /// The host's own limits don't read.
-    #[error("{path} can't be understood: {why}. Correct it, or remove it to have no limits of the host.")]
+    #[error(
+        "{path} can't be understood: {why}. Correct it, or remove it to have no limits of the host."
+    )]
     Limits {
         /// The file.
         path: PathBuf,
@@ -281,8 +283,12 @@ impl fmt::Display for Enrolled {
 /// The host is not enrolled.
 pub fn enrol(args: &EnrolArgs) -> Result<Enrolled, Box<dyn Error>> {
     log_to_standard_error();
-    let token = fs::read_to_string(&args.token)
-        .map_err(|e| format!("{} can't be read: {e}. Give the token's file.", args.token.display()))?;
+    let token = fs::read_to_string(&args.token).map_err(|e| {
+        format!(
+            "{} can't be read: {e}. Give the token's file.",
+            args.token.display()
+        )
+    })?;
     let folder = reader_folder(&args.state);
     let (child, socket) = start_enrol_half(args, &folder)?;
     let told = courier::enrol::EnrolArgs {

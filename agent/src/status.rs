@@ -141,7 +141,10 @@ impl Status {
         }
         match &self.limits {
             Ok(limits) if *limits == Limits::default() => {
-                writeln!(to, "Limits      those of each order; the host has none of its own")?;
+                writeln!(
+                    to,
+                    "Limits      those of each order; the host has none of its own"
+                )?;
             }
             Ok(limits) => writeln!(to, "Limits      {}", json!(limits))?,
             Err(why) => writeln!(to, "Limits      {why}")?,
@@ -174,5 +177,8 @@ impl Status {
 
 fn shown(time: Instant) -> String {
     let text = time.to_rfc3339();
-    text.map_or_else(|| format!("{} s", time.seconds), |t| format!("{}Z", &t[..19]))
+    text.map_or_else(
+        || format!("{} s", time.seconds),
+        |t| format!("{}Z", &t[..19]),
+    )
 }

@@ -35,13 +35,17 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum SupervisorError {
     /// Signals can't be waited for.
-    #[error("signals can't be waited for. This is a fault of the system or ours; please report it.")]
+    #[error(
+        "signals can't be waited for. This is a fault of the system or ours; please report it."
+    )]
     Signals(#[source] io::Error),
     /// There is nothing to run.
     #[error(transparent)]
     State(#[from] crate::reader::state::StateError),
     /// The host was never enrolled.
-    #[error("this host is not enrolled. Run `fieldseal-agent enrol` with a deployment token first.")]
+    #[error(
+        "this host is not enrolled. Run `fieldseal-agent enrol` with a deployment token first."
+    )]
     NotEnrolled,
 }
 

@@ -44,22 +44,31 @@ pub fn update(
     if new == held {
         return Ok(new);
     }
-    if new.size < held.size {
-        bail!(
-            "{ALARM} It had {} leaves and now shows {}.",
-            held.size,
-            new.size
-        );
-    }
-    let proof = if new.size == held.size || held.size == 0 {
-        Vec::new()
-    } else {
-        prove(held.size, new.size)?
-    };
-    held.verify_continued_by(&new, &proof)
-        .with_context(|| format!("{ALARM} It had {} leaves, and {} now.", held.size, new.size))?;
+    check_continued(&held, &new, prove)?;
     home.remember(&name, note.as_bytes())?;
     Ok(new)
+}
+
+/// Checks that the log of `new` continues that of `old`.
+///
+/// # Errors
+/// It does not, or `prove` fails.
+pub fn check_continued(
+    old: &Checkpoint,
+    new: &Checkpoint,
+    prove: &dyn Fn(u64, u64) -> Result<Vec<Digest>, RemoteError>,
+) -> anyhow::Result<()> {
+    let (then, now) = (old.size, new.size);
+    if now < then {
+        bail!("{ALARM} It had {then} leaves and now shows {now}.");
+    }
+    let proof = if now == then || then == 0 {
+        Vec::new()
+    } else {
+        prove(then, now)?
+    };
+    old.verify_continued_by(new, &proof)
+        .with_context(|| format!("{ALARM} It had {then} leaves, and {now} now."))
 }
 
 /// The checkpoint as last seen.

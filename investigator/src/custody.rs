@@ -11,7 +11,7 @@ use evidence::{
 };
 use protocol::policy::Role;
 
-use crate::{checkpoint, exit::Exit, home::Home, inert::inert, session::Session};
+use crate::{exit::Exit, home::Home, inert::inert, session::Session};
 
 /// Signs `action`, hands it in, and checks that the log holds it.
 ///
@@ -26,7 +26,7 @@ pub fn hand_in(
     let leaf = Event::sign(action, now, key)?.to_json()?;
     let text = String::from_utf8(leaf.clone()).context("The leaf is not text.")?;
     let logged = session.remote.submit_event(text)?;
-    let proven = checkpoint::prove_logged(&logged.receipt, &session.believed.log_key)?;
+    let proven = session.prove_logged(&logged.receipt)?;
     anyhow::ensure!(
         proven.leaf == leaf,
         "The server gave a receipt for something else. Tell its operator."
@@ -111,6 +111,10 @@ mod tests {
 
     use super::*;
 
+    #[expect(
+        clippy::field_reassign_with_default,
+        reason = "the report has fields of its crate's own"
+    )]
     fn part() -> PartReport {
         let mut part = PartReport::default();
         part.encrypted = true;

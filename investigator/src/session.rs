@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use evidence::{
-    custody::checkpoint::Checkpoint,
+    custody::{checkpoint::Checkpoint, receipt::Proven},
     envelope::Envelope,
     seal::{self, Trust as SealTrust},
 };
@@ -31,6 +31,8 @@ pub struct Session {
     pub believed: Believed,
     /// The custody log as seen at this contact.
     pub checkpoint: Checkpoint,
+    /// The same as seen at the contact before.
+    pub seen_before: Option<Checkpoint>,
     /// The person's keys.
     pub keys: Keys,
     /// The person, as the policy has them.
@@ -57,16 +59,15 @@ impl Session {
             })?;
         let remote = Remote::new(&settings.server, &roots, Some(keys.credentials()))?;
         let believed = trust::update(&home, &pinned, &remote.trust()?)?;
-        let note = String::from_utf8(remote.checkpoint()?)
-            .context("The server's checkpoint is not text.")?;
-        let prove = |from, to| remote.consistency(from, to);
-        let checkpoint = checkpoint::update(&home, &believed.log_key, &note, &prove)?;
+        let seen_before = checkpoint::remembered(&home, &believed.log_key)?;
+        let checkpoint = look_at_log(&home, &remote, &believed)?;
         let me = find_me(&believed, &keys)?;
         Ok(Self {
             home,
             remote,
             believed,
             checkpoint,
+            seen_before,
             keys,
             me,
             seal_trust: SealTrust::from_pem(&root_pem)?,
@@ -87,6 +88,18 @@ impl Session {
         Ok(())
     }
 
+    /// Checks the receipt for something just handed in: the leaf is in the log, and in the log that everybody sees.
+    ///
+    /// # Errors
+    /// The receipt proves nothing, or the log does not continue it.
+    pub fn prove_logged(&self, receipt: &str) -> anyhow::Result<Proven> {
+        let proven = checkpoint::prove_logged(receipt, &self.believed.log_key)?;
+        let newest = look_at_log(&self.home, &self.remote, &self.believed)?;
+        let prove = |from, to| self.remote.consistency(from, to);
+        checkpoint::check_continued(&proven.checkpoint, &newest, &prove)?;
+        Ok(proven)
+    }
+
     /// The unlocked signing key.
     ///
     /// # Errors
@@ -95,6 +108,14 @@ impl Session {
         let ask = || -> anyhow::Result<Zeroizing<String>> { passphrase::to_open() };
         self.keys.unlock(&ask)
     }
+}
+
+/// The newest checkpoint, which must continue the remembered one.
+fn look_at_log(home: &Home, remote: &Remote, believed: &Believed) -> anyhow::Result<Checkpoint> {
+    let note = remote.checkpoint()?;
+    let note = String::from_utf8(note).context("The server's checkpoint is not text.")?;
+    let prove = |from, to| remote.consistency(from, to);
+    checkpoint::update(home, &believed.log_key, &note, &prove)
 }
 
 fn read_text(settings: &Settings, certificate: bool) -> anyhow::Result<String> {

@@ -129,3 +129,44 @@ fn answer(stream: &TcpStream, dir: &Path) -> anyhow::Result<()> {
     out.write_all(&reply)?;
     Ok(out.flush()?)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use evidence::{digest::Digest, seal::Trust, timestamp};
+
+    use super::*;
+
+    #[test]
+    fn answers_a_query_with_a_stamp_under_its_root() {
+        let dir = tempfile::tempdir().unwrap();
+        let tsa = Tsa::start(dir.path()).unwrap();
+        let digest = Digest::of(b"statement");
+        let query = timestamp::query(digest).unwrap();
+        let at = tsa
+            .url
+            .strip_prefix("http://")
+            .unwrap()
+            .trim_end_matches('/');
+        let mut stream = TcpStream::connect(at).unwrap();
+        let head = format!(
+            "POST / HTTP/1.1\r\ncontent-length: {}\r\n\r\n",
+            query.der.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&query.der).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+        let trust = Trust::from_pem(&fs::read_to_string(&tsa.root).unwrap()).unwrap();
+        let expected = timestamp::Expected {
+            digest,
+            nonce: Some(&query.nonce),
+            trust: &trust,
+        };
+        let report = timestamp::check(&answer[end + 4..], expected);
+        assert!(report.is_sound(), "{report:?}");
+        assert!(report.stamp.unwrap().is_known);
+    }
+}

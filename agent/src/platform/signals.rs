@@ -54,9 +54,8 @@ impl Signals {
             tv_nsec: libc::c_long::from(i32::try_from(wait.subsec_nanos()).unwrap_or(0)),
         };
         // SAFETY: the set and the time are initialised, and no details are asked for.
-        let signal = unsafe {
-            libc::sigtimedwait(&raw const self.0, ptr::null_mut(), &raw const time)
-        };
+        let signal =
+            unsafe { libc::sigtimedwait(&raw const self.0, ptr::null_mut(), &raw const time) };
         match signal {
             libc::SIGCHLD => Ok(Some(Told::Child)),
             -1 => match io::Error::last_os_error() {

@@ -162,13 +162,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("link.sock");
         let listener = listen(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o660
+        );
         assert_eq!(listen(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         // The probe of the second listener waits first in the queue.
         drop(accept(&listener).unwrap());
         let ours = connect(&path).unwrap();
         let theirs = accept(&listener).unwrap();
-        assert_eq!(peer_uid(&theirs).unwrap(), rustix::process::getuid().as_raw());
+        assert_eq!(
+            peer_uid(&theirs).unwrap(),
+            rustix::process::getuid().as_raw()
+        );
         send(&ours, b"x", None).unwrap();
         assert_eq!(receive(&theirs, &mut [0; 8]).unwrap().0, 1);
         drop(listener);

@@ -188,11 +188,7 @@ impl Conversation {
         }
     }
 
-    fn wait_for(
-        &self,
-        message: &FromReader,
-        answer: SyncSender<Heard>,
-    ) -> Result<u64, LinkError> {
+    fn wait_for(&self, message: &FromReader, answer: SyncSender<Heard>) -> Result<u64, LinkError> {
         let mut waiting = self.waiting();
         if self.is_over() {
             drop(waiting);
@@ -247,11 +243,7 @@ impl Conversation {
 }
 
 impl SpoolPort for Conversation {
-    fn ask(
-        &self,
-        message: &FromReader,
-        give_up: &dyn Fn() -> bool,
-    ) -> Result<Heard, LinkError> {
+    fn ask(&self, message: &FromReader, give_up: &dyn Fn() -> bool) -> Result<Heard, LinkError> {
         self.ask(message, give_up, || STEP)
     }
 

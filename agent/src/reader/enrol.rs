@@ -56,7 +56,9 @@ pub enum EnrolError {
     #[error(transparent)]
     State(#[from] StateError),
     /// A file can't be read.
-    #[error("{path} can't be read: {source}. Give the files that came from the server's administrator.")]
+    #[error(
+        "{path} can't be read: {source}. Give the files that came from the server's administrator."
+    )]
     File {
         /// The file.
         path: PathBuf,
@@ -297,4 +299,3 @@ fn judge_receipt(
         _ => wrong("the leaf tells of something else"),
     }
 }
-

@@ -28,7 +28,9 @@ pub enum RenewalError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The envelope can't be made or is no text.
-    #[error("the certificate request can't be written down. This is a fault of ours; please report it.")]
+    #[error(
+        "the certificate request can't be written down. This is a fault of ours; please report it."
+    )]
     Encoding,
     /// The answer is no chain of certificates.
     #[error(transparent)]
@@ -45,7 +47,9 @@ pub enum RenewalError {
     #[error("the server's seal certificate is not for this agent's key. Do not use this server.")]
     OtherKey,
     /// It does not hold now.
-    #[error("the server's seal certificate does not hold now. Compare the clocks of host and server.")]
+    #[error(
+        "the server's seal certificate does not hold now. Compare the clocks of host and server."
+    )]
     NotNow,
 }
 
@@ -71,7 +75,8 @@ pub fn csr(key: &SigningKey) -> Result<String, RenewalError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     let made = params.serialize_request(&pair);
-    made.and_then(|csr| csr.pem()).map_err(RenewalError::Request)
+    made.and_then(|csr| csr.pem())
+        .map_err(RenewalError::Request)
 }
 
 /// The request for a renewal, signed by the present seal key, once half of the certificate's life is over.

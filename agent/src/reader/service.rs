@@ -265,10 +265,7 @@ impl Service {
         let ask = FromReader::AskTime {
             nonce: nonce.clone(),
         };
-        match self
-            .conversation
-            .ask_until(&ask, Moment::now() + TIME_WAIT)
-        {
+        match self.conversation.ask_until(&ask, Moment::now() + TIME_WAIT) {
             Ok((FromSpool::Time { signed, .. }, _)) => self.time_told(&nonce, signed.as_deref()),
             Ok(_) | Err(LinkError::GivenUp) => Ok(None),
             Err(error) => Err(error.into()),
@@ -343,8 +340,9 @@ impl Service {
         let handed: HandedOrder = match evidence::envelope::parse_strict(message) {
             Ok(handed) => handed,
             Err(error) => {
-                self.journal
-                    .warning(&format!("something that is no order was handed over: {error}"));
+                self.journal.warning(&format!(
+                    "something that is no order was handed over: {error}"
+                ));
                 return Ok(());
             }
         };
@@ -401,12 +399,7 @@ impl Service {
             }
             return Ok(());
         }
-        let change = orders::accept(
-            handed,
-            &accepted,
-            self.known().known(),
-            &self.trust.policy,
-        )?;
+        let change = orders::accept(handed, &accepted, self.known().known(), &self.trust.policy)?;
         keep(&self.state, change)?;
         self.journal.notice(&format!(
             "order {} by {} is accepted: profile {}, collection {}",
@@ -424,7 +417,8 @@ impl Service {
     fn until_valid(&self, handed: &HandedOrder, now: Instant) -> Duration {
         let highest = self.known().known().highest_signed;
         let now = highest.map_or(now, |signed| signed.max(now));
-        let seconds = orders::not_before(handed).map_or(0, |t| t.seconds.saturating_sub(now.seconds));
+        let seconds =
+            orders::not_before(handed).map_or(0, |t| t.seconds.saturating_sub(now.seconds));
         match u64::try_from(seconds) {
             Ok(seconds) if seconds < PARKED.as_secs() => Duration::from_secs(seconds + 1),
             _ => Duration::ZERO,
@@ -494,7 +488,11 @@ impl Service {
         self.tell_ended()
     }
 
-    fn begin(&mut self, clock: Option<Clock>, given_up: Option<String>) -> Result<(), ServiceError> {
+    fn begin(
+        &mut self,
+        clock: Option<Clock>,
+        given_up: Option<String>,
+    ) -> Result<(), ServiceError> {
         let Some(running) = self.is_running() else {
             return Ok(());
         };
@@ -571,8 +569,7 @@ impl Service {
             renewal::request(enrolment, &self.seal, (self.clock)())?
         };
         if let Some(envelope) = request {
-            self.conversation
-                .say(&FromReader::RenewSeal { envelope })?;
+            self.conversation.say(&FromReader::RenewSeal { envelope })?;
         }
         Ok(())
     }

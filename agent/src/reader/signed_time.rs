@@ -5,11 +5,7 @@
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use evidence::{
-    envelope::Envelope,
-    instant::Instant,
-    records::Clock,
-};
+use evidence::{envelope::Envelope, instant::Instant, records::Clock};
 use protocol::{
     error::DocumentError,
     policy::Policy,

@@ -85,7 +85,9 @@ fn person(id: &str, role: Role, key: &SigningKey) -> Person {
 fn authority(name: &str) -> (CertificateParams, KeyPair) {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     params.use_authority_key_identifier_extension = true;
@@ -96,7 +98,10 @@ impl World {
     pub(crate) fn new() -> Self {
         let [root_key, time_key, ann, bob, eve] = [(); 5].map(|()| SigningKey::generate().unwrap());
         let seed = Digest::of(root_key.public().key_id().to_string().as_bytes()).0;
-        let log = LogSigner::new("lab.example/log", ed25519_dalek::SigningKey::from_bytes(&seed));
+        let log = LogSigner::new(
+            "lab.example/log",
+            ed25519_dalek::SigningKey::from_bytes(&seed),
+        );
         let log = log.unwrap();
         let root = Root {
             v: 1,
@@ -197,7 +202,13 @@ impl World {
     }
 
     /// A seal certificate from `from` on, for as many days, and what issued it, PEM.
-    pub(crate) fn seal_chain(&self, agent: AgentId, csr_pem: &str, from: Instant, days: u64) -> String {
+    pub(crate) fn seal_chain(
+        &self,
+        agent: AgentId,
+        csr_pem: &str,
+        from: Instant,
+        days: u64,
+    ) -> String {
         let csr = CertificateSigningRequestParams::from_pem(csr_pem).unwrap();
         let mut params = CertificateParams::default();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
@@ -254,7 +265,9 @@ impl World {
             chain: evidence::seal::certificates_from_pem(&chain).unwrap(),
             window: (later(-60), later(1000 * 86_400 - 60)),
             root_certificate: self.root_pem.clone(),
-            root_sha256: Envelope::parse(self.root_text().as_bytes()).unwrap().digest(),
+            root_sha256: Envelope::parse(self.root_text().as_bytes())
+                .unwrap()
+                .digest(),
             token: self.token_text(),
             receipt: String::new(),
             enrolled: Instant::now(),

@@ -8,7 +8,6 @@ use serde_json::json;
 
 use crate::{
     audit::{CaseFilter, Examiner, Fault, Outcome, words},
-    checkpoint,
     cli::Audit,
     exit::Exit,
     home::Home,
@@ -27,8 +26,7 @@ pub fn run(args: &Audit, home: Home) -> anyhow::Result<Exit> {
     let policies = trust::policies(&session.home, &session.believed)?;
     let mut examiner = Examiner::new(&policies);
     download(&session, &mut examiner)?;
-    let before = checkpoint::remembered(&session.home, &session.believed.log_key)?;
-    let mut outcome = examiner.finish(&session.checkpoint, before.as_ref());
+    let mut outcome = examiner.finish(&session.checkpoint, session.seen_before.as_ref());
     if let Some(case) = &args.case {
         outcome.rows = filter(&session, case)?.choose(outcome.rows);
     }

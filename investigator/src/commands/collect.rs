@@ -21,7 +21,6 @@ use serde_json::json;
 
 use super::watch;
 use crate::{
-    checkpoint,
     cli::Collect,
     draft::{self, Wish},
     exit::Exit,
@@ -108,7 +107,7 @@ fn submit(
         order: String::from_utf8(json).context("The order is not text.")?,
         targets: targets.into_iter().collect(),
     })?;
-    let proven = checkpoint::prove_logged(&receipt, &session.believed.log_key)?;
+    let proven = session.prove_logged(&receipt)?;
     let (leaf, event) = Event::read(&proven.leaf)?;
     let said = Action::Ordered {
         order: order.id,

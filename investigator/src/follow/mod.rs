@@ -98,7 +98,9 @@ pub fn follow(
 ) -> anyhow::Result<Option<View>> {
     let (mut since, mut troubles, mut last) = (0, 0, None);
     while let Some(left) = (source.left)() {
-        match (source.ask)(since, WAIT.min(left)) {
+        // What is known now, at once; then what is new.
+        let wait = if last.is_some() { WAIT } else { Duration::ZERO };
+        match (source.ask)(since, wait.min(left)) {
             Ok(status) => {
                 troubles = 0;
                 since = status.revision;

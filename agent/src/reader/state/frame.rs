@@ -129,6 +129,9 @@ mod tests {
         file.extend([0; 64]);
         file[5] ^= 1;
         assert_eq!(read(&salt, &file, 0), Frame::Damaged);
-        assert!(matches!(read(&salt, &file, second), Frame::Record(b"two", _)));
+        assert!(matches!(
+            read(&salt, &file, second),
+            Frame::Record(b"two", _)
+        ));
     }
 }

@@ -161,7 +161,10 @@ fn damage_says_what_to_do() {
     bytes[frame::FILE_HEAD_BYTES + 30] ^= 1;
     fs::write(path_in(folder.path()), bytes).unwrap();
     let told = State::open(folder.path()).unwrap_err().to_string();
-    assert!(told.contains("damaged at byte 40") && told.contains("enrol"), "{told}");
+    assert!(
+        told.contains("damaged at byte 40") && told.contains("enrol"),
+        "{told}"
+    );
 }
 
 /// How long the last of `written`'s frames is.

@@ -27,7 +27,10 @@ fn a_newer_policy_is_kept_and_an_older_one_noted() {
     let (_folder, mut state) = enrolled(&world);
     let held = Trust::of(state.known()).unwrap();
     assert_eq!(held.policy.version, 3);
-    assert!(matches!(judge(&world.trust(&world.policy), &held), Ok(Judged::Same)));
+    assert!(matches!(
+        judge(&world.trust(&world.policy), &held),
+        Ok(Judged::Same)
+    ));
     let Ok(Judged::Newer(change)) = judge(&world.trust(&world.next_policy()), &held) else {
         panic!("not newer");
     };
