@@ -237,8 +237,22 @@ pub(crate) fn follow_chain(
 fn chain_fault(error: webpki::Error) -> Chain {
     match error {
         webpki::Error::UnknownIssuer => Chain::Unknown,
-        error => Chain::Broken(error.to_string()),
+        error => Chain::Broken(in_words(&error)),
     }
+}
+
+/// The library's own texts are for programmers.
+fn in_words(error: &webpki::Error) -> String {
+    let words = match error {
+        webpki::Error::RequiredEkuNotFoundContext(_) => "the certificate is for another use",
+        webpki::Error::InvalidSignatureForPublicKey => "the issuer's key did not sign it",
+        webpki::Error::CaUsedAsEndEntity => "it is an authority's own certificate",
+        webpki::Error::EndEntityUsedAsCa => "its issuer is no authority",
+        webpki::Error::PathLenConstraintViolated => "its issuer may not certify authorities",
+        webpki::Error::BadDer | webpki::Error::BadDerTime => "a certificate is malformed",
+        other => return other.to_string(),
+    };
+    words.to_owned()
 }
 
 fn follow_at(

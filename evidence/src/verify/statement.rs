@@ -58,7 +58,7 @@ pub(super) fn check(
                 StatementError::UnknownVersion(_) => Code::VersionUnknown,
                 _ => Code::StatementInvalid,
             };
-            report.findings.add(code, SUBJECT, error);
+            report.findings.add(code, SUBJECT, in_words(error));
             return None;
         }
     };
@@ -72,6 +72,18 @@ pub(super) fn check(
         report.findings.add(Code::StatementMismatch, SUBJECT, text);
     }
     Some(verified)
+}
+
+/// The error, and each fault of the certificate in words.
+fn in_words(error: StatementError) -> String {
+    let StatementError::BadCertificate(faults) = error else {
+        return error.to_string();
+    };
+    let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    format!(
+        "its certificate is not the agent's for seals: {}",
+        faults.join(" ")
+    )
 }
 
 /// The bytes that lie here are the bytes that it speaks of.

@@ -50,20 +50,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         std::fs::write(&path, b"x").unwrap();
-        let modified = Some(Instant {
+        let modified = Instant {
             seconds: 1_700_000_000,
             ns: 123_456_789,
-        });
-        let accessed = Some(Instant { seconds: -5, ns: 1 });
+        };
+        let accessed = Instant { seconds: -5, ns: 1 };
         let times = Times {
-            modified,
-            accessed,
+            modified: Some(modified),
+            accessed: Some(accessed),
             ..Times::default()
         };
         restore(&path, &times).unwrap();
         let seen = std::fs::metadata(&path).unwrap();
-        assert_eq!(seen.modified().unwrap(), system(modified.unwrap()).unwrap());
-        assert_eq!(seen.accessed().unwrap(), system(accessed.unwrap()).unwrap());
+        assert_eq!(seen.modified().unwrap(), system(modified).unwrap());
+        assert_eq!(seen.accessed().unwrap(), system(accessed).unwrap());
         for seconds in [i64::MIN, i64::MAX] {
             let far = Times {
                 modified: Some(Instant { seconds, ns: 0 }),

@@ -6,6 +6,9 @@ use evidence::{
     verify::{CollectionReport, PartReport},
 };
 
+/// More certificates than this seal no collection.
+const SIGNERS_SHOWN: usize = 8;
+
 /// A label and its value; values may be hostile text.
 pub type Fact = (&'static str, String);
 
@@ -151,7 +154,12 @@ fn when(report: &CollectionReport) -> Group {
 
 fn sealer(report: &CollectionReport) -> Group {
     let mut group = Group::new("Who sealed it");
-    if let Some(signer) = report.parts.iter().find_map(|p| p.signer.as_ref()) {
+    let mut shown = Vec::new();
+    for signer in report.parts.iter().filter_map(|p| p.signer.as_ref()) {
+        if shown.contains(&signer.certificate_sha256) || shown.len() == SIGNERS_SHOWN {
+            continue;
+        }
+        shown.push(signer.certificate_sha256);
         let name = signer
             .agent
             .map_or_else(|| "an unnamed key".to_owned(), |a| format!("agent {a}"));

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use evidence::{
     gap::Severity,
-    verify::{CollectionReport, Verdict},
+    verify::{CollectionReport, Verdict, Weight},
 };
 
 use super::{commands, facts, reasons, text::reason};
@@ -87,16 +87,8 @@ fn collection(out: &mut String, report: &CollectionReport) -> fmt::Result {
         "<div class=\"verdict {class}\"><h2>{headline}</h2><p>{meaning}</p></div>"
     )?;
     gaps(out, report)?;
-    for (weight, head) in reasons::HEADS {
+    for (weight, head) in reasons::AGAINST {
         findings(out, &reasons::of_weight(report, weight), head)?;
-    }
-    let unchecked = reasons::not_checked(report);
-    if !unchecked.is_empty() {
-        writeln!(out, "<h2>Not checked</h2><ul>")?;
-        for what in unchecked {
-            writeln!(out, "<li>{}</li>", inert_html(what))?;
-        }
-        writeln!(out, "</ul>")?;
     }
     for group in facts::groups(report) {
         writeln!(out, "<h2>{}</h2><table class=\"facts\">", group.title)?;
@@ -107,7 +99,21 @@ fn collection(out: &mut String, report: &CollectionReport) -> fmt::Result {
         writeln!(out, "</table>")?;
     }
     parts(out, report)?;
+    findings(out, &reasons::of_weight(report, Weight::Note), "Notes")?;
+    unchecked(out, report)?;
     check_it(out, report)
+}
+
+fn unchecked(out: &mut String, report: &CollectionReport) -> fmt::Result {
+    let unchecked = reasons::not_checked(report);
+    if unchecked.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "<h2>Not checked</h2><ul>")?;
+    for what in unchecked {
+        writeln!(out, "<li>{}</li>", inert_html(what))?;
+    }
+    writeln!(out, "</ul>")
 }
 
 fn check_it(out: &mut String, report: &CollectionReport) -> fmt::Result {

@@ -74,9 +74,8 @@ pub fn not_checked(report: &CollectionReport) -> Vec<&str> {
     all
 }
 
-/// The heads under which reasons stand, the weightiest first.
-pub const HEADS: [(Weight, &str); 3] = [
+/// What speaks against the evidence, the weightiest first.
+pub const AGAINST: [(Weight, &str); 2] = [
     (Weight::Fatal, "Why it is not genuine"),
     (Weight::Reservation, "Reservations"),
-    (Weight::Note, "Notes"),
 ];

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use evidence::{
     gap::{Gap, Severity},
-    verify::CollectionReport,
+    verify::{CollectionReport, Weight},
 };
 
 use super::{commands, facts, reasons};
@@ -30,20 +30,12 @@ fn collection(out: &mut String, report: &CollectionReport) -> fmt::Result {
     writeln!(out, "{}: {name}", report.verdict.headline())?;
     writeln!(out, "{}\n", report.verdict.meaning())?;
     gaps(out, report)?;
-    for (weight, head) in reasons::HEADS {
+    for (weight, head) in reasons::AGAINST {
         findings(out, &reasons::of_weight(report, weight), head)?;
     }
     let left_out = reasons::left_out(report);
     if left_out > 0 {
         writeln!(out, "... and {left_out} more of the same kinds\n")?;
-    }
-    let unchecked = reasons::not_checked(report);
-    if !unchecked.is_empty() {
-        writeln!(out, "Not checked")?;
-        for what in unchecked {
-            writeln!(out, "  - {}", inert(what))?;
-        }
-        writeln!(out)?;
     }
     for group in facts::groups(report) {
         writeln!(out, "{}", group.title)?;
@@ -53,7 +45,21 @@ fn collection(out: &mut String, report: &CollectionReport) -> fmt::Result {
         writeln!(out)?;
     }
     parts(out, report)?;
+    findings(out, &reasons::of_weight(report, Weight::Note), "Notes")?;
+    unchecked(out, report)?;
     check_it(out, report)
+}
+
+fn unchecked(out: &mut String, report: &CollectionReport) -> fmt::Result {
+    let unchecked = reasons::not_checked(report);
+    if unchecked.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "Not checked")?;
+    for what in unchecked {
+        writeln!(out, "  - {}", inert(what))?;
+    }
+    writeln!(out)
 }
 
 fn check_it(out: &mut String, report: &CollectionReport) -> fmt::Result {
@@ -63,7 +69,7 @@ fn check_it(out: &mut String, report: &CollectionReport) -> fmt::Result {
     }
     writeln!(
         out,
-        "\nCheck it without this program, in the folder of the parts (for the others likewise)"
+        "Check it without this program, in the folder of the parts (for the others likewise)"
     )?;
     for (words, lines) in steps {
         writeln!(out, "  {words}")?;
@@ -142,5 +148,5 @@ fn parts(out: &mut String, report: &CollectionReport) -> fmt::Result {
             writeln!(out, "    SHA-256 as encrypted     {digest}")?;
         }
     }
-    Ok(())
+    writeln!(out)
 }

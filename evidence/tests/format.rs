@@ -1,0 +1,194 @@
+//! The worked example of FORMAT.md is made from a committed vector, so that it can't rot; and every code stands there.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::Cursor,
+    path::{Path, PathBuf},
+};
+
+use evidence::{
+    archive::{self, Limits},
+    custody::event::Event,
+    envelope::Envelope,
+    verify::Code,
+};
+use serde_json::Value;
+
+const HEAD: &str = "## Worked example\n";
+
+fn home() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Entries by name, as the archive's own reader gives them.
+fn entries(zip: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    let report = archive::read(Cursor::new(zip), &Limits::default(), |entry, plain| {
+        let mut bytes = Vec::new();
+        plain.read_to_end(&mut bytes)?;
+        found.push((entry.name.clone(), bytes));
+        Ok(())
+    });
+    assert!(report.unwrap().faults.is_empty());
+    found
+}
+
+fn hex(bytes: &[u8], from: usize) -> String {
+    let mut out = String::new();
+    for (at, row) in bytes.chunks(16).enumerate() {
+        let digits: Vec<_> = row.iter().map(|b| format!("{b:02x}")).collect();
+        let text = row.iter().map(|&b| char::from(b));
+        let text: String = text
+            .map(|c| if c.is_ascii_graphic() { c } else { '.' })
+            .collect();
+        writeln!(
+            out,
+            "    {:06x}  {:<47}  {text}",
+            from + at * 16,
+            digits.join(" ")
+        )
+        .unwrap();
+    }
+    out
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}\n")).collect()
+}
+
+/// JSON for people: long strings, which are all base64 or PEM, are cut.
+fn shown(mut value: Value) -> String {
+    cut(&mut value);
+    indent(&serde_json::to_string_pretty(&value).unwrap())
+}
+
+fn cut(value: &mut Value) {
+    match value {
+        Value::String(text) if text.len() > 90 => {
+            *text = format!("{}… ({} characters)", &text[..40], text.len());
+        }
+        Value::Array(items) => items.iter_mut().for_each(cut),
+        Value::Object(fields) => fields.values_mut().for_each(cut),
+        _ => {}
+    }
+}
+
+fn payload(envelope: &[u8]) -> Value {
+    serde_json::from_slice(Envelope::parse(envelope).unwrap().payload()).unwrap()
+}
+
+fn example() -> String {
+    let vector = home().join("tests/vectors/genuine-receipts");
+    let read = |name: &str| fs::read(vector.join(name)).unwrap();
+    let zip = read("part-0001.zip");
+    let entries = entries(&zip);
+    let get = |name: &str| &entries.iter().find(|(n, _)| n == name).unwrap().1;
+    let text = |name: &str| indent(std::str::from_utf8(get(name)).unwrap());
+    let mut out = String::from(
+        "\nThis part is `tests/vectors/genuine-receipts/part-0001.zip`, and a test makes this chapter from it. \
+         Long base64 is cut (`…`).\n",
+    );
+    writeln!(
+        out,
+        "\nIt begins with a folder and a file, and ends with the end record:\n"
+    )
+    .unwrap();
+    out.push_str(&hex(&zip[..160], 0));
+    writeln!(out, "    ...").unwrap();
+    out.push_str(&hex(&zip[zip.len() - 22..], zip.len() - 22));
+    writeln!(
+        out,
+        "\nIts entries, in their order, with their plain lengths:\n"
+    )
+    .unwrap();
+    for (name, bytes) in &entries {
+        writeln!(out, "    {:>6}  {name}", bytes.len()).unwrap();
+    }
+    for name in [
+        "files.jsonl",
+        "results/processes.jsonl",
+        "collection.json",
+        "SHA256SUMS",
+    ] {
+        writeln!(out, "\n`{name}`:\n\n{}", text(name).trim_end_matches('\n')).unwrap();
+    }
+    writeln!(
+        out,
+        "\nThe envelope `order.json`, and the payload inside it:\n"
+    )
+    .unwrap();
+    out.push_str(&shown(serde_json::from_slice(get("order.json")).unwrap()));
+    out.push('\n');
+    out.push_str(&shown(payload(get("order.json"))));
+    writeln!(out, "\nThe payload of `policy.json`:\n").unwrap();
+    out.push_str(&shown(payload(get("policy.json"))));
+    writeln!(out, "\nThe payload of `part-0001.statement.json`:\n").unwrap();
+    out.push_str(&shown(payload(&read("part-0001.statement.json"))));
+    for name in ["part-0001.receipt", "enrolment.receipt"] {
+        let receipt: Value = serde_json::from_slice(&read(name)).unwrap();
+        let leaf = receipt["leaf_b64"].as_str().unwrap().as_bytes().to_vec();
+        let leaf = data_encoding::BASE64.decode(&leaf).unwrap();
+        Event::read(&leaf).unwrap();
+        writeln!(out, "\n`{name}`, and the payload of its leaf:\n").unwrap();
+        out.push_str(&shown(receipt));
+        out.push('\n');
+        out.push_str(&shown(payload(&leaf)));
+    }
+    let verdict = "\nA verifier that is given `tests/vectors/trust/root.crt` says: genuine and complete, exit code 0, \
+        with the note `receipt-time`.\n";
+    out.push_str(verdict);
+    out
+}
+
+fn format_md() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("FORMAT.md")
+}
+
+#[test]
+fn the_worked_example_is_a_committed_part() {
+    let format = fs::read_to_string(format_md()).unwrap();
+    let (_, found) = format.split_once(HEAD).unwrap();
+    let made = example();
+    assert!(
+        found == made,
+        "make it again: cargo test -p fieldseal-evidence --test format -- --ignored"
+    );
+}
+
+#[test]
+fn every_code_and_its_meaning_stand_in_the_specification() {
+    let format = fs::read_to_string(format_md()).unwrap();
+    let missing: Vec<_> = Code::ALL
+        .iter()
+        .map(|code| row(*code))
+        .filter(|row| !format.contains(row.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "{}", missing.join(""));
+}
+
+fn row(code: Code) -> String {
+    let weight = format!("{:?}", code.weight()).to_lowercase();
+    format!("| `{code}` | {weight} | {} |\n", code.meaning())
+}
+
+#[test]
+#[ignore = "writes the example and the table of codes into FORMAT.md"]
+fn write() {
+    let format = fs::read_to_string(format_md()).unwrap();
+    let (before, _) = format.split_once(HEAD).unwrap();
+    let head = "| code | weight | what it says |\n|---|---|---|\n";
+    let (start, rest) = before.split_once(head).unwrap();
+    let after: String = rest
+        .split_inclusive('\n')
+        .skip_while(|line| line.starts_with('|'))
+        .collect();
+    let rows: String = Code::ALL.iter().map(|code| row(*code)).collect();
+    fs::write(
+        format_md(),
+        format!("{start}{head}{rows}{after}{HEAD}{}", example()),
+    )
+    .unwrap();
+}
