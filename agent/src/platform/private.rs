@@ -1,0 +1,58 @@
+//! Files and folders that are their owner's alone.
+//!
+//! # Platform behaviour
+//! Unix: modes 0600 and 0700. Windows: not yet; whatever would write there is refused before, since the two halves
+//! can't be connected (`socket`).
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions},
+    io,
+    path::Path,
+};
+
+/// Options for a file; what is made with them is its owner's alone.
+pub fn file() -> OpenOptions {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "modes are Unix's"))]
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// A maker of folders, those above included, that are their owner's alone.
+pub fn folder() -> DirBuilder {
+    let mut maker = DirBuilder::new();
+    maker.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut maker, 0o700);
+    maker
+}
+
+/// Makes the names in a folder durable.
+///
+/// # Errors
+/// The folder can't be opened or synced.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(path)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Device and inode of the file or folder at `path`: which one it is, whatever its name.
+///
+/// # Errors
+/// It isn't there; or the system has no such numbers.
+pub fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let seen = std::fs::metadata(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        Ok((seen.dev(), seen.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        drop(seen);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}

@@ -1,0 +1,46 @@
+//! The program that runs, as a file and as something to start again.
+//!
+//! # Platform behaviour
+//! Linux: by descriptor, not by name, since the file may have been replaced since we were started. Elsewhere by name.
+
+use std::{io, path::PathBuf};
+
+/// Where the running program lies.
+///
+/// # Errors
+/// The system doesn't say.
+pub fn own_path() -> io::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        Ok(PathBuf::from("/proc/self/exe"))
+    } else {
+        std::env::current_exe()
+    }
+}
+
+/// The host's own name and its kernel's release, where the system tells them.
+pub fn host_and_kernel() -> (String, Option<String>) {
+    #[cfg(unix)]
+    {
+        let told = rustix::system::uname();
+        let text = |name: &std::ffi::CStr| name.to_string_lossy().into_owned();
+        (text(told.nodename()), Some(text(told.release())))
+    }
+    #[cfg(not(unix))]
+    {
+        let name = std::env::var_os("COMPUTERNAME").unwrap_or_default();
+        (name.to_string_lossy().into_owned(), None)
+    }
+}
+
+/// What this process has used of all processors; `None` where the system doesn't say, and no share can be held.
+pub fn cpu_time() -> Option<std::time::Duration> {
+    #[cfg(unix)]
+    {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+        let ns = u32::try_from(now.tv_nsec).unwrap_or(0);
+        Some(std::time::Duration::new(seconds, ns))
+    }
+    #[cfg(not(unix))]
+    None
+}
