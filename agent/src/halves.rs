@@ -26,6 +26,7 @@ use protocol::profile::Limits;
 use crate::{
     cli::{EnrolArgs, Half},
     courier,
+    link::LinkError,
     platform::{
         journal::{Journal, SOCKETS},
         signals::Signals,
@@ -213,7 +214,9 @@ fn reader(
         house,
         clock: Instant::now,
     };
-    Ok(service::run(given)?)
+    service::run(given)?;
+    // Not told to stop, and alone: a failure for whoever watches.
+    Err(LinkError::Closed.into())
 }
 
 /// The host's own limits, where its administrator has set some.

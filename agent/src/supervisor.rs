@@ -23,13 +23,25 @@ use crate::{
     },
 };
 
-/// The first pause before a new start; each further one is twice as long.
-const PAUSE: Duration = Duration::from_millis(500);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// Halves that lived so long begin with the first pause again.
-const SETTLED: Duration = Duration::from_secs(60);
-/// So long a half may take to end when told to; then it is killed.
-const GRACE: Duration = Duration::from_secs(10);
+/// How patient the supervisor is.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// The first pause before a new start; each further one is twice as long.
+    pause: Duration,
+    /// The longest.
+    pause_max: Duration,
+    /// Halves that lived so long begin with the first pause again.
+    settled: Duration,
+    /// So long a half may take to end when told to; then it is killed.
+    grace: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    pause: Duration::from_millis(500),
+    pause_max: Duration::from_secs(60),
+    settled: Duration::from_secs(60),
+    grace: Duration::from_secs(10),
+};
 
 /// The supervisor can't go on.
 #[derive(Debug, thiserror::Error)]
@@ -67,12 +79,12 @@ pub fn run(state: &Path) -> Result<(), SupervisorError> {
         match start(Half::Courier, state, other) {
             Ok(courier) => Ok([reader, courier]),
             Err(error) => {
-                end(&signals, [reader]);
+                end(&signals, PATIENCE.grace, [reader]);
                 Err(error)
             }
         }
     };
-    supervise(&signals, &journal, pair).map_err(SupervisorError::Signals)
+    supervise(&signals, &journal, PATIENCE, pair).map_err(SupervisorError::Signals)
 }
 
 fn start(half: Half, state: &Path, socket: std::os::fd::OwnedFd) -> io::Result<Child> {
@@ -90,20 +102,21 @@ fn start(half: Half, state: &Path, socket: std::os::fd::OwnedFd) -> io::Result<C
 fn supervise(
     signals: &Signals,
     journal: &Journal,
+    patience: Patience,
     mut pair: impl FnMut() -> io::Result<[Child; 2]>,
 ) -> io::Result<()> {
-    let mut pause = PAUSE;
+    let mut pause = patience.pause;
     loop {
         let began = Instant::now();
         match pair() {
             Ok(mut children) => {
                 let told = until_one_ends(signals, &mut children)?;
-                let all = end(signals, children);
+                let all = end(signals, patience.grace, children);
                 if told == Told::Stop {
                     return Ok(());
                 }
-                if began.elapsed() >= SETTLED {
-                    pause = PAUSE;
+                if began.elapsed() >= patience.settled {
+                    pause = patience.pause;
                 }
                 journal.warning(&format!(
                     "a half of the agent has ended ({all}); both are started anew in {} ms",
@@ -115,7 +128,7 @@ fn supervise(
         if is_stopped_within(signals, pause)? {
             return Ok(());
         }
-        pause = PAUSE_MAX.min(pause * 2);
+        pause = patience.pause_max.min(pause * 2);
     }
 }
 
@@ -148,8 +161,12 @@ fn is_stopped_within(signals: &Signals, pause: Duration) -> io::Result<bool> {
 }
 
 /// Ends the children, at first kindly; says how each ended.
-fn end<const N: usize>(signals: &Signals, mut children: [Child; N]) -> String {
-    let until = Instant::now() + GRACE;
+fn end<const N: usize>(
+    signals: &Signals,
+    grace: Duration,
+    mut children: [Child; N],
+) -> String {
+    let until = Instant::now() + grace;
     let mut asked = false;
     let mut told: Vec<String> = Vec::new();
     loop {

@@ -4,8 +4,8 @@
 //! nothing.
 //!
 //! # Platform behaviour
-//! Linux: `pthread_sigmask` and `sigtimedwait`. Children that the standard library starts begin with
-//! no signal blocked.
+//! Linux: `pthread_sigmask` and `sigtimedwait`. Children begin with the same signals blocked: they must wait
+//! for them too.
 
 use std::{io, mem::MaybeUninit, ptr, time::Duration};
 

@@ -136,6 +136,12 @@ pub fn connect(path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Ends the conversation for everybody who holds this end or waits at it.
+pub fn close(socket: impl AsFd) {
+    // One whose other end is gone is closed already.
+    let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
+}
+
 /// The user at the other end, as the system knows it.
 ///
 /// # Errors

@@ -275,4 +275,42 @@ pub fn authority(
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use evidence::ids::AgentId;
+
+    use super::*;
+    use crate::reader::{
+        state::State,
+        testing::{World, at},
+    };
+
+    #[test]
+    fn no_notice_is_longer_than_the_link_takes() {
+        let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+        let mut state = State::open(folder.path()).unwrap();
+        state
+            .keep(world.enrolment(AgentId::from_bytes([1; 16])))
+            .unwrap();
+        let seal = state.known().enrolment.as_ref().unwrap().seal().unwrap();
+        let handed = world.handed(&world.order(1, "v: 1"));
+        let why = "x".repeat(1 << 20);
+        let refusal = Refusal::BadProfile { why };
+        let (change, notice) = refuse(&handed, refusal, &seal, at(5)).unwrap();
+        assert!(notice.len() < 8192);
+        state.keep(change).unwrap();
+        let remembered = state.known().refusal_of(digest(&handed)).unwrap();
+        assert_eq!(remembered.notice, notice);
+    }
+
+    #[test]
+    fn labels_and_agency_are_the_tokens() {
+        let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+        let mut state = State::open(folder.path()).unwrap();
+        let agent = AgentId::from_bytes([1; 16]);
+        state.keep(world.enrolment(agent)).unwrap();
+        let subject = subject(state.known().enrolment.as_ref().unwrap()).unwrap();
+        assert_eq!(subject.agency.as_str(), "lab");
+        assert_eq!(subject.labels.first().unwrap().as_str(), "dc");
+        assert_eq!(subject.id, agent);
+    }
+}

@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     link::{FromReader, FromSpool, Link, LinkError},
-    platform::journal::Journal,
+    platform::{journal::Journal, socket},
 };
 
 /// So long a collection waits for the server's time before it begins without.
@@ -127,11 +127,28 @@ pub fn run(given: Given) -> Result<(), ServiceError> {
         measured: None,
     };
     service.hear_in_a_thread(hearing, events)?;
-    let outcome = service.serve(&heard);
+    let outcome = because(service.serve(&heard), &heard);
     // A collection that still runs stops soon: its every question fails. What is durable is kept.
     drop(heard);
+    socket::close(&given.socket);
     if let Some(running) = service.running.take() {
         let _ = running.thread.join();
+    }
+    outcome
+}
+
+/// Who finds the link closed hears from the one who listened why.
+fn because(
+    outcome: Result<(), ServiceError>,
+    heard: &Receiver<Event>,
+) -> Result<(), ServiceError> {
+    if !matches!(outcome, Err(ServiceError::Link(LinkError::Closed))) {
+        return outcome;
+    }
+    while let Ok(event) = heard.recv_timeout(TIME_WAIT) {
+        if let Event::Over(cause) = event {
+            return Ok(cause?);
+        }
     }
     outcome
 }

@@ -1,0 +1,286 @@
+//! An enrolled host, and a courier on a real spool that does what a test says.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::{Read as _, Write as _},
+    os::fd::AsFd as _,
+    path::PathBuf,
+    thread::{self, JoinHandle},
+};
+
+use evidence::{
+    envelope::Envelope,
+    ids::{AgentId, CollectionId},
+    instant::Instant,
+    keys::PublicKey,
+    records::CollectionRecord,
+    wrap::UnwrapReader,
+};
+use protocol::{
+    messages::{HandedOrder, Report},
+    order::RefusalNotice,
+    profile::Limits,
+};
+
+use super::super::{Given, ServiceError, run};
+use crate::{
+    courier::{local, room::Floor, spool::Spool},
+    link::{FromReader, FromSpool, Link, VERSION},
+    platform::{journal::Journal, socket},
+    reader::{
+        orders::House,
+        state::{Known, State},
+        testing::World,
+    },
+};
+
+pub(super) const AGENT: AgentId = AgentId::from_bytes([1; 16]);
+/// One volatile artifact and two that are not: two parts at the least.
+pub(super) const PROFILE: &str = "v: 1\nname: small\nabout: For tests\nartifacts:\n- name: mounts\n- name: accounts\n- name: system\n";
+
+/// A host with an enrolled agent.
+pub(super) struct Host {
+    pub(super) world: World,
+    pub(super) seal_key: PublicKey,
+    folder: tempfile::TempDir,
+}
+
+impl Host {
+    pub(super) fn new() -> Self {
+        let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+        let mut state = State::open(&folder.path().join("reader")).unwrap();
+        state.keep(world.enrolment(AGENT)).unwrap();
+        let seal = state.known().enrolment.as_ref().unwrap().seal().unwrap();
+        fs::create_dir(folder.path().join("host")).unwrap();
+        Self {
+            world,
+            folder,
+            seal_key: seal.key().public(),
+        }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts the reader; the courier has greeted it.
+    pub(super) fn start(&self) -> Courier<'_> {
+        self.start_at(Instant::now)
+    }
+
+    pub(super) fn start_at(&self, clock: fn() -> Instant) -> Courier<'_> {
+        let (ours, theirs) = socket::pair().unwrap();
+        let given = Given {
+            state: State::open(&self.path("reader")).unwrap(),
+            socket: theirs,
+            journal: Journal::silent(),
+            house: House {
+                root: self.path("host"),
+                own: Vec::new(),
+                limits: Limits::default(),
+                background: false,
+            },
+            clock,
+        };
+        let reader = thread::spawn(move || run(given));
+        let mut courier = Courier {
+            link: Some(Link::new(ours)),
+            reader: Some(reader),
+            spools: HashMap::new(),
+            folder: self.path("spool"),
+            world: &self.world,
+            has_time: true,
+            dead_after: None,
+        };
+        let hello = courier.next();
+        assert!(
+            matches!(hello, FromReader::Hello { v: VERSION, .. }),
+            "{hello:?}"
+        );
+        courier.say(&FromSpool::Welcome { v: VERSION });
+        courier
+    }
+
+    /// What the state says now.
+    pub(super) fn known(&self) -> Known {
+        State::look(&self.path("reader")).unwrap()
+    }
+}
+
+/// The other end of the link.
+pub(super) struct Courier<'w> {
+    link: Option<Link>,
+    reader: Option<JoinHandle<Result<(), ServiceError>>>,
+    spools: HashMap<CollectionId, Spool>,
+    folder: PathBuf,
+    world: &'w World,
+    /// Whether a server answers with its time.
+    pub(super) has_time: bool,
+    /// Falls silent when asked to make this part durable, as if killed.
+    pub(super) dead_after: Option<u32>,
+}
+
+impl Courier<'_> {
+    pub(super) fn link(&mut self) -> &mut Link {
+        self.link.as_mut().unwrap()
+    }
+
+    pub(super) fn say(&mut self, said: &FromSpool) {
+        self.link().send(said, None).unwrap();
+    }
+
+    fn next(&mut self) -> FromReader {
+        self.link().receive().unwrap().unwrap().0
+    }
+
+    pub(super) fn hand(&mut self, said: &FromSpool, document: &[u8]) {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(document).unwrap();
+        self.link().send(said, Some(file.as_fd())).unwrap();
+    }
+
+    pub(super) fn order(&mut self, handed: &HandedOrder) {
+        self.hand(&FromSpool::Order {}, &serde_json::to_vec(handed).unwrap());
+    }
+
+    /// Does a courier's work until the reader says something that `wanted` takes.
+    pub(super) fn until<T>(&mut self, mut wanted: impl FnMut(&FromReader) -> Option<T>) -> T {
+        loop {
+            let message = self.next();
+            if let Some(found) = wanted(&message) {
+                return found;
+            }
+            assert!(self.serve(message), "the courier is dead");
+        }
+    }
+
+    /// Serves until it dies by `dead_after`.
+    pub(super) fn until_dead(&mut self) {
+        loop {
+            let message = self.next();
+            if !self.serve(message) {
+                return;
+            }
+        }
+    }
+
+    fn serve(&mut self, message: FromReader) -> bool {
+        match message {
+            FromReader::AskTime { nonce } => {
+                let signed = self
+                    .has_time
+                    .then(|| self.world.signed_time(&nonce, Instant::now()));
+                self.say(&FromSpool::Time { nonce, signed });
+            }
+            FromReader::Begin {
+                collection,
+                wrapping,
+                ..
+            } => {
+                let spool = Spool::begin(&self.folder, collection, wrapping, Floor::NONE).unwrap();
+                let (device, inode) = spool.identity().unwrap();
+                let durable = spool.durable();
+                self.spools.insert(collection, spool);
+                self.say(&FromSpool::Ready {
+                    collection,
+                    device,
+                    inode,
+                    durable,
+                });
+            }
+            FromReader::Sealed { part, .. } if Some(part) == self.dead_after => return false,
+            FromReader::OpenSlot { collection, .. }
+            | FromReader::Sealed { collection, .. }
+            | FromReader::Discard { collection, .. }
+            | FromReader::End { collection } => {
+                let spool = self.spools.get_mut(&collection).unwrap();
+                local::answer(spool, self.link.as_mut().unwrap(), message).unwrap();
+            }
+            FromReader::Report { .. }
+            | FromReader::Holds { .. }
+            | FromReader::RenewSeal { .. } => {}
+            other => panic!("{other:?}"),
+        }
+        true
+    }
+
+    pub(super) fn accepted(&mut self) -> CollectionId {
+        self.until(|said| match said {
+            FromReader::Report {
+                report: Report::Accepted { collection, .. },
+            } => Some(*collection),
+            _ => None,
+        })
+    }
+
+    pub(super) fn ended(&mut self) -> (u32, Option<String>) {
+        self.until(|said| match said {
+            FromReader::Report {
+                report:
+                    Report::Ended {
+                        parts, ended_early, ..
+                    },
+            } => Some((*parts, ended_early.clone())),
+            _ => None,
+        })
+    }
+
+    pub(super) fn refused(&mut self, host: &Host) -> RefusalNotice {
+        let notice = self.until(|said| match said {
+            FromReader::Report {
+                report: Report::Refused { notice },
+            } => Some(notice.clone()),
+            FromReader::Report {
+                report: Report::Accepted { .. },
+            } => panic!("accepted"),
+            _ => None,
+        });
+        let envelope = Envelope::parse(notice.as_bytes()).unwrap();
+        RefusalNotice::open(&envelope, &host.seal_key).unwrap()
+    }
+
+    /// Goes away; how the reader's service ends.
+    pub(super) fn leave(mut self) -> Result<(), ServiceError> {
+        self.link = None;
+        self.reader.take().unwrap().join().unwrap()
+    }
+
+    /// Stays until the reader's service has ended by itself.
+    pub(super) fn ending(mut self) -> Result<(), ServiceError> {
+        while let Ok(Some((message, _))) = self.link().receive::<FromReader>() {
+            self.serve_quietly(message);
+        }
+        self.leave()
+    }
+
+    fn serve_quietly(&mut self, message: FromReader) {
+        if let FromReader::AskTime { nonce } = message {
+            let signed = None;
+            // The reader may have gone in this moment.
+            let _ = self.link().send(&FromSpool::Time { nonce, signed }, None);
+        }
+    }
+}
+
+/// The names of the parts that are durable.
+pub(super) fn parts(host: &Host, collection: CollectionId) -> Vec<String> {
+    let folder = host.path("spool").join(collection.to_string());
+    let names = fs::read_dir(folder).unwrap();
+    let names = names.map(|e| e.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|n| n.ends_with(".zip.age")).collect();
+    names.sort();
+    names
+}
+
+/// collection.json of a part, opened with a key of the vault.
+pub(super) fn record(host: &Host, collection: CollectionId, name: &str) -> CollectionRecord {
+    let folder = host.path("spool").join(collection.to_string());
+    let file = File::open(folder.join(name)).unwrap();
+    let mut plain = Vec::new();
+    let mut unwrapped = UnwrapReader::new(&host.world.vault[..1], file).unwrap();
+    unwrapped.read_to_end(&mut plain).unwrap();
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(plain)).unwrap();
+    let entry = zip.by_name("collection.json").unwrap();
+    serde_json::from_reader(entry).unwrap()
+}
