@@ -21,6 +21,9 @@ pub enum Command {
         /// Print JSON, one array.
         #[arg(long)]
         json: bool,
+        /// Print the reference of all artifacts, their records and files, in Markdown.
+        #[arg(long, conflicts_with = "json")]
+        reference: bool,
     },
     /// Collect from this host into a folder, without any server.
     Collect(CollectArgs),

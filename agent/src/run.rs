@@ -10,7 +10,7 @@ use evidence::instant::Instant;
 use serde_json::json;
 
 use crate::{
-    artifacts::ARTIFACTS,
+    artifacts::{ARTIFACTS, reference},
     cli::{CollectArgs, Command, EnrolArgs, RunArgs, StatusArgs},
     config::Plan,
     courier::{local, room::Floor},
@@ -24,7 +24,10 @@ use crate::{
 /// Runs `command` to its end.
 pub fn run(command: Command) -> Exit {
     match command {
-        Command::Artifacts { json } => said(artifacts(json)),
+        Command::Artifacts {
+            reference: true, ..
+        } => said(print_reference()),
+        Command::Artifacts { json, .. } => said(artifacts(json)),
         Command::Collect(args) => collect_command(args),
         Command::Enrol(args) => enrol_command(&args),
         Command::Run(args) => run_command(&args),
@@ -113,6 +116,11 @@ fn collect_command(args: CollectArgs) -> Exit {
         }
         Err(error) => failed(&error),
     }
+}
+
+fn print_reference() -> io::Result<()> {
+    let text = reference::markdown().map_err(io::Error::other)?;
+    io::stdout().write_all(text.as_bytes())
 }
 
 fn artifacts(as_json: bool) -> io::Result<()> {

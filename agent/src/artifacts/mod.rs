@@ -114,6 +114,12 @@ pub trait Sink {
     /// The run must stop.
     fn file(&mut self, path: &Path) -> Result<(), Stopped>;
 
+    /// Records the file at `path` without its contents, which are left out on purpose: `why`.
+    ///
+    /// # Errors
+    /// The run must stop.
+    fn left_out(&mut self, path: &Path, why: &'static str) -> Result<(), Stopped>;
+
     /// Collects `open` (a deleted or in-memory file) under `name` below the results.
     ///
     /// # Errors

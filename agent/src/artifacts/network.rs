@@ -1,14 +1,16 @@
 //! Interfaces, addresses, routes, neighbours and name resolution, by plain reads of the kernel's
-//! tables. IPv6 neighbours have no such table: that is said as a gap.
+//! tables; IPv6 neighbours, which have no such table, through netlink.
 
 mod tables;
 
 use evidence::gap::Reason;
 use std::io::ErrorKind;
+use std::path::Path;
 
 use super::namespaces::{Window, text as window_text, windows};
 use super::source::{has_procfs, put, reason_of, text};
 use super::{Artifact, Field, Record, Request, Sink, Stopped};
+use crate::platform::neighbours;
 
 /// A table past this size is read only up to it.
 const CAP: usize = 16 << 20;
@@ -57,7 +59,11 @@ const FIELDS: &[Field] = &[
         "Whether it takes frames meant for others (IFF_PROMISC).",
     ),
     field("up", "boolean", "Whether it is switched on (IFF_UP)."),
-    field("state", "string", "Operational state."),
+    field(
+        "state",
+        "string",
+        "Operational state of an interface; how sure the kernel is of an IPv6 neighbour.",
+    ),
     field("mtu", "integer, bytes", "Largest packet."),
     field(
         "received_bytes",
@@ -114,8 +120,7 @@ impl Artifact for Network {
                     sink.gap(&subject, Reason::Unsupported, text)?;
                 }
             }
-            let text = "the kernel prints them to netlink sockets only, which are not opened";
-            sink.gap("IPv6 neighbours", Reason::Unsupported, text)?;
+            v6_neighbours(request, sink)?;
         }
         interfaces(request, sink)?;
         for path in RESOLUTION {
@@ -154,6 +159,29 @@ fn namespace(window: &Window, sink: &mut dyn Sink) -> Result<(), Stopped> {
 fn tell(mut record: Record, window: &Window, sink: &mut dyn Sink) -> Result<(), Stopped> {
     put(&mut record, "namespace", window.inode);
     sink.record(record)
+}
+
+/// The IPv6 neighbours; those of IPv4 stand in a table of procfs.
+fn v6_neighbours(request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
+    const SUBJECT: &str = "IPv6 neighbours";
+    if request.root != Path::new("/") {
+        let text = "only the running system knows them";
+        return sink.gap(SUBJECT, Reason::NotApplicable, text);
+    }
+    let found = match neighbours::neighbours() {
+        Ok(found) => found,
+        Err(error) => return sink.gap(SUBJECT, reason_of(&error), &error.to_string()),
+    };
+    for neighbour in found.into_iter().filter(|n| n.address.is_ipv6()) {
+        let mut record = Record::new();
+        put(&mut record, "kind", "neighbour");
+        put(&mut record, "address", neighbour.address.to_string());
+        put(&mut record, "hardware_address", neighbour.hardware_address);
+        put(&mut record, "index", neighbour.index);
+        put(&mut record, "state", neighbour.state);
+        sink.record(record)?;
+    }
+    Ok(())
 }
 
 /// The interfaces as sysfs shows them: those of the namespace that it was mounted in.
@@ -225,8 +253,6 @@ fn resolution(request: &Request<'_>, path: &str, sink: &mut dyn Sink) -> Result<
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::artifacts::testing::MemorySink;
 

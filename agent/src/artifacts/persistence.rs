@@ -10,7 +10,7 @@ use crate::{
     artifacts::accounts::homes,
     files::{
         open::open_parent,
-        private::is_private_key,
+        private::{PRIVATE_KEY, is_private_key},
         record::{STAT_FIELDS, field, put_bytes, put_path, put_stat},
         rules::{Compiled, sweep_with},
         stat::{Kind, Stat},
@@ -216,7 +216,9 @@ impl Artifact for Persistence {
     }
 
     fn files(&self) -> Vec<&'static str> {
-        WAYS.iter().flat_map(|(_, patterns)| patterns.iter().copied()).collect()
+        WAYS.iter()
+            .flat_map(|(_, patterns)| patterns.iter().copied())
+            .collect()
     }
 
     fn fields(&self) -> &'static [Field] {
@@ -263,7 +265,10 @@ fn finding(
         record.insert("private_key".to_owned(), true.into());
     }
     sink.record(record)?;
-    if is_key { Ok(()) } else { sink.file(path) }
+    match is_key {
+        true => sink.left_out(path, PRIVATE_KEY),
+        false => sink.file(path),
+    }
 }
 
 #[cfg(test)]

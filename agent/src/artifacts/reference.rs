@@ -32,7 +32,11 @@ fn one(text: &mut String, artifact: &dyn Artifact) -> fmt::Result {
         false => "",
     };
     let name = artifact.name();
-    write!(text, "\n## {name}\n\n{} Class {class}{when}.\n", artifact.about())?;
+    write!(
+        text,
+        "\n## {name}\n\n{} Class {class}{when}.\n",
+        artifact.about()
+    )?;
     if !artifact.options().is_empty() {
         text.push_str("\n| option | takes | |\n|---|---|---|\n");
         for option in artifact.options() {
@@ -40,7 +44,12 @@ fn one(text: &mut String, artifact: &dyn Artifact) -> fmt::Result {
                 OptionKind::Flag => "true or false",
                 OptionKind::Number => "a whole number",
             };
-            writeln!(text, "| `{}` | {kind} | {} |", option.name, cell(option.about))?;
+            writeln!(
+                text,
+                "| `{}` | {kind} | {} |",
+                option.name,
+                cell(option.about)
+            )?;
         }
     }
     if !artifact.fields().is_empty() {
@@ -52,7 +61,9 @@ fn one(text: &mut String, artifact: &dyn Artifact) -> fmt::Result {
     }
     let patterns = artifact.files();
     if !patterns.is_empty() {
-        text.push_str("\nFiles (`**` any depth, `~` every home; private keys are never taken):\n\n```text\n");
+        text.push_str(
+            "\nFiles (`**` any depth, `~` every home; private keys are never taken):\n\n```text\n",
+        );
         for pattern in patterns {
             writeln!(text, "{pattern}")?;
         }

@@ -107,6 +107,8 @@ const RULES: &[Rule] = &[
     rule("/etc/hosts"),
     rule("/etc/**"),
     rule("/usr/local/etc/**"),
+    rule("/var/run"),
+    rule("/run/**"),
     rule("/boot/{config,efi,grub,init,symvers,System.map,system,pve}*"),
     rule("/boot/{grub,grub2,loader}/*.{cfg,conf,env}"),
     rule("/boot/grub*/**"),

@@ -31,6 +31,8 @@ pub struct MemorySink {
     pub records: Vec<Record>,
     /// The host paths that were asked to be collected.
     pub files: Vec<PathBuf>,
+    /// The host paths whose contents were left out on purpose.
+    pub left_out: Vec<PathBuf>,
     /// Name and content of each open file handed over.
     pub open_files: Vec<(String, Vec<u8>)>,
     /// The gaps, in order.
@@ -86,6 +88,12 @@ impl Sink for MemorySink {
     fn file(&mut self, path: &Path) -> Result<(), Stopped> {
         self.called()?;
         self.files.push(path.to_owned());
+        Ok(())
+    }
+
+    fn left_out(&mut self, path: &Path, _: &'static str) -> Result<(), Stopped> {
+        self.called()?;
+        self.left_out.push(path.to_owned());
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! It reads; it writes nothing and runs nothing.
 
 pub mod digest;
+pub mod distant;
 pub mod list;
 pub mod open;
 pub mod pace;
@@ -16,6 +17,7 @@ pub mod system;
 pub mod walk;
 pub mod xattrs;
 
+pub use distant::Distant;
 pub use open::{Folder, OpenError, Opened, open_file, read_small, resolve};
 pub use pace::Pace;
 pub use rules::{Rule, sweep};

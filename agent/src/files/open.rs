@@ -11,6 +11,7 @@ use std::{
 use evidence::gap::Reason;
 
 use super::{
+    distant::Distant,
     stat::{Kind, Stat},
     system::{self, Errno, Open},
 };
@@ -48,6 +49,9 @@ pub enum OpenError {
         /// What it is.
         kind: &'static str,
     },
+    /// It lies on another machine's file system.
+    #[error("{0} lies on a distant file system, which was not asked for. Ask for it by its path.")]
+    Distant(String),
     /// It leads through too many links.
     #[error("{0} leads through too many links. Look for a loop of links.")]
     LinkLoop(String),
@@ -61,6 +65,7 @@ impl OpenError {
             Self::Replaced(_) => Reason::Replaced,
             Self::NotAFile { .. } => Reason::NotApplicable,
             Self::LinkLoop(_) => Reason::ReadError,
+            Self::Distant(_) => Reason::OtherFileSystem,
         }
     }
 
@@ -271,45 +276,70 @@ pub fn read_small(root: &Path, path: &Path, limit_bytes: u64) -> Result<Vec<u8>,
 /// # Errors
 /// A loop of links, or a folder that can't be looked into.
 pub fn resolve(root: &Path, path: &Path) -> Result<PathBuf, OpenError> {
+    let distant = Distant::now(root);
     let mut waiting: Vec<OsString> = normal_parts(path);
     waiting.reverse();
     let mut done = PathBuf::from("/");
+    // The folder at `done`, entered step by step; none below what isn't there.
+    let mut folder = Some(Folder::root(root)?);
     let mut links = 0;
     while let Some(part) = waiting.pop() {
         if part == ".." {
             done.pop();
+            folder = opened(open_folder(root, &done))?;
             continue;
         }
         let next = done.join(&part);
-        match link_target(root, &done, &part)? {
-            None => done = next,
-            Some(target) => {
+        if distant.is_mounted_at(&done, &part) {
+            return Err(OpenError::Distant(next.display().to_string()));
+        }
+        match step(folder.as_ref(), &part)? {
+            Step::Link(target) => {
                 links += 1;
                 if links > LINKS_AT_MOST {
                     return Err(OpenError::LinkLoop(path.display().to_string()));
                 }
                 if target.is_absolute() {
                     done = PathBuf::from("/");
+                    folder = Some(Folder::root(root)?);
                 }
                 waiting.extend(parts_with_parents(&target).into_iter().rev());
             }
+            Step::Folder(inner) => (done, folder) = (next, Some(inner)),
+            Step::Other => (done, folder) = (next, None),
         }
     }
     Ok(done)
 }
 
-fn link_target(root: &Path, folder: &Path, name: &OsStr) -> Result<Option<PathBuf>, OpenError> {
-    let look = || {
-        let folder = open_folder(root, folder)?;
-        let name = c_name(name)?;
-        match folder.look(&name)?.kind {
-            Kind::Link => folder.target(&name).map(|t| Some(PathBuf::from(t))),
-            _ => Ok(None),
-        }
+/// What a component of a path is.
+enum Step {
+    Link(PathBuf),
+    Folder(Folder),
+    /// A file, or nothing.
+    Other,
+}
+
+fn step(folder: Option<&Folder>, name: &OsStr) -> Result<Step, OpenError> {
+    let Some(folder) = folder else {
+        return Ok(Step::Other);
     };
-    match look() {
+    let name = c_name(name)?;
+    let Some(seen) = opened(folder.look(&name))? else {
+        return Ok(Step::Other);
+    };
+    match seen.kind {
+        Kind::Link => Ok(Step::Link(folder.target(&name)?.into())),
+        Kind::Folder => Ok(opened(folder.enter(&name, &seen))?.map_or(Step::Other, Step::Folder)),
+        _ => Ok(Step::Other),
+    }
+}
+
+/// Nothing where nothing is.
+fn opened<T>(outcome: Result<T, OpenError>) -> Result<Option<T>, OpenError> {
+    match outcome {
         Err(error) if error.is_not_found() => Ok(None),
-        other => other,
+        other => other.map(Some),
     }
 }
 

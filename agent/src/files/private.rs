@@ -8,6 +8,8 @@ use super::{
 };
 use crate::platform::names::OsStrExt as _;
 
+/// Why a private key has no contents in the archive.
+pub const PRIVATE_KEY: &str = "a private key is never taken";
 /// Keys come behind their certificates in one file; a longer file is searched no further.
 const HEAD_BYTES: u64 = 64 * 1024;
 

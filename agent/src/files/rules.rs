@@ -8,16 +8,18 @@ use std::{
     collections::BTreeSet,
     ffi::{CStr, OsStr, OsString},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use evidence::gap::Reason;
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::{
+    distant::Distant,
     list::next_names,
     open::{Folder, OpenError, c_name, normal_parts, reason_of, resolve},
     place::{Place, place_of_entry},
-    private::is_private_key,
+    private::{PRIVATE_KEY, is_private_key},
     record::text_of,
     stat::{Kind, Stat},
     system::Errno,
@@ -221,7 +223,7 @@ pub fn sweep(
         &compiled,
         sink,
         &mut |sink, path, stat| match is_private_key(root, path, stat) {
-            true => Ok(()),
+            true => sink.left_out(path, PRIVATE_KEY),
             false => sink.file(path),
         },
     )
@@ -243,6 +245,7 @@ pub fn sweep_with(
     };
     let mut sweep = Sweep {
         compiled,
+        distant: Distant::now(root),
         sink,
         found,
     };
@@ -251,6 +254,7 @@ pub fn sweep_with(
 
 struct Sweep<'a, 'f> {
     compiled: &'a Compiled,
+    distant: Arc<Distant>,
     sink: &'a mut dyn Sink,
     found: &'a mut Found<'f>,
 }
@@ -293,6 +297,12 @@ impl Sweep<'_, '_> {
             return Ok(());
         }
         let path = folder.path_of(name);
+        if self
+            .distant
+            .is_mounted_at(folder.path(), OsStr::from_bytes(name.to_bytes()))
+        {
+            return self.elsewhere(&path);
+        }
         let stat = match folder.look(name) {
             Ok(stat) => stat,
             // A rule is a sweep: what isn't there is no gap. What was listed and has gone is.
@@ -338,13 +348,17 @@ impl Sweep<'_, '_> {
         }
         let is_elsewhere = stat.automount || stat.device != folder.stat().device;
         if is_elsewhere && !matches!(place_of_entry(folder, name), Ok(Place::Local)) {
-            let text = "Not a local file system; all below is missing.";
-            return self.sink.gap(&subject, Reason::OtherFileSystem, text);
+            return self.elsewhere(&path);
         }
         match folder.enter(name, stat) {
             Ok(inner) => self.folder(&inner, &self.compiled.spread(next), depth + 1),
             Err(error) => self.error(&path, &error),
         }
+    }
+
+    fn elsewhere(&mut self, path: &Path) -> Result<(), Stopped> {
+        let text = "Not a local file system; all below is missing.";
+        self.sink.gap(&text_of(path), Reason::OtherFileSystem, text)
     }
 
     fn error(&mut self, path: &Path, error: &OpenError) -> Result<(), Stopped> {

@@ -5,7 +5,8 @@
 
 use std::{
     collections::VecDeque,
-    ffi::CString,
+    ffi::{CString, OsStr},
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -17,6 +18,7 @@ use std::{
 use evidence::gap::Reason;
 
 use super::{
+    distant::Distant,
     list::next_names,
     open::{Folder, OpenError, open_parent, reason_of},
     place::{Place, place_of, place_of_entry},
@@ -108,6 +110,7 @@ struct Queue {
 struct Shared<'a, V: Visit> {
     visit: &'a V,
     scope: &'a Scope,
+    distant: Arc<Distant>,
     queue: Mutex<Queue>,
     changed: Condvar,
     idle: AtomicUsize,
@@ -139,6 +142,7 @@ pub fn walk<V: Visit, E>(
     let shared = Shared {
         visit,
         scope,
+        distant: Distant::now(root),
         queue: Mutex::new(Queue { jobs, busy: 0 }),
         changed: Condvar::new(),
         idle: AtomicUsize::new(0),
@@ -343,6 +347,14 @@ impl<'a, V: Visit> Worker<'a, V> {
         depth: usize,
         is_root: bool,
     ) -> Result<(), Deaf> {
+        let shared = self.shared;
+        let is_mounted = || {
+            let name = OsStr::from_bytes(name.to_bytes());
+            shared.distant.is_mounted_at(folder.path(), name)
+        };
+        if !is_root && !shared.scope.other_file_systems && is_mounted() {
+            return self.elsewhere(folder.path_of(name));
+        }
         let stat = match folder.look(name) {
             Ok(stat) => stat,
             Err(error) => return self.miss(Missed::from_error(folder.path_of(name), &error)),

@@ -3,6 +3,7 @@
 pub mod handle;
 pub mod journal;
 pub mod names;
+pub mod neighbours;
 pub mod priority;
 pub mod procfs;
 pub mod signals;

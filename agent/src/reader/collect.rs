@@ -18,7 +18,7 @@ use crate::{
     config::Plan,
     courier::start,
     link::{Link, LinkError, Wrapping},
-    platform::priority,
+    platform::{neighbours, priority},
 };
 
 /// Why there is no collection.
@@ -93,6 +93,7 @@ pub(super) fn run_with(
     if plan.background {
         priority::lower();
     }
+    neighbours::prepare();
     let seal_fingerprint = task.seal.fingerprint();
     let durable = begin(&task, port)?;
     let position = position(&task, durable)?;

@@ -10,6 +10,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
+        atomic::AtomicBool,
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
@@ -94,6 +95,14 @@ pub(super) struct Fetcher {
     receiver: Receiver<Vec<Fetched>>,
     pace: Pace,
     desk: Arc<Mutex<Desk>>,
+    shared: Arc<Shared>,
+    left: Arc<AtomicBool>,
+}
+
+impl Drop for Fetcher {
+    fn drop(&mut self) {
+        self.shared.queue.leave(&self.left);
+    }
 }
 
 /// What is before a fetcher: its lane looks at it when the fetcher hangs in the host.
@@ -102,8 +111,11 @@ struct Desk {
     /// Said, and not sent yet.
     batch: Vec<Fetched>,
     /// Who named the file at work, and its path.
-    at_work: Option<(&'static str, Vec<u8>)>,
+    at_work: Option<At>,
 }
+
+/// Who named a file, and its path.
+type At = (&'static str, Vec<u8>);
 
 impl Fetcher {
     /// Starts it.
@@ -114,11 +126,13 @@ impl Fetcher {
         let (sender, receiver) = sync_channel(BATCHES);
         let pace = shared.pace.another();
         let desk = Arc::new(Mutex::new(Desk::default()));
+        let left = Arc::new(AtomicBool::new(false));
         let reader = Reader {
             shared: Arc::clone(shared),
             pace: pace.clone(),
             sender,
             desk: Arc::clone(&desk),
+            left: Arc::clone(&left),
         };
         // Not a scoped thread: it may never come back, and nobody shall wait for it then.
         thread::Builder::new()
@@ -128,6 +142,8 @@ impl Fetcher {
             receiver,
             pace,
             desk,
+            shared: Arc::clone(shared),
+            left,
         })
     }
 
@@ -140,10 +156,14 @@ impl Fetcher {
         self.pace.silent_for()
     }
 
-    /// Leaves it behind: what it said and didn't send, and the file that it is at (who named it, and its path).
-    pub(super) fn leave(self) -> (Vec<Fetched>, Option<(&'static str, Vec<u8>)>) {
+    /// Leaves it behind: what it sent, what it said and didn't send, and the file that it is at (who named it, and its
+    /// path).
+    pub(super) fn leave(self) -> (Vec<Fetched>, Vec<Fetched>, Option<At>) {
+        self.shared.queue.leave(&self.left);
+        // What it is just sending, should it come back in this moment, is told as missing at the run's end.
         let mut desk = lock(&self.desk);
-        (std::mem::take(&mut desk.batch), desk.at_work.take())
+        let sent = self.receiver.try_iter().flatten().collect();
+        (sent, std::mem::take(&mut desk.batch), desk.at_work.take())
     }
 }
 
@@ -155,6 +175,7 @@ struct Reader {
     pace: Pace,
     sender: SyncSender<Vec<Fetched>>,
     desk: Arc<Mutex<Desk>>,
+    left: Arc<AtomicBool>,
 }
 
 impl Reader {
@@ -165,9 +186,10 @@ impl Reader {
                 let _nobody_listens = self.flush();
                 return;
             }
-            let Some(job) = self.shared.queue.try_pop() else {
+            let Some(job) = self.shared.queue.try_pop(&self.left) else {
                 // The lane shall not wait for what lies here while nothing else comes.
-                if self.flush().is_err() || !self.shared.queue.wait_for_more(&self.pace) {
+                if self.flush().is_err() || !self.shared.queue.wait_for_more(&self.pace, &self.left)
+                {
                     return;
                 }
                 continue;
@@ -188,6 +210,12 @@ impl Reader {
                 self.set_at_work(Some((artifact, bytes)));
                 self.pace.works();
                 self.path(artifact, &path)
+            }
+            What::LeftOut(path, why) => {
+                let bytes = path.as_os_str().as_bytes().to_vec();
+                self.set_at_work(Some((artifact, bytes)));
+                self.pace.works();
+                self.record_only(artifact, &path, &path, why.to_owned())
             }
             What::Open(name, file) => {
                 self.set_at_work(Some((artifact, name.clone().into_bytes())));
@@ -217,7 +245,8 @@ impl Reader {
         let opened = match files::open_file(&self.shared.plan.root, own) {
             Ok(opened) => opened,
             Err(OpenError::NotAFile { kind, .. }) => {
-                return self.record_only(artifact, path, own, kind);
+                let why = format!("a {kind} is recorded, never opened");
+                return self.record_only(artifact, path, own, why);
             }
             Err(error) => return self.not_opened(artifact, path, &error),
         };
@@ -381,14 +410,14 @@ impl Reader {
         artifact: &'static str,
         path: &Path,
         own: &Path,
-        kind: &str,
+        why: String,
     ) -> Result<(), Deaf> {
         let root = &self.shared.plan.root;
         let looked = open_parent(root, own).and_then(|(folder, name)| folder.look(&name));
         match looked {
             Ok(stat) => {
                 let mut record = stored::record(artifact, path, &stat);
-                record.why_no_entry = Some(format!("a {kind} is recorded, never opened"));
+                record.why_no_entry = Some(why);
                 self.say(Fetched::Record(Box::new(record)))
             }
             Err(error) => self.not_opened(artifact, path, &error),
@@ -459,7 +488,7 @@ impl Reader {
         said
     }
 
-    fn set_at_work(&self, job: Option<(&'static str, Vec<u8>)>) {
+    fn set_at_work(&self, job: Option<At>) {
         lock(&self.desk).at_work = job;
     }
 }

@@ -70,9 +70,8 @@ impl Inbox {
             return;
         };
         let silent_s = fetcher.silent_for().as_secs();
-        // It may have been about to send when it was last looked at.
-        self.words.extend(fetcher.receiver().try_iter().flatten());
-        let (said, at_work) = fetcher.leave();
+        let (sent, said, at_work) = fetcher.leave();
+        self.words.extend(sent);
         self.words.extend(said);
         if let Some((artifact, subject)) = at_work {
             let text = format!("the host did not answer for {silent_s} s; it was left there");

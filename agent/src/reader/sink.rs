@@ -89,6 +89,10 @@ impl Sink for ArtifactSink {
         self.named(What::Path(path.to_path_buf()))
     }
 
+    fn left_out(&mut self, path: &Path, why: &'static str) -> Result<(), Stopped> {
+        self.named(What::LeftOut(path.to_path_buf(), why))
+    }
+
     fn open_file(&mut self, name: &str, open: File) -> Result<(), Stopped> {
         self.named(What::Open(name.to_owned(), open))
     }

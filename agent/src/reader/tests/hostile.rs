@@ -145,6 +145,8 @@ fn a_file_cut_short_while_it_is_read_is_said_to_have_changed() {
 fn is_being_read(path: &std::path::Path) -> bool {
     let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
     open.filter(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == path))
-        .filter_map(|fd| fs::read_to_string(PathBuf::from("/proc/self/fdinfo").join(fd.file_name())).ok())
+        .filter_map(|fd| {
+            fs::read_to_string(PathBuf::from("/proc/self/fdinfo").join(fd.file_name())).ok()
+        })
         .any(|info| !info.starts_with("pos:\t0\n"))
 }
