@@ -16,6 +16,9 @@ use protocol::{
 
 use crate::{commands::files, inert::inert, span::Span, targets::Chosen};
 
+/// How far the investigator's clock may be ahead of a host's before the host would find the order too early.
+const CLOCK_SLACK_S: i64 = 600;
+
 /// Hosts named one by one when an order is shown; the rest is counted.
 const SHOWN_HOSTS: usize = 20;
 
@@ -92,7 +95,10 @@ pub fn make(wish: &Wish<'_>, policy: &Policy, me: &Person, now: Instant) -> anyh
         profile_digest: profile::digest(&wish.profile),
         parameters,
         targets: list.targets(wish.chosen.expression.clone(), wish.open),
-        not_before: now,
+        not_before: Instant {
+            seconds: now.seconds - CLOCK_SLACK_S,
+            ..now
+        },
         expires: wish.expires.after(now),
         nonce: HEXLOWER.encode(&nonce),
         case: wish.case.clone(),
@@ -243,7 +249,7 @@ mod tests {
         assert_eq!(judged(&world, &order, &hosts[0], &wish.chosen.hosts), None);
         let foreign = judged(&world, &order, &hosts[1], &wish.chosen.hosts);
         assert_eq!(foreign, Some(Refusal::ForeignTarget));
-        assert_eq!(order.expires, at(160));
+        assert_eq!((order.not_before, order.expires), (at(-500), at(160)));
         assert_eq!(
             order.recipients.len(),
             3,

@@ -8,25 +8,25 @@ use crate::remote::RemoteError;
 /// Writes JSON lines.
 pub struct Json<W: Write> {
     out: W,
-    last: Option<u64>,
+    last: String,
 }
 
 impl<W: Write> Json<W> {
     /// Writes to `out`.
     pub const fn new(out: W) -> Self {
-        Self { out, last: None }
+        let last = String::new();
+        Self { out, last }
     }
 }
 
 impl<W: Write> Show for Json<W> {
     fn news(&mut self, view: &View) -> anyhow::Result<()> {
-        if self.last == Some(view.revision) {
-            return Ok(());
-        }
-        self.last = Some(view.revision);
         // JSON escapes control characters; a script decides what to show.
-        serde_json::to_writer(&mut self.out, view)?;
-        writeln!(self.out)?;
+        let text = serde_json::to_string(view)?;
+        if text != self.last {
+            writeln!(self.out, "{text}")?;
+            self.last = text;
+        }
         Ok(self.out.flush()?)
     }
 
