@@ -6,10 +6,6 @@
 use std::{
     error::Error,
     fmt, fs, io,
-    os::{
-        fd::{AsFd as _, OwnedFd},
-        unix::fs::MetadataExt as _,
-    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -28,8 +24,10 @@ use crate::{
     courier,
     link::LinkError,
     platform::{
+        handle::{AsFd as _, OwnedFd},
         journal::{Journal, SOCKETS},
-        signals::Signals,
+        private, program,
+        signals::{self, Signals},
         socket,
     },
     reader::{
@@ -100,7 +98,7 @@ pub enum HalfError {
 /// It ended, and must be started anew.
 pub fn over_standard_input(half: Half, state: &Path) -> Result<(), Box<dyn Error>> {
     // Who starts us ends us: without it nobody would see to both.
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    signals::end_with_parent()?;
     let signals = Signals::block()?;
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     match half {
@@ -163,11 +161,10 @@ fn find(path: &Path) -> Result<OwnedFd, HalfError> {
 }
 
 fn owner(folder: &Path) -> Result<u32, HalfError> {
-    let seen = fs::metadata(folder).map_err(|source| HalfError::Meet {
+    private::owner(folder).map_err(|source| HalfError::Meet {
         path: folder.to_path_buf(),
         source,
-    })?;
-    Ok(seen.uid())
+    })
 }
 
 fn check_peer(path: &Path, socket: &OwnedFd, wanted: u32) -> Result<(), HalfError> {
@@ -357,7 +354,7 @@ pub fn enrol_half(folder: PathBuf, trust: PathBuf, token: PathBuf) -> Result<(),
 /// This program once more, without what the environment holds.
 pub fn itself() -> Command {
     // By descriptor, not by name: the file may have been replaced since we were started.
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(program::own_path().unwrap_or_default());
     command.env_clear();
     command
 }

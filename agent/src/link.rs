@@ -5,10 +5,7 @@
 //! spool makes every name itself, from numbers and parsed ids. Documents of the server that may
 //! be long travel in a file, as a descriptor, and are read with a ceiling of their own.
 
-use std::{
-    io,
-    os::fd::{BorrowedFd, OwnedFd},
-};
+use std::io;
 
 use evidence::{
     digest::Digest,
@@ -17,6 +14,7 @@ use evidence::{
 use protocol::{enrolment::HostFacts, messages::Report};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::platform::handle::{BorrowedFd, OwnedFd};
 use crate::platform::socket;
 
 /// The version of this message set; both halves come from one binary, so only equality is asked.

@@ -3,12 +3,12 @@
 use std::{
     error::Error,
     io::{self, Write as _},
-    os::fd::AsFd as _,
 };
 
 use evidence::instant::Instant;
 use serde_json::json;
 
+use crate::platform::handle::AsFd as _;
 use crate::{
     artifacts::{ARTIFACTS, reference},
     cli::{CollectArgs, Command, EnrolArgs, RunArgs, StatusArgs},

@@ -11,14 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use crate::{
     cli::Half,
     halves,
     platform::{
+        handle::OwnedFd,
         journal::{Journal, SOCKETS},
-        signals::{Signals, Told},
+        signals::{self, Signals, Told},
         socket,
     },
 };
@@ -87,7 +86,7 @@ pub fn run(state: &Path) -> Result<(), SupervisorError> {
     supervise(&signals, &journal, PATIENCE, pair).map_err(SupervisorError::Signals)
 }
 
-fn start(half: Half, state: &Path, socket: std::os::fd::OwnedFd) -> io::Result<Child> {
+fn start(half: Half, state: &Path, socket: OwnedFd) -> io::Result<Child> {
     halves::itself()
         .arg("half")
         .arg(half.name())
@@ -180,7 +179,8 @@ fn end<const N: usize>(
                 Ok(None) => {
                     alive += 1;
                     if !asked {
-                        ask_to_end(child);
+                        // It may have ended in this moment.
+                        let _ = signals::ask_to_end(child);
                     }
                 }
             }
@@ -199,14 +199,6 @@ fn end<const N: usize>(
         let _ = child.wait();
     }
     told.join(", ")
-}
-
-fn ask_to_end(child: &Child) {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    if let Some(pid) = pid {
-        // It may have ended in this moment.
-        let _ = kill_process(pid, Signal::TERM);
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //!
 //! The agent's own folders are left out.
 
-use std::{ffi::CString, os::unix::ffi::OsStrExt as _, path::PathBuf, sync::atomic::AtomicBool};
+use std::{ffi::CString, path::PathBuf, sync::atomic::AtomicBool};
 
 use evidence::gap::Reason;
 use serde_json::{Map, Value};
@@ -18,6 +18,7 @@ use crate::files::{
     walk::{Missed, Scope, Visit, walk},
     xattrs,
 };
+use crate::platform::names::OsStrExt as _;
 
 /// Two threads reach all that two cores can hash; more are for the profile to ask.
 const THREADS: usize = 2;

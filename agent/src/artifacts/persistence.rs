@@ -1,11 +1,12 @@
 //! Persistence: everything that the host starts by itself or for whoever logs in. A record for each file found, by
 //! the way in which it would start, and the files themselves; private keys are recorded and never taken.
 
-use std::{os::unix::ffi::OsStrExt as _, path::Path};
+use std::path::Path;
 
 use serde_json::Map;
 
 use super::{Artifact, Class, Field, Request, Sink, Stopped};
+use crate::platform::names::OsStrExt as _;
 use crate::{
     artifacts::accounts::homes,
     files::{

@@ -1,7 +1,6 @@
 //! What the courier's threads share: the client, the way to the reader, the bell, and that it must end.
 
 use std::{
-    os::fd::{AsFd as _, OwnedFd},
     path::Path,
     sync::{
         Mutex, PoisonError, RwLock,
@@ -22,6 +21,7 @@ use super::{
     tls::{self, Identity, TlsError},
 };
 use crate::link::{FromSpool, Link, LinkError};
+use crate::platform::handle::{AsFd as _, OwnedFd};
 
 /// Why the courier ended.
 #[derive(Debug, thiserror::Error)]

@@ -1,14 +1,12 @@
 //! Small files that are there whole or not at all, also after the power failed; and the courier's file errors.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read as _, Write as _},
-    os::{
-        fd::OwnedFd,
-        unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    },
     path::{Path, PathBuf},
 };
+
+use crate::platform::{handle::OwnedFd, private};
 
 /// A file or folder of the courier failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +28,9 @@ pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) 
 
 /// Makes a folder for its owner alone, and those above it.
 pub(super) fn make_folder(path: &Path) -> Result<(), DiskError> {
-    let mut maker = fs::DirBuilder::new();
-    maker.recursive(true).mode(0o700);
-    maker.create(path).map_err(failed("created", path))
+    private::folder()
+        .create(path)
+        .map_err(failed("created", path))
 }
 
 /// Writes `bytes` under `path`, readable by the owner alone; what lay there is replaced in one step.
@@ -45,11 +43,10 @@ pub(super) fn write_durable(path: &Path, bytes: &[u8]) -> Result<(), DiskError> 
 pub(super) fn write_whole(path: &Path, bytes: &[u8], durable: bool) -> Result<(), DiskError> {
     let partial = partial(path);
     let write = || {
-        let mut file = OpenOptions::new()
+        let mut file = private::file()
             .write(true)
             .create(true)
             .truncate(true)
-            .mode(0o600)
             .open(&partial)?;
         file.write_all(bytes)?;
         if durable {
@@ -76,9 +73,7 @@ pub(super) fn remove(path: &Path) -> Result<(), DiskError> {
 
 /// Makes the names in a folder durable.
 pub(super) fn sync_folder(path: &Path) -> Result<(), DiskError> {
-    File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed("made durable", path))
+    private::sync_folder(path).map_err(failed("made durable", path))
 }
 
 /// Reads a file of at most `limit_bytes`.
@@ -101,11 +96,7 @@ pub(super) fn nameless(folder: &Path, bytes: &[u8]) -> Result<OwnedFd, DiskError
     let path = folder.join("handed.new");
     remove(&path)?;
     let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
+        let mut file = private::file().write(true).create_new(true).open(&path)?;
         file.write_all(bytes)?;
         let reader = File::open(&path)?;
         fs::remove_file(&path)?;

@@ -4,7 +4,6 @@
 
 use std::{
     io,
-    os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -21,6 +20,7 @@ use super::{
     tls::{self, Identity, TlsError},
 };
 use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION};
+use crate::platform::handle::{AsFd as _, OwnedFd};
 
 /// No token or root certificate is longer.
 const TEXT_BYTES_MAX: u64 = 64 * 1024;

@@ -3,16 +3,15 @@
 //! `courier.toml` is written last of all that enrolment makes, so that its being there says that the rest is.
 
 use std::{
-    fs::{File, OpenOptions},
-    os::unix::fs::OpenOptionsExt as _,
+    fs::File,
     path::{Path, PathBuf},
 };
 
 use evidence::ids::AgentId;
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::disk::{self, DiskError, failed};
+use crate::platform::private;
 
 /// The default ceiling of what waits in the spool.
 pub const SPOOL_QUOTA_BYTES: u64 = 20 << 30;
@@ -212,14 +211,13 @@ impl Folder {
     pub fn lock(&self) -> Result<File, FolderError> {
         disk::make_folder(&self.0)?;
         let path = self.0.join("lock");
-        let file = OpenOptions::new()
+        let file = private::file()
             .write(true)
             .create(true)
             .truncate(false)
-            .mode(0o600)
             .open(&path)
             .map_err(failed("created", &path))?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)
+        file.try_lock()
             .map_err(|_| FolderError::InUse(self.0.clone()))?;
         Ok(file)
     }

@@ -1,15 +1,13 @@
 //! The spool-only half of a local collection: serves one collection over the link, and ends.
 
-use std::{
-    os::fd::{AsFd as _, OwnedFd},
-    path::Path,
-};
+use std::path::Path;
 
 use super::{
     room::Floor,
     spool::{Spool, SpoolError},
 };
 use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION};
+use crate::platform::handle::{AsFd as _, OwnedFd};
 
 /// Serves one collection over `socket` into `output`, then returns.
 ///

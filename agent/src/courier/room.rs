@@ -2,6 +2,8 @@
 
 use std::{io, path::Path};
 
+use crate::platform::disk::{self, Space};
+
 /// The default: 1 GiB, or a twentieth of a smaller file system.
 const DEFAULT_BYTES: u64 = 1 << 30;
 const DEFAULT_SHARE: u64 = 20;
@@ -26,9 +28,10 @@ impl Floor {
     /// # Errors
     /// The file system can't be asked.
     pub fn space(self, path: &Path) -> io::Result<(u64, u64)> {
-        let space = rustix::fs::statvfs(path)?;
-        let total = space.f_blocks.saturating_mul(space.f_frsize);
-        let free = space.f_bavail.saturating_mul(space.f_frsize);
+        let Space {
+            total_bytes: total,
+            free_bytes: free,
+        } = disk::space(path)?;
         let floor = self
             .bytes
             .unwrap_or(DEFAULT_BYTES.min(total / DEFAULT_SHARE));

@@ -1,17 +1,11 @@
 //! The courier as a service: one thread hears the reader, the others speak to the server; any end ends all.
 
 use std::{
-    os::fd::OwnedFd,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread::{self, Scope},
     time::{Duration, SystemTime},
-};
-
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    net::sockopt::{Timeout, set_socket_timeout},
 };
 
 pub use super::context::CourierError;
@@ -24,6 +18,8 @@ use super::{
     shelf, slots,
 };
 use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION};
+use crate::platform::handle::OwnedFd;
+use crate::platform::socket;
 
 /// How often it is looked whether the courier must stop.
 const LOOK: Duration = Duration::from_millis(500);
@@ -36,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub fn run(state_dir: &Path, socket: OwnedFd, stop: &AtomicBool) -> Result<(), CourierError> {
     let broken = |e: std::io::Error| CourierError::from(LinkError::Socket(e));
     // A reader that hears nothing any more must not hold up the rest for ever.
-    set_socket_timeout(&socket, Timeout::Send, Some(DEAF)).map_err(|e| broken(e.into()))?;
+    socket::limit_sends(&socket, DEAF).map_err(broken)?;
     let mouth = socket.try_clone().map_err(broken)?;
     let (context, _held) = context::open(state_dir, mouth)?;
     shelf::tidy(&context.folder.spool(), SystemTime::now())?;
@@ -117,7 +113,7 @@ impl Desk<'_> {
                 return Ok(());
             }
             self.context.board.flush(&self.context.folder);
-            if !is_readable(&seen)? {
+            if !socket::wait_readable(&seen, LOOK).map_err(LinkError::Socket)? {
                 continue;
             }
             let Some((message, handed)) = link.receive::<FromReader>()? else {
@@ -179,16 +175,6 @@ impl Desk<'_> {
                 Err(LinkError::OutOfTurn(name_of(&message).into()).into())
             }
         }
-    }
-}
-
-fn is_readable(socket: &OwnedFd) -> Result<bool, CourierError> {
-    let wait = Timespec::try_from(LOOK).ok();
-    let mut one = [PollFd::new(socket, PollFlags::IN)];
-    match poll(&mut one, wait.as_ref()) {
-        Ok(count) => Ok(count > 0),
-        Err(rustix::io::Errno::INTR) => Ok(false),
-        Err(error) => Err(LinkError::Socket(error.into()).into()),
     }
 }
 

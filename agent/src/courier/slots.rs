@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    os::fd::AsFd as _,
     time::{Duration, Instant},
 };
 
@@ -17,6 +16,7 @@ use super::{
     spool::{Spool, SpoolError},
 };
 use crate::link::{FromReader, FromSpool, LinkError, Wrapping};
+use crate::platform::handle::AsFd as _;
 
 /// More questions than any reader has open at once.
 const QUESTIONS_MAX: usize = 256;

@@ -9,7 +9,6 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -20,6 +19,7 @@ use evidence::{
 
 use super::room::Floor;
 use crate::link::{LinkError, Wrapping};
+use crate::platform::private;
 
 /// How many files may be open at once: more than any reader has workers.
 const SLOTS: usize = 64;
@@ -96,9 +96,7 @@ impl Spool {
     ) -> Result<Self, SpoolError> {
         let folder = parent.join(collection.to_string());
         // For its owner only: an unencrypted part is evidence that anyone could read.
-        let mut maker = fs::DirBuilder::new();
-        maker.recursive(true).mode(0o700);
-        maker
+        private::folder()
             .create(&folder)
             .map_err(|e| failed("created", &folder, e))?;
         sync_folder(parent)?;
@@ -137,8 +135,7 @@ impl Spool {
     /// # Errors
     /// It can't be looked at.
     pub fn identity(&self) -> Result<(u64, u64), SpoolError> {
-        let seen = fs::metadata(&self.folder).map_err(|e| failed("read", &self.folder, e))?;
-        Ok((seen.dev(), seen.ino()))
+        private::identity(&self.folder).map_err(|e| failed("read", &self.folder, e))
     }
 
     /// So much must stay free on the file system of the folder, now.
@@ -332,18 +329,15 @@ fn check(path: &Path, sealed: (u64, Digest)) -> Result<(), SpoolError> {
 }
 
 fn create_new(path: &Path) -> Result<File, SpoolError> {
-    OpenOptions::new()
+    private::file()
         .write(true)
         .create_new(true)
-        .mode(0o600)
         .open(path)
         .map_err(|e| failed("created", path, e))
 }
 
 fn sync_folder(folder: &Path) -> Result<(), SpoolError> {
-    File::open(folder)
-        .and_then(|handle| handle.sync_all())
-        .map_err(|e| failed("made durable", folder, e))
+    private::sync_folder(folder).map_err(|e| failed("made durable", folder, e))
 }
 
 fn partial(path: &Path) -> PathBuf {

@@ -2,11 +2,12 @@
 
 use std::{
     io,
-    os::fd::OwnedFd,
     path::Path,
     process::{Child, Command, Stdio},
 };
 
+use crate::platform::handle::OwnedFd;
+use crate::platform::program;
 use crate::platform::socket;
 
 /// Starts it; gives the child and our end of the link.
@@ -16,7 +17,7 @@ use crate::platform::socket;
 pub fn spool_half(output: &Path) -> io::Result<(Child, OwnedFd)> {
     let (ours, theirs) = socket::pair()?;
     // By descriptor, not by name: the file may have been replaced since we were started.
-    let child = Command::new("/proc/self/exe")
+    let child = Command::new(program::own_path()?)
         .arg("spool-half")
         .arg("--output")
         .arg(output)

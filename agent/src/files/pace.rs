@@ -11,6 +11,8 @@ use std::{
 
 use protocol::profile::Limits;
 
+use crate::platform::program;
+
 /// No sleep is longer, so that a stop is seen soon.
 const NAP: Duration = Duration::from_millis(50);
 /// The processor's time is looked at no more often.
@@ -160,11 +162,9 @@ impl Limiter {
     }
 }
 
-/// What this process has used of all processors.
+/// What this process has used of all processors; where the system doesn't say, no share is held.
 fn cpu_time() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
+    program::cpu_time().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! How much space a file system has.
+//! How much space a file system has; reserving it; reading and writing at a position.
 //!
 //! # Platform behaviour
-//! Unix: statvfs. Elsewhere every call answers `Unsupported`.
+//! Unix: statvfs, fallocate, pread and pwrite. Windows: the space can't be asked for yet.
 
 use std::{fs::File, io, path::Path};
 
@@ -30,11 +30,51 @@ pub fn space_of(file: &File) -> io::Result<Space> {
     system::space_of(file)
 }
 
+/// Reserves `size_bytes` for `file`, so that writing them later can't fail for want of space; where a file system can't
+/// reserve, the file only gets its length.
+///
+/// # Errors
+/// There is no room.
+pub fn reserve(file: &File, size_bytes: u64) -> io::Result<()> {
+    system::reserve(file, size_bytes)
+}
+
+/// Reads at `offset` of `file`, wherever its position is.
+///
+/// # Errors
+/// The read failed.
+pub fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_at(file, bytes, offset);
+    #[cfg(windows)]
+    return std::os::windows::fs::FileExt::seek_read(file, bytes, offset);
+}
+
+/// Writes all of `bytes` at `offset` of `file`.
+///
+/// # Errors
+/// The write failed.
+pub fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::write_all_at(file, bytes, offset);
+    #[cfg(windows)]
+    {
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            match std::os::windows::fs::FileExt::seek_write(file, rest, offset + done as u64)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => done += count,
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(unix)]
 mod system {
     use std::{fs::File, io, path::Path};
 
-    use rustix::fs::StatVfs;
+    use rustix::fs::{FallocateFlags, StatVfs};
 
     use super::Space;
 
@@ -44,6 +84,13 @@ mod system {
 
     pub(super) fn space_of(file: &File) -> io::Result<Space> {
         Ok(of(&rustix::fs::fstatvfs(file)?))
+    }
+
+    pub(super) fn reserve(file: &File, size_bytes: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes) {
+            Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(size_bytes),
+            other => Ok(other?),
+        }
     }
 
     fn of(told: &StatVfs) -> Space {
@@ -66,5 +113,9 @@ mod system {
 
     pub(super) fn space_of(_file: &File) -> io::Result<Space> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn reserve(file: &File, size_bytes: u64) -> io::Result<()> {
+        file.set_len(size_bytes)
     }
 }

@@ -6,9 +6,10 @@
 
 use std::{
     io::{self, Write as _},
-    os::unix::net::UnixDatagram,
     path::Path,
 };
+
+use self::channel::Channel;
 
 /// Where journals listen.
 pub const SOCKETS: [(&str, Form); 2] = [
@@ -28,7 +29,7 @@ pub enum Form {
 /// Tells the journal and standard error.
 #[derive(Debug)]
 pub struct Journal {
-    socket: Option<(UnixDatagram, Form)>,
+    socket: Option<(Channel, Form)>,
     is_loud: bool,
 }
 
@@ -53,13 +54,8 @@ impl Level {
 impl Journal {
     /// The first of `sockets` that takes a connection.
     pub fn open<P: AsRef<Path>>(sockets: &[(P, Form)]) -> Self {
-        let connect = |(path, form): &(P, Form)| {
-            let socket = UnixDatagram::unbound().ok()?;
-            socket.connect(path).ok()?;
-            // A journal that is full must not hold the agent.
-            socket.set_nonblocking(true).ok()?;
-            Some((socket, *form))
-        };
+        let connect =
+            |(path, form): &(P, Form)| Some((Channel::connect(path.as_ref()).ok()?, *form));
         Self {
             socket: sockets.iter().find_map(connect),
             is_loud: true,
@@ -92,7 +88,7 @@ impl Journal {
         // When a journal goes away the other still tells it; more can't be done.
         let _ = writeln!(io::stderr(), "fieldseal-agent: {line}");
         if let Some((socket, form)) = &self.socket {
-            let _ = socket.send(message(*form, level, &line).as_bytes());
+            socket.send(message(*form, level, &line).as_bytes());
         }
     }
 }
@@ -119,8 +115,53 @@ fn one_line(text: &str) -> String {
         .collect()
 }
 
+#[cfg(unix)]
+mod channel {
+    use std::{io, os::unix::net::UnixDatagram, path::Path};
+
+    /// A way to a journal.
+    #[derive(Debug)]
+    pub(super) struct Channel(UnixDatagram);
+
+    impl Channel {
+        pub(super) fn connect(path: &Path) -> io::Result<Self> {
+            let socket = UnixDatagram::unbound()?;
+            socket.connect(path)?;
+            // A journal that is full must not hold the agent.
+            socket.set_nonblocking(true)?;
+            Ok(Self(socket))
+        }
+
+        /// Tries to tell it; what it doesn't take is on standard error too.
+        pub(super) fn send(&self, message: &[u8]) {
+            let _ = self.0.send(message);
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod channel {
+    use std::{convert::Infallible, io, path::Path};
+
+    /// Nobody has one here: standard error alone tells it.
+    #[derive(Debug)]
+    pub(super) struct Channel(Infallible);
+
+    impl Channel {
+        pub(super) fn connect(_path: &Path) -> io::Result<Self> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        pub(super) fn send(&self, _message: &[u8]) {
+            match self.0 {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixDatagram;
+
     use super::*;
 
     #[test]

@@ -1,10 +1,13 @@
 //! The only place with code of one operating system.
 
+pub mod disk;
 pub mod handle;
 pub mod journal;
 pub mod names;
 pub mod neighbours;
 pub mod priority;
+pub mod private;
 pub mod procfs;
+pub mod program;
 pub mod signals;
 pub mod socket;

@@ -28,6 +28,30 @@ pub fn folder() -> DirBuilder {
     maker
 }
 
+/// Closes a file that is there already to all but its owner.
+///
+/// # Errors
+/// It belongs to somebody else.
+pub fn close_file(file: &File) -> io::Result<()> {
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    #[cfg(not(unix))]
+    let _ = file;
+    Ok(())
+}
+
+/// Closes a folder that is there already to all but its owner.
+///
+/// # Errors
+/// It belongs to somebody else.
+pub fn close_folder(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
 /// Makes the names in a folder durable.
 ///
 /// # Errors
@@ -49,6 +73,23 @@ pub fn identity(path: &Path) -> io::Result<(u64, u64)> {
     {
         use std::os::unix::fs::MetadataExt as _;
         Ok((seen.dev(), seen.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        drop(seen);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// The id of the user that the file or folder at `path` belongs to.
+///
+/// # Errors
+/// It isn't there; or the system has no such numbers.
+pub fn owner(path: &Path) -> io::Result<u32> {
+    let seen = std::fs::metadata(path)?;
+    #[cfg(unix)]
+    {
+        Ok(std::os::unix::fs::MetadataExt::uid(&seen))
     }
     #[cfg(not(unix))]
     {

@@ -4,7 +4,6 @@ use std::{
     collections::VecDeque,
     fs::File,
     io::{self, Read},
-    os::{fd::OwnedFd, unix::fs::FileExt as _},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -17,6 +16,7 @@ use protocol::messages::MAX_MESSAGE_BYTES;
 
 use super::port::SpoolPort;
 use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION};
+use crate::platform::{disk, handle::OwnedFd};
 
 /// What came over the link, with its descriptor.
 pub type Heard = (FromSpool, Option<OwnedFd>);
@@ -284,7 +284,7 @@ struct FromStart<'f>(&'f File, u64);
 
 impl Read for FromStart<'_> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let got = self.0.read_at(to, self.1)?;
+        let got = disk::read_at(self.0, to, self.1)?;
         self.1 += got as u64;
         Ok(got)
     }

@@ -6,7 +6,6 @@
 use std::{
     fs::File,
     io::{self, Read as _},
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
@@ -38,6 +37,7 @@ use super::{
     state::{Change, Enrolment, Given, State, StateError},
 };
 use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION};
+use crate::platform::handle::OwnedFd;
 
 /// No file of a trust folder and no token is longer.
 const FILE_BYTES_MAX: u64 = 1 << 20;

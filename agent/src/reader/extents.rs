@@ -3,7 +3,8 @@
 use std::fs::File;
 
 use evidence::{gap::Reason, records::Extent};
-use rustix::{fs::SeekFrom, io::Errno};
+
+use crate::files::system::{self, Errno};
 
 /// A sparse file claiming more than this is stored by its data extents.
 pub(super) const SPARSE_BYTES: u64 = 1 << 30;
@@ -21,13 +22,9 @@ pub(super) fn of(file: &File, size_bytes: u64) -> Result<Vec<Extent>, (Reason, S
     };
     let (mut extents, mut at) = (Vec::new(), 0);
     while at < size_bytes {
-        let start = match rustix::fs::seek(file, SeekFrom::Data(at)) {
-            Ok(start) => start,
-            // No data from here to the end.
-            Err(Errno::NXIO) => break,
-            Err(e) => return Err(refused(e)),
+        let Some((start, end)) = system::next_data(file, at).map_err(refused)? else {
+            break;
         };
-        let end = rustix::fs::seek(file, SeekFrom::Hole(start)).map_err(refused)?;
         let end = end.min(size_bytes);
         if end <= start {
             break;

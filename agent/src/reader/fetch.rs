@@ -5,8 +5,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _},
-    os::unix::ffi::OsStrExt as _,
+    io::{self, Read as _, Seek as _},
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -29,6 +28,7 @@ use super::{
     stored,
 };
 use crate::files::{self, OpenError, Opened, Pace, Stat, digest, open::open_parent, xattrs};
+use crate::platform::names::OsStrExt as _;
 
 /// One read; what deflate takes at once.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -384,8 +384,7 @@ impl Reader {
         runs: &[evidence::records::Extent],
     ) -> Result<Option<(Reason, String)>, Deaf> {
         for run in runs {
-            let at = rustix::fs::SeekFrom::Start(run.offset_bytes);
-            if let Err(error) = rustix::fs::seek(&*file, at) {
+            if let Err(error) = file.seek(io::SeekFrom::Start(run.offset_bytes)) {
                 let text = format!("its data at {} can't be read: {error}", run.offset_bytes);
                 return Ok(Some((Reason::ReadError, text)));
             }

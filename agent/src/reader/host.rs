@@ -12,17 +12,19 @@ use evidence::{
     records::HostIdentity,
 };
 
+use crate::platform::program;
+
 /// No file that tells of the machine is longer.
 const FACT_BYTES_MAX: u64 = 64 * 1024;
 
 /// The machine, as it describes itself; what can't be read stays out.
 pub fn identity(root: &Path) -> HostIdentity {
-    let kernel = rustix::system::uname();
+    let (hostname, kernel) = program::host_and_kernel();
     HostIdentity {
-        hostname: kernel.nodename().to_string_lossy().into_owned(),
+        hostname,
         os: std::env::consts::OS.to_owned(),
         os_version: pretty_name(root),
-        kernel: Some(kernel.release().to_string_lossy().into_owned()),
+        kernel,
         arch: std::env::consts::ARCH.to_owned(),
         machine_id: fact(&root.join("etc/machine-id")).map(|text| text.trim().to_owned()),
     }
@@ -38,7 +40,7 @@ pub fn boot_time(root: &Path) -> Option<Instant> {
 
 /// The digest of the program that runs.
 pub fn own_digest() -> Option<Digest> {
-    let mut program = File::open("/proc/self/exe").ok()?;
+    let mut program = File::open(program::own_path().ok()?).ok()?;
     let mut hash = DigestWriter::new(io::sink());
     io::copy(&mut program, &mut hash).ok()?;
     Some(hash.finish().1)

@@ -18,6 +18,7 @@ use super::{
     part::{OpenPart, PartError},
     pieces, stored,
 };
+use crate::platform::disk;
 use crate::{artifacts::Record, files::Stat};
 
 /// A part that is being filled.
@@ -228,10 +229,10 @@ impl<'r> Lane<'r> {
 
     /// Whether the disk has `more_bytes` above what shall stay free.
     fn has_space(&self, more_bytes: u64) -> bool {
-        let has = |open: &Open| match rustix::fs::fstatvfs(&open.file) {
+        let has = |open: &Open| match disk::space_of(&open.file) {
             Ok(space) => {
-                let free = space.f_bavail.saturating_mul(space.f_frsize);
-                open.floor_bytes == 0 || free.saturating_sub(more_bytes) >= open.floor_bytes
+                let left = space.free_bytes.saturating_sub(more_bytes);
+                open.floor_bytes == 0 || left >= open.floor_bytes
             }
             // Then the write itself will tell.
             Err(_) => true,

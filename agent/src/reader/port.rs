@@ -5,13 +5,13 @@
 
 use std::{
     fs::File,
-    os::fd::OwnedFd,
     sync::{Mutex, PoisonError},
 };
 
 use evidence::{digest::Digest, ids::CollectionId};
 
 use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION, Wrapping};
+use crate::platform::handle::OwnedFd;
 
 /// Asks the spool. Called from several threads at once.
 pub trait SpoolPort: Sync {

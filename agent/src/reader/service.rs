@@ -5,7 +5,6 @@
 
 use std::{
     collections::VecDeque,
-    os::fd::{AsFd as _, OwnedFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
@@ -34,6 +33,7 @@ use super::{
     task::Task,
     trust::{self, Judged, Trust, TrustError},
 };
+use crate::platform::handle::{AsFd as _, OwnedFd};
 use crate::{
     link::{FromReader, FromSpool, Link, LinkError},
     platform::{journal::Journal, socket},

@@ -4,7 +4,6 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    os::unix::ffi::OsStrExt as _,
     path::Path,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
@@ -12,6 +11,7 @@ use std::{
 use evidence::{gap::Reason, names};
 
 use super::{queue::Queue, tally::Tally};
+use crate::platform::names::OsStrExt as _;
 use crate::{
     config::Plan,
     files::{Pace, Stat},

@@ -10,19 +10,18 @@ mod frame;
 mod known;
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
-    os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FallocateFlags, FlockOperation};
 use zeroize::Zeroizing;
 
 use self::frame::{Frame, Salt};
 pub use self::known::{
     Change, Ended, Enrolment, Given, Known, Refused, Running, SavedPosition, encode_chain,
 };
+use crate::platform::{disk, private};
 
 /// Room kept for what will be written until the next start, so that a full disk can't make the reader forget.
 const ROOM_BYTES: u64 = 4 << 20;
@@ -95,13 +94,10 @@ impl State {
                 source,
             }
         };
-        let mut maker = fs::DirBuilder::new();
-        maker.recursive(true).mode(0o700);
-        maker.create(folder).map_err(failed("made"))?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
-            .map_err(failed("closed to others"))?;
+        private::folder().create(folder).map_err(failed("made"))?;
+        private::close_folder(folder).map_err(failed("closed to others"))?;
         let lock = File::open(folder).map_err(failed("opened"))?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
+        lock.try_lock()
             .map_err(|_| StateError::InUse(folder.to_path_buf()))?;
         let (known, dropped_bytes) = match read_file(&path_in(folder))? {
             Some((known, torn)) => (known, torn),
@@ -154,10 +150,8 @@ impl State {
         let json = Zeroizing::new(serde_json::to_vec(&change).map_err(|_| StateError::Encoding)?);
         let frame = frame::encode(&self.salt, self.end, &json).ok_or(StateError::Encoding)?;
         let frame = Zeroizing::new(frame);
-        let written = self
-            .file
-            .write_all_at(&frame, self.end)
-            .and_then(|()| self.file.sync_data());
+        let written =
+            disk::write_all_at(&self.file, &frame, self.end).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
             self.is_broken = true;
             return Err(StateError::Write(error));
@@ -235,31 +229,21 @@ fn write_anew(folder: &Path, known: &Known) -> Result<(File, Salt, u64), StateEr
     let mut bytes = Zeroizing::new(frame::file_head(&salt));
     let first = frame::encode(&salt, bytes.len() as u64, &json).ok_or(StateError::Encoding)?;
     bytes.extend_from_slice(&Zeroizing::new(first));
-    let file = OpenOptions::new()
+    let file = private::file()
         .read(true)
         .write(true)
         .create(true)
         .truncate(true)
-        .mode(0o600)
         .open(&path)
         .map_err(failed("made"))?;
     // One left behind by a crash may have had other rights.
-    file.set_permissions(fs::Permissions::from_mode(0o600))
-        .map_err(failed("closed to others"))?;
+    private::close_file(&file).map_err(failed("closed to others"))?;
     let end = bytes.len() as u64;
-    reserve(&file, end + ROOM_BYTES).map_err(failed("given its room"))?;
-    file.write_all_at(&bytes, 0).map_err(failed("written"))?;
+    disk::reserve(&file, end + ROOM_BYTES).map_err(failed("given its room"))?;
+    disk::write_all_at(&file, &bytes, 0).map_err(failed("written"))?;
     file.sync_all().map_err(failed("made durable"))?;
     fs::rename(&path, path_in(folder)).map_err(failed("put in place"))?;
     Ok((file, salt, end))
-}
-
-fn reserve(file: &File, size_bytes: u64) -> io::Result<()> {
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes) {
-        // Some file systems can't reserve; the length alone still serves.
-        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(size_bytes),
-        other => Ok(other?),
-    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! A line of files.jsonl from what the system said of a file before and after it was read.
 
-use std::{os::unix::ffi::OsStrExt as _, path::Path};
+use std::path::Path;
 
 use evidence::records::{FileRecord, FileType, ReadBy, Times, Xattr, text_and_bytes};
 
 use crate::files::{Kind, Stat};
+use crate::platform::names::OsStrExt as _;
 
 /// A record of what `stat` tells of `path`, with nothing stored yet.
 pub(super) fn record(artifact: &str, path: &Path, stat: &Stat) -> FileRecord {

@@ -1,5 +1,7 @@
 //! What survives a crash, and what is refused.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 use evidence::{
     digest::Digest,
