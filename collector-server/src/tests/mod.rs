@@ -1,3 +1,11 @@
 //! The whole server over real TLS on loopback.
 
+mod access;
+mod agent_orders;
+mod crash;
 mod enrolment;
+mod evidence;
+mod hostile;
+mod init;
+mod orders;
+mod stamp;
