@@ -9,6 +9,7 @@ macro_rules! args {
 }
 
 pub mod programs;
+pub mod relay;
 pub mod running;
 pub mod stage;
 pub mod tsa;

@@ -69,6 +69,16 @@ impl Running {
         self.end()
     }
 
+    /// Kills it without a word.
+    ///
+    /// # Errors
+    /// It can't be killed.
+    pub fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     fn end(&mut self) -> anyhow::Result<()> {
         if self.child.try_wait()?.is_some() {
             return Ok(());

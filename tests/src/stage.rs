@@ -70,6 +70,19 @@ impl Stage {
         format!("https://localhost:{}", self.listen.port())
     }
 
+    /// The server's own address.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Kills the server, as a power failure would.
+    ///
+    /// # Errors
+    /// It can't be killed.
+    pub fn kill_server(&mut self) -> anyhow::Result<()> {
+        self.server.take().map_or(Ok(()), Running::kill)
+    }
+
     /// A program, ready to be given arguments.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.path(program));
