@@ -43,6 +43,8 @@ const LIMITS_BYTES_MAX: u64 = 64 * 1024;
 /// So often the courier looks whether the reader listens yet.
 const LOOKS: u32 = 120;
 const LOOK: Duration = Duration::from_millis(250);
+/// So long a reader that was told to stop waits for the courier's end.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// The reader's own folder.
 pub fn reader_folder(state: &Path) -> PathBuf {
@@ -99,6 +101,7 @@ pub enum HalfError {
 pub fn over_standard_input(half: Half, state: &Path) -> Result<(), Box<dyn Error>> {
     // Who starts us ends us: without it nobody would see to both.
     signals::end_with_parent()?;
+    program::name_process()?;
     let signals = Signals::block()?;
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     match half {
@@ -196,11 +199,15 @@ fn reader(
         limits: limits(&folder.join("limits.toml"))?,
         background: true,
     };
-    // What is durable is safe whenever this process ends, so it simply ends.
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
     thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
             if signals.wait_for_stop().is_ok() {
+                told.store(true, Ordering::Release);
+                // A courier that stops too closes the link first; what is durable is safe either way.
+                thread::sleep(FAREWELL);
                 std::process::exit(0);
             }
         })?;
@@ -211,7 +218,11 @@ fn reader(
         house,
         clock: Instant::now,
     };
-    service::run(given)?;
+    let outcome = service::run(given);
+    if stop.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    outcome?;
     // Not told to stop, and alone: a failure for whoever watches.
     Err(LinkError::Closed.into())
 }
@@ -246,7 +257,10 @@ fn courier(state: &Path, socket: OwnedFd, signals: Signals) -> Result<(), Box<dy
                 told.store(true, Ordering::Release);
             }
         })?;
-    Ok(courier::service::run(state, socket, &stop)?)
+    match courier::service::run(state, socket, &stop) {
+        Err(error) if !stop.load(Ordering::Acquire) => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 fn log_to_standard_error() {
@@ -354,7 +368,7 @@ pub fn enrol_half(folder: PathBuf, trust: PathBuf, token: PathBuf) -> Result<(),
 /// This program once more, without what the environment holds.
 pub fn itself() -> Command {
     // By descriptor, not by name: the file may have been replaced since we were started.
-    let mut command = Command::new(program::own_path().unwrap_or_default());
+    let mut command = program::again();
     command.env_clear();
     command
 }

@@ -3,7 +3,7 @@
 //! # Platform behaviour
 //! Linux: by descriptor, not by name, since the file may have been replaced since we were started. Elsewhere by name.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, process::Command};
 
 /// Where the running program lies.
 ///
@@ -15,6 +15,26 @@ pub fn own_path() -> io::Result<PathBuf> {
     } else {
         std::env::current_exe()
     }
+}
+
+/// This program once more, by its own name in the system's lists.
+pub fn again() -> Command {
+    let mut command = Command::new(own_path().unwrap_or_default());
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::arg0(&mut command, "fieldseal-agent");
+    #[cfg(not(unix))]
+    let _ = &mut command;
+    command
+}
+
+/// Gives this process, started by [`again`], its own name in the system's lists.
+///
+/// # Errors
+/// The system refuses, which it doesn't.
+pub fn name_process() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::thread::set_name(c"fieldseal-agent")?;
+    Ok(())
 }
 
 /// The host's own name and its kernel's release, where the system tells them.
