@@ -14,6 +14,7 @@ use super::passwd::Names;
 use super::processes::open_descriptors;
 use super::source::{has_procfs, put, reason_of};
 use super::{Artifact, Field, Request, Sink, Stopped};
+use crate::files::record::field;
 use crate::platform::procfs;
 use tables::{TABLES, parse};
 
@@ -23,10 +24,6 @@ const CAP: usize = 64 << 20;
 /// The sockets of the host.
 #[derive(Debug)]
 pub struct Connections;
-
-const fn field(name: &'static str, kind: &'static str, about: &'static str) -> Field {
-    Field { name, kind, about }
-}
 
 const FIELDS: &[Field] = &[
     field(

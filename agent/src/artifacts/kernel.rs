@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 
 use super::source::{has_procfs, put, reason_of, small, text};
 use super::{Artifact, Field, Record, Request, Sink, Stopped};
+use crate::files::record::field;
 
 /// A state file past this size is read only up to it.
 const CAP: usize = 4 << 20;
@@ -60,10 +61,6 @@ const STATE: [(&str, &str); 12] = [
 /// The state of the kernel.
 #[derive(Debug)]
 pub struct Kernel;
-
-const fn field(name: &'static str, kind: &'static str, about: &'static str) -> Field {
-    Field { name, kind, about }
-}
 
 const FIELDS: &[Field] = &[
     field(

@@ -5,6 +5,7 @@ use evidence::gap::Reason;
 use super::namespaces::{Window, text, windows};
 use super::source::{has_procfs, put};
 use super::{Artifact, Field, Record, Request, Sink, Stopped};
+use crate::files::record::field;
 
 /// A table past this size is read only up to it.
 const CAP: usize = 16 << 20;
@@ -12,10 +13,6 @@ const CAP: usize = 16 << 20;
 /// The mounts of the host.
 #[derive(Debug)]
 pub struct Mounts;
-
-const fn field(name: &'static str, kind: &'static str, about: &'static str) -> Field {
-    Field { name, kind, about }
-}
 
 const FIELDS: &[Field] = &[
     field(

@@ -10,6 +10,7 @@ use std::path::Path;
 use super::namespaces::{Window, text as window_text, windows};
 use super::source::{has_procfs, put, reason_of, text};
 use super::{Artifact, Field, Record, Request, Sink, Stopped};
+use crate::files::record::field;
 use crate::platform::neighbours;
 
 /// A table past this size is read only up to it.
@@ -29,10 +30,6 @@ const RESOLUTION: [&str; 7] = [
 /// How the host is wired.
 #[derive(Debug)]
 pub struct Network;
-
-const fn field(name: &'static str, kind: &'static str, about: &'static str) -> Field {
-    Field { name, kind, about }
-}
 
 const FIELDS: &[Field] = &[
     field(

@@ -21,6 +21,7 @@ pub(crate) use descriptors::list as open_descriptors;
 use super::passwd::Names;
 use super::source::{has_procfs, number, on, reason_of, text};
 use super::{Artifact, Field, OptionField, OptionKind, Request, Sink, Stopped};
+use crate::files::record::field;
 use crate::platform::procfs;
 use details::{Context, Look};
 use stat::{Clock, Stat};
@@ -31,10 +32,6 @@ const PROBE_MS: u64 = 800;
 /// The processes of the host.
 #[derive(Debug)]
 pub struct Processes;
-
-const fn field(name: &'static str, kind: &'static str, about: &'static str) -> Field {
-    Field { name, kind, about }
-}
 
 const FIELDS: &[Field] = &[
     field("pid", "integer", "Process number."),

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::source::{has_procfs, number, put, put_bytes, reason_of};
 use super::{Artifact, Field, OptionField, OptionKind, Record, Request, Sink, Stopped};
+use crate::files::record::field;
 use crate::platform::procfs;
 
 /// A program past this size isn't read, unless the profile says otherwise.
@@ -18,10 +19,6 @@ const MOST_BYTES: u64 = 2 << 30;
 /// The programs that run.
 #[derive(Debug)]
 pub struct RunningExecutables;
-
-const fn field(name: &'static str, kind: &'static str, about: &'static str) -> Field {
-    Field { name, kind, about }
-}
 
 const FIELDS: &[Field] = &[
     field("exe", "string", "The program, as /proc/PID/exe names it."),

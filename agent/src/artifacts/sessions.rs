@@ -10,6 +10,7 @@ use evidence::gap::Reason;
 use super::passwd::Names;
 use super::source::{put, reason_of, text};
 use super::{Artifact, Field, Record, Request, Sink, Stopped};
+use crate::files::record::field;
 use crate::platform::procfs;
 use records::{last, layout, login};
 
@@ -36,10 +37,6 @@ const DATABASES: [&str; 2] = ["/var/lib/wtmpdb/wtmp.db", "/var/lib/lastlog/lastl
 /// The logins of the host.
 #[derive(Debug)]
 pub struct Sessions;
-
-const fn field(name: &'static str, kind: &'static str, about: &'static str) -> Field {
-    Field { name, kind, about }
-}
 
 const FIELDS: &[Field] = &[
     field("source", "string", "The file that it stands in."),

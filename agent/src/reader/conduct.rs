@@ -274,6 +274,15 @@ impl<'r> Conductor<'r> {
                     let text = "its thread ended before it had said all; what came before is here";
                     return self.serious(name, name, Reason::Interrupted, text);
                 }
+                // Only now: while words wait here, the artifact waits for us.
+                Err(RecvTimeoutError::Timeout) if pace.silent_for() >= patience => {
+                    let text = format!(
+                        "the host did not answer for {} s; the artifact was left there, and what came before is here",
+                        patience.as_secs()
+                    );
+                    self.run.shared.tally.said(name);
+                    return self.serious(name, name, Reason::ReadError, &text);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.look();
@@ -282,13 +291,6 @@ impl<'r> Conductor<'r> {
                 if at.elapsed() >= STOP_PATIENCE {
                     return Ok(());
                 }
-            } else if pace.silent_for() >= patience {
-                let text = format!(
-                    "the host did not answer for {} s; the artifact was left there, and what came before is here",
-                    patience.as_secs()
-                );
-                self.run.shared.tally.said(name);
-                return self.serious(name, name, Reason::ReadError, &text);
             }
         }
     }

@@ -1,7 +1,15 @@
 //! Trees made to mislead: each ends in evidence or in a gap, never in a hang, a panic or a lie.
 
 use std::{
-    ffi::OsStr, fs, os::unix::ffi::OsStrExt as _, os::unix::fs::FileExt as _, path::PathBuf,
+    ffi::OsStr,
+    fs,
+    io::Write as _,
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{FileExt as _, symlink},
+    },
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use evidence::{digest::Digest, gap::Reason};
@@ -106,7 +114,7 @@ fn files_that_vanish_or_are_swapped_for_links_are_gaps() {
     let parts = host.collect(&[says("test", move |sink| {
         fs::remove_file(root.join("gone")).unwrap();
         fs::remove_dir_all(root.join("dir")).unwrap();
-        std::os::unix::fs::symlink("f", root.join("dir")).unwrap();
+        symlink("f", root.join("dir")).unwrap();
         sink.file("/gone".as_ref())?;
         sink.file("/dir/f".as_ref())
     })]);
@@ -149,4 +157,53 @@ fn is_being_read(path: &std::path::Path) -> bool {
             fs::read_to_string(PathBuf::from("/proc/self/fdinfo").join(fd.file_name())).ok()
         })
         .any(|info| !info.starts_with("pos:\t0\n"))
+}
+
+#[test]
+fn a_log_that_grows_all_the_while_is_stored_as_far_as_it_was_read() {
+    let host = Fixture::new();
+    host.put("log", &vec![b'x'; 1 << 20]);
+    let path = host.path("log");
+    let stop = AtomicBool::new(false);
+    let parts = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut log = fs::OpenOptions::new().append(true).open(&path).unwrap();
+            while !stop.load(Ordering::Relaxed) {
+                log.write_all(&[b'y'; 4096]).unwrap();
+            }
+        });
+        let parts = host.collect(&[files("test", &["/log"])]);
+        stop.store(true, Ordering::Relaxed);
+        parts
+    });
+    let record = file(&parts, "/log");
+    let entry = record.entry.unwrap();
+    let part = parts.iter().find(|p| p.entries.contains_key(&entry));
+    let stored = &part.unwrap().entries[&entry];
+    assert_eq!(record.sha256, Some(Digest::of(stored)));
+    assert!(stored.len() >= 1 << 20 && record.changed_while_read);
+}
+
+#[test]
+fn distant_file_systems_are_told_and_not_even_looked_at() {
+    let host = Fixture::new();
+    // What lies there stands for a server that doesn't answer: a look would find it.
+    host.put("mnt/nfs/secret", b"x");
+    host.put("mnt/local", b"x");
+    symlink("/mnt/nfs/secret", host.path("mnt/link")).unwrap();
+    let table = b"22 27 0:21 / /mnt/nfs rw - nfs4 server:/ rw\n";
+    host.put("proc/self/mountinfo", table);
+    let root = host.host.path().to_owned();
+    let rules = [crate::files::rules::rule("/mnt/**")];
+    let parts = host.collect(&[says("test", move |sink| {
+        crate::files::sweep(&root, &rules, &[], sink)
+    })]);
+    let mut told: Vec<_> = gaps(&parts)
+        .into_iter()
+        .map(|g| (g.subject, g.reason))
+        .collect();
+    told.sort();
+    let expected = ["/mnt/link", "/mnt/nfs"].map(|p| (p.to_owned(), Reason::OtherFileSystem));
+    assert_eq!(told, expected);
+    assert_eq!(parts.last().unwrap().record().counts_so_far.files, 1);
 }
