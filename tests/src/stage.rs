@@ -65,6 +65,11 @@ impl Stage {
         self.dir.join(below)
     }
 
+    /// The folder that the programs were built into.
+    pub fn programs(&self) -> PathBuf {
+        self.programs.path("")
+    }
+
     /// Where the server listens.
     pub fn url(&self) -> String {
         format!("https://localhost:{}", self.listen.port())
