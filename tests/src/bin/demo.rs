@@ -56,7 +56,7 @@ fn main() -> anyhow::Result<ExitCode> {
 fn found(stage: &mut Stage) -> anyhow::Result<()> {
     stage.make_person("ann", "Ann Example", &["investigator", "admin"])?;
     let vaults = [stage.make_vault("one")?, stage.make_vault("two")?];
-    stage.init(&["ann"], &vaults)?;
+    stage.init(&["ann"], &vaults, &[])?;
     stage.serve()?;
     stage.enrol("ann", &["demo"])?;
     stage.run_agent()?;
