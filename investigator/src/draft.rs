@@ -14,7 +14,12 @@ use protocol::{
     version::VERSION,
 };
 
-use crate::{commands::files, inert::inert, span::Span, targets::Chosen};
+use crate::{
+    commands::{files, table},
+    inert::inert,
+    span::Span,
+    targets::Chosen,
+};
 
 /// How far the investigator's clock may be ahead of a host's before the host would find the order too early.
 const CLOCK_SLACK_S: i64 = 600;
@@ -160,10 +165,7 @@ pub fn in_words(order: &Order, wish: &Wish<'_>) -> anyhow::Result<String> {
             &format!("every host with {}", order.targets.expression),
         )?;
     }
-    line(
-        "begun until",
-        &order.expires.to_rfc3339().unwrap_or_default(),
-    )?;
+    line("begun until", &table::time(order.expires))?;
     let recipients: Vec<_> = order.recipients.iter().map(ToString::to_string).collect();
     line("opened by", &recipients.join("\n              "))?;
     Ok(text)

@@ -61,6 +61,23 @@ impl Running {
         Ok(())
     }
 
+    /// Waits until it ends by itself and gives its exit code.
+    ///
+    /// # Errors
+    /// It does not end in time, or a signal ended it.
+    pub fn finish(mut self) -> anyhow::Result<i32> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return status.code().context("it was ended by a signal");
+            }
+            if start.elapsed() > 6 * PATIENCE {
+                bail!("{} does not end", self.name);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Asks it to end, and waits for that.
     ///
     /// # Errors

@@ -65,6 +65,11 @@ impl Stage {
         self.dir.join(below)
     }
 
+    /// The folder that the programs were built into.
+    pub fn programs(&self) -> PathBuf {
+        self.programs.path("")
+    }
+
     /// Where the server listens.
     pub fn url(&self) -> String {
         format!("https://localhost:{}", self.listen.port())
@@ -165,11 +170,16 @@ impl Stage {
         Ok(made.out.trim().to_owned())
     }
 
-    /// Makes the server's folder and starts a time-stamp authority for it, where that is possible.
+    /// Makes the server's folder (`more` goes to `init` as it is) and starts a time-stamp authority for it, where that is possible.
     ///
     /// # Errors
     /// `init` fails.
-    pub fn init(&mut self, people: &[&str], vaults: &[String]) -> anyhow::Result<()> {
+    pub fn init(
+        &mut self,
+        people: &[&str],
+        vaults: &[String],
+        more: &[&str],
+    ) -> anyhow::Result<()> {
         let server = self.path("server");
         let mut arguments = Vec::from(args![
             "init",
@@ -193,6 +203,7 @@ impl Stage {
         for vault in vaults {
             arguments.extend(args!["--vault", vault]);
         }
+        arguments.extend(more.iter().map(Into::into));
         self.must(&[0], "fieldseal-server", &arguments)?;
         let trust = self.path("trust");
         fs::create_dir_all(&trust)?;
@@ -339,6 +350,24 @@ impl Stage {
         let collections = listed["collections"].as_array().into_iter().flatten();
         let mut parts = collections.filter_map(|c| c["parts"].as_array()).flatten();
         Ok(parts.all(|part| part["has_tsr"] == true))
+    }
+
+    /// Ends the server alone.
+    ///
+    /// # Errors
+    /// It does not end when asked to.
+    pub fn stop_server(&mut self) -> anyhow::Result<()> {
+        self.server.take().map_or(Ok(()), Running::stop)
+    }
+
+    /// Starts `fieldseal` with the stage's home folder beside us; what it says goes to `log`.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub fn fieldseal_beside(&self, arguments: &[OsString], log: &Path) -> anyhow::Result<Running> {
+        let mut command = self.command("fieldseal");
+        command.arg("--home").arg(self.path("home")).args(arguments);
+        Running::start("fieldseal", &mut command, log)
     }
 
     /// Ends agent and server, in this order.

@@ -20,7 +20,7 @@ fn stage(dir: &Path) -> Stage {
         .make_person("ann", "Ann Example", &["investigator", "admin"])
         .unwrap();
     let vaults = ["one", "two"].map(|name| stage.make_vault(name).unwrap());
-    stage.init(&["ann"], &vaults).unwrap();
+    stage.init(&["ann"], &vaults, &[]).unwrap();
     stage.serve().unwrap();
     stage.enrol("ann", &["story"]).unwrap();
     stage.run_agent().unwrap();

@@ -14,7 +14,11 @@ const HURRY: Patience = Patience {
 
 /// Signals are blocked for a thread, so each test has its own.
 fn shell(script: &str) -> Child {
-    Command::new("/bin/sh").arg("-c").arg(script).spawn().unwrap()
+    Command::new("/bin/sh")
+        .arg("-c")
+        .arg(script)
+        .spawn()
+        .unwrap()
 }
 
 #[test]

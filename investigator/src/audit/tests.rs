@@ -2,7 +2,7 @@
 
 use evidence::{custody::event::Outcome as Found, ids::HostId, keys::SigningKey};
 
-use super::*;
+use super::{case::CaseFilter, *};
 use crate::testing::{World, at};
 
 const AGENT: AgentId = AgentId::from_bytes([1; 16]);

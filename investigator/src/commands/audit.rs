@@ -7,7 +7,7 @@ use protocol::messages::MAX_LEAVES;
 use serde_json::json;
 
 use crate::{
-    audit::{CaseFilter, Examiner, Fault, Outcome, words},
+    audit::{Examiner, Fault, Outcome, case::CaseFilter, words},
     cli::Audit,
     exit::Exit,
     home::Home,

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use evidence::ids::AgentId;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 use protocol::messages::HostState;
 
 use super::{HostView, Show, View, plain};
@@ -66,11 +66,14 @@ fn message(host: &HostView) -> String {
     let name = inert(&host.hostname);
     match (&host.progress, host.state) {
         (Some(progress), HostState::Running) => format!(
-            "{name}: {}, {}, {} parts sealed, {} there",
+            "{name}: {}, {} records, {} files, {}, {} gaps, {} of {} parts there",
             inert(&progress.artifact),
-            plain::counted(progress),
+            progress.records,
+            progress.files,
+            HumanBytes(progress.file_bytes),
+            progress.gaps,
+            host.parts_received,
             progress.parts_sealed,
-            host.parts_received
         ),
         (None, HostState::Running) => format!("{name}: begins"),
         _ => format!("{name}: waiting for its agent"),

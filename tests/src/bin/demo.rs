@@ -38,6 +38,10 @@ fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let fresh = || PathBuf::from(format!("demo/{}", std::process::id()));
     let mut stage = Stage::new(&arguments.dir.clone().unwrap_or_else(fresh), say)?;
+    say(&format!(
+        "(The programs lie in {}.)",
+        stage.programs().display()
+    ));
     found(&mut stage)?;
     let order = collect(&stage, &arguments)?;
     stage.wait_for_stamps()?;
@@ -52,7 +56,7 @@ fn main() -> anyhow::Result<ExitCode> {
 fn found(stage: &mut Stage) -> anyhow::Result<()> {
     stage.make_person("ann", "Ann Example", &["investigator", "admin"])?;
     let vaults = [stage.make_vault("one")?, stage.make_vault("two")?];
-    stage.init(&["ann"], &vaults)?;
+    stage.init(&["ann"], &vaults, &[])?;
     stage.serve()?;
     stage.enrol("ann", &["demo"])?;
     stage.run_agent()?;
@@ -98,14 +102,19 @@ fn fetch(stage: &Stage, order: &str) -> anyhow::Result<PathBuf> {
 
 fn check(stage: &Stage, collection: &Path) -> anyhow::Result<()> {
     let identity = stage.path("keys/ann/identity.txt");
-    let verified = stage.fieldseal(&args![
+    let mut line = Vec::from(args![
         "verify",
         collection,
+        "--record",
         "--trust",
         stage.path("trust/root.crt"),
         "--identity",
         identity
-    ])?;
+    ]);
+    if let Some(tsa) = &stage.tsa {
+        line.extend(args!["--tsa-trust", tsa.root]);
+    }
+    let verified = stage.fieldseal(&line)?;
     ensure!(
         matches!(verified.code, 0 | 2),
         "the evidence is not genuine"

@@ -1,0 +1,130 @@
+//! What the investigator's tool makes of agents that refuse, and of servers that go, restart or lie; all of them real.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{fs, path::Path, process::Command};
+
+use fieldseal_tests::{args, programs::Outcome, stage::Stage};
+
+fn quiet(_: &str) {}
+
+/// A deployment in which ann is investigator and admin, with this host enrolled; its agent does not run yet.
+fn stage(dir: &Path, init: &[&str]) -> Stage {
+    let mut stage = Stage::new(dir, quiet).unwrap();
+    let roles = ["investigator", "admin"];
+    stage.make_person("ann", "Ann Example", &roles).unwrap();
+    let vaults = ["one", "two"].map(|name| stage.make_vault(name).unwrap());
+    stage.init(&["ann"], &vaults, init).unwrap();
+    stage.serve().unwrap();
+    stage.enrol("ann", &["story"]).unwrap();
+    stage.set_up("ann").unwrap();
+    stage
+}
+
+/// Orders a small collection.
+fn collect(stage: &Stage, more: &[&str]) -> Outcome {
+    let profile = stage.path("small.yaml");
+    let yaml = "v: 1\nname: small\nabout: the system alone\nartifacts: [{name: system}]\n";
+    fs::write(&profile, yaml).unwrap();
+    let mut arguments = Vec::from(args![
+        "collect",
+        "--where",
+        "*",
+        "--profile",
+        profile,
+        "--case",
+        "C-1",
+        "--reason",
+        "r"
+    ]);
+    arguments.extend(more.iter().map(Into::into));
+    stage.fieldseal(&arguments).unwrap()
+}
+
+fn order_of(outcome: &Outcome) -> &str {
+    let word = outcome.out.split_whitespace().find(|w| w.starts_with("o-"));
+    word.unwrap_or_else(|| panic!("no order in {outcome:?}"))
+}
+
+#[test]
+fn a_refusal_is_shown_with_its_signature_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = stage(&dir.path().join("stage"), &["--threshold-triage", "2"]);
+    stage.run_agent().unwrap();
+    let refused = collect(&stage, &["--watch", "--for", "2m"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let told = "refused, signed by the agent: 1 of 2 people have signed the order.";
+    assert!(refused.out.contains(told), "{refused:?}");
+    assert!(refused.err.contains("wants 2 signatures"), "{refused:?}");
+    let audited = stage.fieldseal(&args!["audit"]).unwrap();
+    assert_eq!(audited.code, 0, "{audited:?}");
+    assert!(audited.out.contains("refused the order"), "{audited:?}");
+}
+
+#[test]
+fn watching_survives_a_server_that_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = stage(&dir.path().join("stage"), &[]);
+    let ordered = collect(&stage, &[]);
+    assert_eq!(ordered.code, 0, "{ordered:?}");
+    let log = dir.path().join("watch.log");
+    let arguments = args!["watch", order_of(&ordered), "--for", "2m"];
+    let mut watching = stage.fieldseal_beside(&arguments, &log).unwrap();
+    let says = |text: &str| fs::read_to_string(&log).is_ok_and(|said| said.contains(text));
+    watching
+        .wait_until("it sees the host", &|| says(": waiting"))
+        .unwrap();
+    stage.stop_server().unwrap();
+    watching
+        .wait_until("it misses the server", &|| says("can't be reached"))
+        .unwrap();
+    stage.serve().unwrap();
+    stage.run_agent().unwrap();
+    let code = watching.finish().unwrap();
+    assert!(
+        matches!(code, 0 | 2),
+        "{code}: {}",
+        fs::read_to_string(&log).unwrap()
+    );
+    assert!(says(": delivered"));
+}
+
+#[test]
+fn a_server_put_back_to_an_earlier_day_is_an_alarm() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = stage(&dir.path().join("stage"), &[]);
+    stage.stop_server().unwrap();
+    let (server, earlier) = (stage.path("server"), dir.path().join("earlier"));
+    let copied = Command::new("cp")
+        .arg("-a")
+        .args([&server, &earlier])
+        .status();
+    assert!(copied.unwrap().success());
+    stage.serve().unwrap();
+    assert_eq!(collect(&stage, &[]).code, 0);
+    stage.stop_server().unwrap();
+    fs::remove_dir_all(&server).unwrap();
+    fs::rename(&earlier, &server).unwrap();
+    stage.serve().unwrap();
+    for command in [args!["hosts"], args!["audit"], args!["list"]] {
+        let alarmed = stage.fieldseal(&command).unwrap();
+        assert_eq!(alarmed.code, 1, "{alarmed:?}");
+        assert!(alarmed.err.contains("ALARM"), "{alarmed:?}");
+    }
+}
+
+#[test]
+fn somebody_whom_the_policy_does_not_know_gets_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let stage = stage(&dir.path().join("stage"), &[]);
+    stage
+        .make_person("mallory", "Mallory", &["investigator"])
+        .unwrap();
+    stage.set_up("mallory").unwrap();
+    let refused = stage.fieldseal(&args!["hosts"]).unwrap();
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.err.contains("does not know the keys of mallory"),
+        "{refused:?}"
+    );
+}
