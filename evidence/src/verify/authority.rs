@@ -1,28 +1,24 @@
-//! On whose authority a part was made: the policy, by whom it is signed, and the order under it.
+//! Whose word counts: the roots that a verifier is given, and the policies that these have signed.
 //!
 //! The documents belong to the protocol; here only the fields that a verdict rests on are read, and
 //! fields that this version does not know are passed over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::verdict::{Code, Findings};
 use crate::{
     custody::note::LogKey,
     digest::Digest,
     envelope::{self, Envelope, EnvelopeError},
-    ids::OrderId,
     instant::Instant,
     keys::PublicKey,
-    records::CollectionRecord,
     seal::Trust,
 };
 
-const POLICY: &str = "policy.json";
-const ORDER: &str = "order.json";
 /// The version of policies, orders and roots that is read here.
-const VERSION: u64 = 1;
+pub(super) const VERSION: u64 = 1;
 
 /// A root document is not one to trust.
 #[derive(Debug, thiserror::Error)]
@@ -77,11 +73,11 @@ impl Root {
 
 /// Somebody whom a policy knows.
 #[derive(Debug, Clone, Deserialize)]
-struct Person {
-    id: String,
-    name: String,
+pub(super) struct Person {
+    pub(super) id: String,
+    pub(super) name: String,
     roles: Vec<String>,
-    signing_key: PublicKey,
+    pub(super) signing_key: PublicKey,
     recipient: String,
 }
 
@@ -89,12 +85,12 @@ struct Person {
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Policy {
     v: u64,
-    version: u64,
+    pub(super) version: u64,
     root_version: u64,
-    deployment: String,
-    expires: Instant,
-    people: Vec<Person>,
-    thresholds: BTreeMap<String, usize>,
+    pub(super) deployment: String,
+    pub(super) expires: Instant,
+    pub(super) people: Vec<Person>,
+    pub(super) thresholds: BTreeMap<String, usize>,
     vaults: BTreeMap<String, Vec<String>>,
     log_key: String,
     time_keys: Vec<PublicKey>,
@@ -119,12 +115,12 @@ impl Policy {
     }
 
     /// Whether evidence may be encrypted to `recipient`.
-    fn knows_recipient(&self, recipient: &str) -> bool {
+    pub(super) fn knows_recipient(&self, recipient: &str) -> bool {
         let mut vaults = self.vaults.values().flatten();
         vaults.any(|one| one == recipient) || self.people.iter().any(|p| p.recipient == recipient)
     }
 
-    fn person(&self, key_id: Digest) -> Option<&Person> {
+    pub(super) fn person(&self, key_id: Digest) -> Option<&Person> {
         self.people
             .iter()
             .find(|p| p.signing_key.key_id() == key_id)
@@ -132,58 +128,9 @@ impl Policy {
 }
 
 impl Person {
-    fn has_role(&self, role: &str) -> bool {
+    pub(super) fn has_role(&self, role: &str) -> bool {
         self.roles.iter().any(|one| one == role)
     }
-}
-
-/// An order, as far as a verdict needs it.
-#[derive(Debug, Clone, Deserialize)]
-struct Order {
-    v: u64,
-    id: OrderId,
-    deployment: String,
-    policy_version: u64,
-    profile: String,
-    profile_digest: Digest,
-    not_before: Instant,
-    expires: Instant,
-    case: String,
-    requester: String,
-    reason: String,
-    recipients: Vec<String>,
-}
-
-/// What the order and the policy say, for reports.
-#[derive(Debug, Clone, Serialize)]
-pub struct Ordered {
-    /// Who asked, by the name for people in the policy.
-    pub requester: String,
-    /// Who signed, the requester included, by the names for people in the policy.
-    pub signers: Vec<String>,
-    /// Why.
-    pub reason: String,
-    /// From when it could be begun.
-    pub not_before: Instant,
-    /// Until when it could be begun.
-    pub expires: Instant,
-    /// The deployment.
-    pub deployment: String,
-    /// The policy's version.
-    pub policy_version: u64,
-    /// Whether a trusted root has signed the policy.
-    pub policy_trusted: bool,
-    #[serde(skip)]
-    pub(super) recipients: Vec<String>,
-}
-
-/// What a part was made under, and whose word counts for what lies beside it.
-#[derive(Debug, Default)]
-pub(super) struct Authority {
-    /// The part's own policy first, then those that were given.
-    pub(super) policies: Vec<Policy>,
-    /// The order, where it holds.
-    pub(super) ordered: Option<Ordered>,
 }
 
 /// Whose signature makes a policy count.
@@ -239,13 +186,22 @@ pub(super) fn given(
 }
 
 /// The policy, and whether a trusted root stands behind it; without any root nobody can say.
-fn open_policy(json: &[u8], anchors: Anchors<'_>) -> Result<(Policy, bool), String> {
+pub(super) fn open_policy(json: &[u8], anchors: Anchors<'_>) -> Result<(Policy, bool), String> {
     let envelope = Envelope::parse(json).map_err(|e| e.to_string())?;
     let policy: Policy = envelope
         .document(envelope::POLICY)
         .map_err(|e| with_cause(&e))?;
     if policy.v != VERSION {
         return Err(format!("It has version {}, unknown here.", policy.v));
+    }
+    let keys: HashSet<_> = policy
+        .people
+        .iter()
+        .map(|p| p.signing_key.key_id())
+        .collect();
+    // One key, one person: else one hand could sign for two.
+    if keys.len() < policy.people.len() {
+        return Err("Two people in it have the same signing key.".to_owned());
     }
     if anchors.is_empty() {
         return Ok((policy, false));
@@ -256,178 +212,98 @@ fn open_policy(json: &[u8], anchors: Anchors<'_>) -> Result<(Policy, bool), Stri
     }
 }
 
-fn with_cause(error: &EnvelopeError) -> String {
+pub(super) fn with_cause(error: &EnvelopeError) -> String {
     let cause = std::error::Error::source(error);
     cause.map_or_else(|| error.to_string(), |cause| format!("{error} ({cause})"))
 }
 
-/// Checks the policy and the order that a part holds against the roots and collection.json.
-pub(super) fn check(
-    policy: &[u8],
-    order: &[u8],
-    record: &CollectionRecord,
-    anchors: Anchors<'_>,
-    findings: &mut Findings,
-) -> Authority {
-    let mut authority = Authority::default();
-    if !policy.is_empty() {
-        match open_policy(policy, anchors) {
-            Ok((policy, trusted)) => {
-                if !order.is_empty() {
-                    authority.ordered = check_order(order, &policy, trusted, record, findings);
-                }
-                authority.policies.push(policy);
-            }
-            Err(why) => findings.add(Code::PolicyUntrusted, POLICY, why),
-        }
-    } else if !order.is_empty() {
-        let text = "The part holds no policy, so nobody can say who may sign an order.";
-        findings.add(Code::OrderUnsigned, ORDER, text);
-    }
-    if order.is_empty() && record.order.is_some() {
-        findings.add(Code::OrderMismatch, ORDER, "collection.json names one.");
-    }
-    authority
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-fn check_order(
-    json: &[u8],
-    policy: &Policy,
-    policy_trusted: bool,
-    record: &CollectionRecord,
-    findings: &mut Findings,
-) -> Option<Ordered> {
-    let read = Envelope::parse(json).and_then(|envelope| {
-        let order: Order = envelope.document(envelope::ORDER)?;
-        Ok((envelope, order))
-    });
-    let (envelope, order) = match read {
-        Ok(read) => read,
-        Err(error) => {
-            findings.add(Code::OrderMismatch, ORDER, with_cause(&error));
-            return None;
-        }
-    };
-    if order.v != VERSION {
-        let text = format!("The order has version {}.", order.v);
-        findings.add(Code::VersionUnknown, ORDER, text);
-        return None;
-    }
-    let signers = check_signers(&envelope, &order, policy, record, findings);
-    compare(&order, policy, record, findings);
-    check_span(&order, policy, record, findings);
-    let requester = policy.people.iter().find(|p| p.id == order.requester);
-    Some(Ordered {
-        requester: requester.map_or(order.requester, |p| p.name.clone()),
-        signers,
-        reason: order.reason,
-        not_before: order.not_before,
-        expires: order.expires,
-        deployment: policy.deployment.clone(),
-        policy_version: policy.version,
-        policy_trusted,
-        recipients: order.recipients,
-    })
-}
+    use super::*;
+    use crate::keys::SigningKey;
 
-/// Requester and signers of collection.json really signed; gives the names of all who did.
-fn check_signers(
-    envelope: &Envelope,
-    order: &Order,
-    policy: &Policy,
-    record: &CollectionRecord,
-    findings: &mut Findings,
-) -> Vec<String> {
-    let keys: Vec<_> = policy.people.iter().map(|p| p.signing_key).collect();
-    let signed = envelope.verify(&keys);
-    let requester = policy.people.iter().find(|p| p.id == order.requester);
-    match requester {
-        Some(person) if signed.contains(&person.signing_key.key_id()) => {}
-        _ => {
-            let text = "Whom it names as its requester has not signed it, or is not in the policy.";
-            findings.add(Code::OrderUnsigned, ORDER, text);
-        }
+    fn keys<const N: usize>() -> [SigningKey; N] {
+        [(); N].map(|()| SigningKey::generate().unwrap())
     }
-    for named in record.requester.iter().chain(&record.signers) {
-        if !signed.contains(&named.key_sha256) {
-            let text = format!(
-                "collection.json says that {} signed it; that key has not, or is not in the policy.",
-                named.name
-            );
-            findings.add(Code::OrderUnsigned, ORDER, text);
-        }
-    }
-    let key_of = |person: &Person| person.signing_key.key_id();
-    if record.requester.as_ref().map(|p| p.key_sha256) != requester.map(key_of) {
-        let text = "collection.json names another requester than the order.";
-        findings.add(Code::OrderMismatch, ORDER, text);
-    }
-    // Which class an order falls into only the agent knows; no class demands less than this.
-    let needed = policy.thresholds.values().copied().min().unwrap_or(1);
-    let people: Vec<_> = signed.iter().filter_map(|id| policy.person(*id)).collect();
-    let counting = |p: &&&Person| p.id == order.requester || p.has_role("approver");
-    let found = people.iter().filter(counting).count();
-    if found < needed {
-        let text = format!("{found} of those who may have signed it; the policy demands {needed}.");
-        findings.add(Code::OrderUnsigned, ORDER, text);
-    }
-    people.iter().map(|p| p.name.clone()).collect()
-}
 
-/// collection.json says of the order what the order says.
-fn compare(order: &Order, policy: &Policy, record: &CollectionRecord, findings: &mut Findings) {
-    let profile = record.profile.as_ref().map(|p| p.sha256);
-    for (what, same) in [
-        ("order", record.order == Some(order.id)),
-        (
-            "case",
-            record.case.as_deref().unwrap_or_default() == order.case,
-        ),
-        ("profile", profile == Some(order.profile_digest)),
-        (
-            "text of the profile",
-            Digest::of(order.profile.as_bytes()) == order.profile_digest,
-        ),
-        (
-            "version of the policy",
-            order.policy_version == policy.version,
-        ),
-        ("deployment", order.deployment == policy.deployment),
-    ] {
-        if !same {
-            let text = format!("The {what} is not that of the order.");
-            findings.add(Code::OrderMismatch, ORDER, text);
-        }
+    fn root(keys: &[&SigningKey], threshold: usize, by: &[&SigningKey]) -> Vec<u8> {
+        let pems: Vec<_> = keys.iter().map(|k| k.public().to_pem().unwrap()).collect();
+        let document = json!({
+            "v": 1, "version": 1, "deployment": "lab", "keys": pems, "threshold": threshold,
+        });
+        signed(envelope::ROOT, &document, by)
     }
-}
 
-/// The agent begins no collection once the order or the policy has ended, by its own clock at the least.
-fn check_span(order: &Order, policy: &Policy, record: &CollectionRecord, findings: &mut Findings) {
-    for (what, end) in [("order", order.expires), ("policy", policy.expires)] {
-        if record.started >= end {
-            let text = format!("The {what} had ended when the collection was begun.");
-            findings.add(Code::OrderExpired, ORDER, text);
-        }
+    fn signed(kind: &str, document: &serde_json::Value, by: &[&SigningKey]) -> Vec<u8> {
+        let mut envelope = Envelope::sign_document(kind, document, by[0]).unwrap();
+        by[1..].iter().for_each(|key| envelope.add_signature(key));
+        envelope.to_json().unwrap()
     }
-}
 
-/// Evidence is encrypted to those whom the order names; anybody else could read it unasked.
-pub(super) fn check_recipients(
-    recipients: &[String],
-    authority: &Authority,
-    findings: &mut Findings,
-) {
-    let Some(ordered) = &authority.ordered else {
-        return;
-    };
-    for one in recipients {
-        let known = authority
-            .policies
-            .first()
-            .is_some_and(|p| p.knows_recipient(one));
-        if !ordered.recipients.contains(one) || !known {
-            let text = format!("{one} is not among the recipients of the order and the policy.");
-            findings.add(Code::RecipientForeign, "statement", text);
+    fn policy(people: &[&SigningKey], by: &[&SigningKey]) -> Vec<u8> {
+        let people: Vec<_> = people
+            .iter()
+            .map(|key| {
+                json!({"id": "ann", "name": "Ann", "roles": [], "recipient": "age1",
+                    "signing_key": key.public().to_pem().unwrap()})
+            })
+            .collect();
+        let document = json!({
+            "v": 1, "version": 1, "root_version": 1, "deployment": "lab", "people": people,
+            "expires": Instant { seconds: 0, ns: 0 }, "thresholds": {}, "vaults": {}, "log_key": "",
+            "time_keys": [],
+        });
+        signed(envelope::POLICY, &document, by)
+    }
+
+    #[test]
+    fn a_root_document_counts_only_with_its_own_threshold() {
+        let [a, b] = keys();
+        assert!(Root::open(&root(&[&a, &b], 2, &[&a, &b])).is_ok());
+        for few in [
+            root(&[&a, &b], 2, &[&a]),
+            root(&[&a, &b], 2, &[&a, &a]),
+            root(&[&a], 0, &[&b]),
+        ] {
+            let error = Root::open(&few).unwrap_err();
+            assert!(matches!(error, RootError::BelowThreshold { .. }), "{error}");
         }
+        assert!(Root::open(b"{}").is_err());
+    }
+
+    #[test]
+    fn a_policy_needs_the_threshold_of_the_root_that_it_names() {
+        let [a, b, ann] = keys();
+        let roots = [Root::open(&root(&[&a, &b], 2, &[&a, &b])).unwrap()];
+        let trust = Trust::none();
+        let anchors = Anchors {
+            trust: &trust,
+            roots: &roots,
+        };
+        let open = |by: &[&SigningKey]| open_policy(&policy(&[&ann], by), anchors);
+        assert!(open(&[&a, &b]).unwrap().1);
+        assert!(open(&[&a]).is_err());
+        assert!(open(&[&a, &ann]).is_err());
+        let mut other = roots.clone();
+        other[0].version = 2;
+        let anchors = Anchors {
+            trust: &trust,
+            roots: &other,
+        };
+        assert!(open_policy(&policy(&[&ann], &[&a, &b]), anchors).is_err());
+    }
+
+    #[test]
+    fn one_key_is_one_person() {
+        let [a, ann] = keys();
+        let trust = Trust::none();
+        let anchors = Anchors {
+            trust: &trust,
+            roots: &[],
+        };
+        assert!(open_policy(&policy(&[&ann], &[&a]), anchors).is_ok());
+        assert!(open_policy(&policy(&[&ann, &ann], &[&a]), anchors).is_err());
     }
 }

@@ -1,8 +1,8 @@
 //! What lies beside a part: statement, time stamp, receipts; and what follows from them for its signer.
 
 use super::{
-    authority::{self, Authority},
     custody::{self, Stored},
+    order::{self, Authority},
     part::{Options, PartReport},
     signer,
     statement::{self, Stated},
@@ -39,7 +39,7 @@ pub(super) fn check(
     let stated = check_statement(beside, options, plain_bytes, report);
     if let Some(stated) = &stated {
         let recipients = &stated.statement.wrapping.recipients;
-        authority::check_recipients(recipients, authority, &mut report.findings);
+        order::check_recipients(recipients, authority, &mut report.findings);
     }
     let signer = sealed.or_else(|| stated.as_ref().map(|s| s.signer.clone()));
     check_outside_times(beside, options, authority, stated.as_ref(), report);

@@ -9,6 +9,7 @@ mod collection;
 mod contents;
 mod custody;
 mod lines;
+mod order;
 mod part;
 mod records;
 mod signer;
@@ -19,9 +20,10 @@ mod unwrap;
 mod verdict;
 
 pub use self::{
-    authority::{Ordered, Root, RootError},
+    authority::{Root, RootError},
     beside::Beside,
     collection::{CollectionReport, collections, overall},
+    order::Ordered,
     part::{Options, PartReport, verify_part},
     records::Across,
     signer::{Signer, Trust},

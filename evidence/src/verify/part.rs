@@ -7,9 +7,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use serde::{Serialize, de::IgnoredAny};
 
 use super::{
-    authority::{self, Anchors, Authority, Ordered, Root},
+    authority::{self, Anchors, Root},
     beside::{self, Beside},
     contents::{self, Contents},
+    order::{self, Authority, Ordered},
     records,
     signer::{self, Signer, Trust},
     sums::{self, SEAL, SUMS},
@@ -204,7 +205,7 @@ fn check_contents(
         records::check_counts(&record.counts, &report.counts, findings);
         records::check_envelopes(contents, &record, findings);
         time::check_clock(record.clock, findings);
-        authority = authority::check(
+        authority = order::check(
             contents.kept("policy.json").unwrap_or_default(),
             contents.kept("order.json").unwrap_or_default(),
             &record,

@@ -10,6 +10,7 @@ use crate::{
     ids::CollectionId,
     seal::Expected,
     statement::{self, Measured, Statement, StatementError, VerifiedStatement},
+    wrap,
 };
 
 const SUBJECT: &str = "statement";
@@ -91,6 +92,15 @@ fn check_bytes(said: &Statement, plain_bytes: Option<u64>, report: &mut PartRepo
     if let (Some(sha256), Some(size_bytes)) = (report.plain_sha256, plain_bytes) {
         let found = Measured { sha256, size_bytes };
         compare("ZIP", said.plain, found, &mut report.findings);
+    }
+    let kind = said.wrapping.kind.as_str();
+    if !matches!(
+        (kind, said.ciphertext),
+        (wrap::AGE, Some(_)) | (wrap::NONE, None)
+    ) {
+        let text =
+            format!("It names the wrapping {kind:?}, which does not fit, or is not known here.");
+        report.findings.add(Code::StatementMismatch, SUBJECT, text);
     }
     let Some(sha256) = report.cipher_sha256 else {
         return;

@@ -242,6 +242,8 @@ fn statements(world: &Deployment) -> Vec<Case> {
     };
     let mut other_part = good.clone();
     other_part.part = 2;
+    let mut other_wrapping = good.clone();
+    other_wrapping.wrapping.kind = "cms".into();
     let mut other_bytes = good.clone();
     other_bytes.plain.sha256 = evidence::digest::Digest::of(b"other");
     let mut version = put(&good, &world.agent);
@@ -263,6 +265,12 @@ fn statements(world: &Deployment) -> Vec<Case> {
             "statement-of-another-part",
             "The statement speaks of part 2.",
             put(&other_part, &world.agent),
+            &["statement-mismatch"],
+        ),
+        Case::forged(
+            "statement-unknown-wrapping",
+            "The statement names an encryption that is not known.",
+            put(&other_wrapping, &world.agent),
             &["statement-mismatch"],
         ),
         Case::forged(

@@ -1,0 +1,238 @@
+//! The order that a part was made on: who signed it, and whether collection.json says of it what it says.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    authority::{Anchors, Person, Policy, VERSION, open_policy, with_cause},
+    verdict::{Code, Findings},
+};
+use crate::{
+    digest::Digest,
+    envelope::{self, Envelope},
+    ids::OrderId,
+    instant::Instant,
+    records::CollectionRecord,
+};
+
+const POLICY: &str = "policy.json";
+const ORDER: &str = "order.json";
+
+/// An order, as far as a verdict needs it.
+#[derive(Debug, Clone, Deserialize)]
+struct Order {
+    v: u64,
+    id: OrderId,
+    deployment: String,
+    policy_version: u64,
+    profile: String,
+    profile_digest: Digest,
+    not_before: Instant,
+    expires: Instant,
+    case: String,
+    requester: String,
+    reason: String,
+    recipients: Vec<String>,
+}
+
+/// What the order and the policy say, for reports.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ordered {
+    /// Who asked, by the name for people in the policy.
+    pub requester: String,
+    /// Who signed, the requester included, by the names for people in the policy.
+    pub signers: Vec<String>,
+    /// Why.
+    pub reason: String,
+    /// From when it could be begun.
+    pub not_before: Instant,
+    /// Until when it could be begun.
+    pub expires: Instant,
+    /// The deployment.
+    pub deployment: String,
+    /// The policy's version.
+    pub policy_version: u64,
+    /// Whether a trusted root has signed the policy.
+    pub policy_trusted: bool,
+    #[serde(skip)]
+    pub(super) recipients: Vec<String>,
+}
+
+/// What a part was made under, and whose word counts for what lies beside it.
+#[derive(Debug, Default)]
+pub(super) struct Authority {
+    /// The part's own policy first, then those that were given.
+    pub(super) policies: Vec<Policy>,
+    /// The order, where it holds.
+    pub(super) ordered: Option<Ordered>,
+}
+
+/// Checks the policy and the order that a part holds against the roots and collection.json.
+pub(super) fn check(
+    policy: &[u8],
+    order: &[u8],
+    record: &CollectionRecord,
+    anchors: Anchors<'_>,
+    findings: &mut Findings,
+) -> Authority {
+    let mut authority = Authority::default();
+    if !policy.is_empty() {
+        match open_policy(policy, anchors) {
+            Ok((policy, trusted)) => {
+                if !order.is_empty() {
+                    authority.ordered = check_order(order, &policy, trusted, record, findings);
+                }
+                authority.policies.push(policy);
+            }
+            Err(why) => findings.add(Code::PolicyUntrusted, POLICY, why),
+        }
+    } else if !order.is_empty() {
+        let text = "The part holds no policy, so nobody can say who may sign an order.";
+        findings.add(Code::OrderUnsigned, ORDER, text);
+    }
+    if order.is_empty() && record.order.is_some() {
+        findings.add(Code::OrderMismatch, ORDER, "collection.json names one.");
+    }
+    authority
+}
+
+fn check_order(
+    json: &[u8],
+    policy: &Policy,
+    policy_trusted: bool,
+    record: &CollectionRecord,
+    findings: &mut Findings,
+) -> Option<Ordered> {
+    let read = Envelope::parse(json).and_then(|envelope| {
+        let order: Order = envelope.document(envelope::ORDER)?;
+        Ok((envelope, order))
+    });
+    let (envelope, order) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            findings.add(Code::OrderMismatch, ORDER, with_cause(&error));
+            return None;
+        }
+    };
+    if order.v != VERSION {
+        let text = format!("The order has version {}.", order.v);
+        findings.add(Code::VersionUnknown, ORDER, text);
+        return None;
+    }
+    let signers = check_signers(&envelope, &order, policy, record, findings);
+    compare(&order, policy, record, findings);
+    check_span(&order, policy, record, findings);
+    let requester = policy.people.iter().find(|p| p.id == order.requester);
+    Some(Ordered {
+        requester: requester.map_or(order.requester, |p| p.name.clone()),
+        signers,
+        reason: order.reason,
+        not_before: order.not_before,
+        expires: order.expires,
+        deployment: policy.deployment.clone(),
+        policy_version: policy.version,
+        policy_trusted,
+        recipients: order.recipients,
+    })
+}
+
+/// Requester and signers of collection.json really signed; gives the names of all who did.
+fn check_signers(
+    envelope: &Envelope,
+    order: &Order,
+    policy: &Policy,
+    record: &CollectionRecord,
+    findings: &mut Findings,
+) -> Vec<String> {
+    let keys: Vec<_> = policy.people.iter().map(|p| p.signing_key).collect();
+    let signed = envelope.verify(&keys);
+    let requester = policy.people.iter().find(|p| p.id == order.requester);
+    match requester {
+        Some(person) if signed.contains(&person.signing_key.key_id()) => {}
+        _ => {
+            let text = "Whom it names as its requester has not signed it, or is not in the policy.";
+            findings.add(Code::OrderUnsigned, ORDER, text);
+        }
+    }
+    for named in record.requester.iter().chain(&record.signers) {
+        if !signed.contains(&named.key_sha256) {
+            let text = format!(
+                "collection.json says that {} signed it; that key has not, or is not in the policy.",
+                named.name
+            );
+            findings.add(Code::OrderUnsigned, ORDER, text);
+        }
+    }
+    let key_of = |person: &Person| person.signing_key.key_id();
+    if record.requester.as_ref().map(|p| p.key_sha256) != requester.map(key_of) {
+        let text = "collection.json names another requester than the order.";
+        findings.add(Code::OrderMismatch, ORDER, text);
+    }
+    // Which class an order falls into only the agent knows; no class demands less than this.
+    let needed = policy.thresholds.values().copied().min().unwrap_or(1);
+    let people: Vec<_> = signed.iter().filter_map(|id| policy.person(*id)).collect();
+    let counting = |p: &&&Person| p.id == order.requester || p.has_role("approver");
+    let found = people.iter().filter(counting).count();
+    if found < needed {
+        let text = format!("{found} of those who may have signed it; the policy demands {needed}.");
+        findings.add(Code::OrderUnsigned, ORDER, text);
+    }
+    people.iter().map(|p| p.name.clone()).collect()
+}
+
+/// collection.json says of the order what the order says.
+fn compare(order: &Order, policy: &Policy, record: &CollectionRecord, findings: &mut Findings) {
+    let profile = record.profile.as_ref().map(|p| p.sha256);
+    for (what, same) in [
+        ("order", record.order == Some(order.id)),
+        (
+            "case",
+            record.case.as_deref().unwrap_or_default() == order.case,
+        ),
+        ("profile", profile == Some(order.profile_digest)),
+        (
+            "text of the profile",
+            Digest::of(order.profile.as_bytes()) == order.profile_digest,
+        ),
+        (
+            "version of the policy",
+            order.policy_version == policy.version,
+        ),
+        ("deployment", order.deployment == policy.deployment),
+    ] {
+        if !same {
+            let text = format!("The {what} is not that of the order.");
+            findings.add(Code::OrderMismatch, ORDER, text);
+        }
+    }
+}
+
+/// The agent begins no collection once the order or the policy has ended, by its own clock at the least.
+fn check_span(order: &Order, policy: &Policy, record: &CollectionRecord, findings: &mut Findings) {
+    for (what, end) in [("order", order.expires), ("policy", policy.expires)] {
+        if record.started >= end {
+            let text = format!("The {what} had ended when the collection was begun.");
+            findings.add(Code::OrderExpired, ORDER, text);
+        }
+    }
+}
+
+/// Evidence is encrypted to those whom the order names; anybody else could read it unasked.
+pub(super) fn check_recipients(
+    recipients: &[String],
+    authority: &Authority,
+    findings: &mut Findings,
+) {
+    let Some(ordered) = &authority.ordered else {
+        return;
+    };
+    for one in recipients {
+        let known = authority
+            .policies
+            .first()
+            .is_some_and(|p| p.knows_recipient(one));
+        if !ordered.recipients.contains(one) || !known {
+            let text = format!("{one} is not among the recipients of the order and the policy.");
+            findings.add(Code::RecipientForeign, "statement", text);
+        }
+    }
+}
