@@ -47,7 +47,7 @@ pub async fn launch(
     let tasks = Tasks::start(&server, folder, shown);
     let asked = axum::serve(metrics_listener, metrics::router(server.clone()))
         .with_graceful_shutdown(wait_for(ended));
-    let asked = tokio::spawn(asked.into_future());
+    let mut asked = tokio::spawn(asked.into_future());
     tracing::info!(listen = %listener.local_addr()?, "serving");
     let stop = async {
         stop.await;
@@ -59,8 +59,10 @@ pub async fn launch(
     drop(tasks);
     drop(ending);
     // A scraper that holds its connection open does not hold the server.
-    let _ = time::timeout(Duration::from_secs(2), asked).await;
+    let _ = time::timeout(Duration::from_secs(2), &mut asked).await;
+    asked.abort();
     server.write_seen().await?;
+    server.close().await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -16,6 +16,7 @@ use rcgen::{
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, PublicKey, PublicKeyData as _, SanType, date_time_ymd,
 };
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 const DAY_S: i64 = 86_400;
 /// TLS certificates are renewed often; the key may stay the same.
@@ -51,7 +52,7 @@ pub enum CaError {
         source: io::Error,
     },
     /// A key can't be used.
-    #[error("The authority's key can't be used: {0}")]
+    #[error("The authority's key can't be used: {0}. Restore it from the backup.")]
     Key(String),
     /// No random bytes.
     #[error("The system's random source does not answer. Try again when the machine is up.")]
@@ -176,6 +177,7 @@ impl Authority {
     }
 
     fn from_parts(certificate_pem: String, key: KeyPair) -> Result<Self, CaError> {
+        check_pair(&certificate_pem, &key)?;
         let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key).map_err(CaError::Make)?;
         Ok(Self {
             certificate_pem,
@@ -211,6 +213,16 @@ pub fn requested_key(csr_pem: &str) -> Result<Digest, CaError> {
     Ok(Digest::of(
         &public_key_of(csr_pem)?.subject_public_key_info(),
     ))
+}
+
+fn check_pair(certificate_pem: &str, key: &KeyPair) -> Result<(), CaError> {
+    let wrong = || CaError::Key("it does not belong to the certificate".into());
+    let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(|_| wrong())?;
+    let certificate = webpki::EndEntityCert::try_from(&der).map_err(|_| wrong())?;
+    match certificate.subject_public_key_info()[..] == key.subject_public_key_info() {
+        true => Ok(()),
+        false => Err(wrong()),
+    }
 }
 
 fn public_key_of(csr_pem: &str) -> Result<PublicKey, CaError> {

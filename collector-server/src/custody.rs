@@ -25,7 +25,7 @@ use evidence::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    task::spawn_blocking,
+    task::{JoinHandle, spawn_blocking},
 };
 
 use crate::store::{
@@ -154,8 +154,15 @@ pub struct Custody {
     jobs: mpsc::Sender<Job>,
 }
 
-/// The leaves that a crash left unrecorded.
-pub type Unrecorded = Vec<Event>;
+/// A log that is open.
+pub struct Opened {
+    /// The log.
+    pub custody: Custody,
+    /// The leaves that a crash left unrecorded.
+    pub unrecorded: Vec<Event>,
+    /// Ends, and gives the file's lock back, once every [`Custody`] is dropped.
+    pub writer: JoinHandle<()>,
+}
 
 impl Custody {
     /// Opens the log, holds it against the remembered checkpoints, and records what a crash left unrecorded.
@@ -167,7 +174,7 @@ impl Custody {
         signer: LogSigner,
         time_key: SigningKey,
         index: Index,
-    ) -> Result<(Self, Unrecorded), CustodyError> {
+    ) -> Result<Opened, CustodyError> {
         let file = path.to_owned();
         let log = spawn_blocking(move || Log::open(&file))
             .await
@@ -192,13 +199,16 @@ impl Custody {
         });
         let tail = catch_up(&shared, &index).await?;
         let (jobs, queue) = mpsc::channel(1024);
-        tokio::spawn(write(shared.clone(), index, queue));
-        let custody = Self {
-            shared,
-            time_key,
-            jobs,
-        };
-        Ok((custody, tail))
+        let writer = tokio::spawn(write(shared.clone(), index, queue));
+        Ok(Opened {
+            custody: Self {
+                shared,
+                time_key,
+                jobs,
+            },
+            unrecorded: tail,
+            writer,
+        })
     }
 
     /// Logs what the server did, signed by its time key, and returns the receipt; once only.
@@ -287,7 +297,7 @@ impl Custody {
 }
 
 /// Records the leaves that are in the file only, and says what they were.
-async fn catch_up(shared: &Arc<Shared>, index: &Index) -> Result<Unrecorded, CustodyError> {
+async fn catch_up(shared: &Arc<Shared>, index: &Index) -> Result<Vec<Event>, CustodyError> {
     let recorded = index.recorded_leaves().await?;
     let mut tail = Vec::new();
     let mut keys = Vec::new();

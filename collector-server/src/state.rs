@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -12,7 +13,11 @@ use evidence::{
     ids::AgentId,
     instant::Instant,
 };
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::{
+    sync::{Notify, Semaphore, watch},
+    task::JoinHandle,
+    time::timeout,
+};
 
 use crate::{
     ca::Authority,
@@ -31,6 +36,9 @@ use crate::{
     trust::{Documents, Keys},
     wake::Wake,
 };
+
+/// How long requests that were cut off may hold the custody log after the end.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// One running server.
 pub struct Server {
@@ -59,6 +67,7 @@ pub struct Server {
     /// Turns true when the server is to stop: whoever waits must answer.
     pub stopping: watch::Sender<bool>,
     seen: Mutex<HashMap<AgentId, Instant>>,
+    log_writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Server {
@@ -72,8 +81,8 @@ impl Server {
         let keys = Keys::load(&folder, &documents.policy)?;
         let index = Index::open(&folder.index()).await?;
         check_policy(&index, &documents).await?;
-        let (custody, tail) =
-            Custody::open(&folder.log(), keys.log, keys.time, index.clone()).await?;
+        let opened = Custody::open(&folder.log(), keys.log, keys.time, index.clone()).await?;
+        let custody = opened.custody;
         let blobs = Arc::new(Blobs::open(&folder.blobs())?);
         let uploads = Uploads::new(
             index.clone(),
@@ -96,12 +105,28 @@ impl Server {
             stopping: watch::Sender::new(false),
             config: config.clone(),
             seen: Mutex::default(),
+            log_writer: Mutex::new(Some(opened.writer)),
         });
         server
-            .repair(tail)
+            .repair(opened.unrecorded)
             .await
             .context("The server's state could not be repaired.")?;
         Ok(server)
+    }
+
+    /// Lets go of the server, and waits until the custody log's file is free again.
+    pub async fn close(self: Arc<Self>) {
+        let mut writer = self
+            .log_writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(self);
+        if let Some(writer) = &mut writer
+            && timeout(CLOSING, writer).await.is_err()
+        {
+            tracing::warn!("something still holds the custody log");
+        }
     }
 
     /// Makes a change and wakes whom it concerns.

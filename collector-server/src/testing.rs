@@ -337,12 +337,7 @@ impl Running<'_> {
     pub(crate) async fn stop(self) {
         let _ = self.stop.send(());
         self.task.await.unwrap();
-        // The log is locked until its writer has gone.
-        let weak = Arc::downgrade(&self.server);
-        drop(self.server);
-        while weak.strong_count() > 0 {
-            tokio::task::yield_now().await;
-        }
+        self.server.close().await;
     }
 
     pub(crate) async fn send(

@@ -9,3 +9,5 @@ mod hostile;
 mod init;
 mod orders;
 mod stamp;
+mod tuspy;
+mod uploads;

@@ -49,6 +49,8 @@ fn authority(dir: &Path) {
         "2",
         "-addext",
         "extendedKeyUsage=critical,timeStamping",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
     ];
     assert!(openssl(dir, &make));
 }
