@@ -39,7 +39,7 @@ impl World {
             .make_person("ann", "Ann Example", &["investigator", "admin"])
             .unwrap();
         let vaults = ["one", "two"].map(|name| stage.make_vault(name).unwrap());
-        stage.init(&["ann"], &vaults).unwrap();
+        stage.init(&["ann"], &vaults, &[]).unwrap();
         stage.serve().unwrap();
         stage.enrol("ann", &["line"]).unwrap();
         stage.set_up("ann").unwrap();

@@ -313,3 +313,31 @@ fn fetch_receipt(context: &Context, part: &Part<'_>) -> Result<(), Undelivered> 
         &answer.body,
     )?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_plain_path_at_the_same_server() {
+        assert_eq!(
+            place("/v1/parts/abc-1_2.3"),
+            Some("/v1/parts/abc-1_2.3".to_owned())
+        );
+        let long = format!("/v1/parts/{}", "a".repeat(PLACE_BYTES_MAX));
+        for bad in [
+            "",
+            "/",
+            "/v2/parts/a",
+            "https://elsewhere/v1/parts/a",
+            "//elsewhere/v1/parts/a",
+            "/v1/../secret",
+            "/v1/parts/a?x=1",
+            "/v1/parts/a b",
+            "/v1/parts/a\r\nx: y",
+            &long,
+        ] {
+            assert_eq!(place(bad), None, "{bad}");
+        }
+    }
+}
