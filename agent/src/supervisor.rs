@@ -160,11 +160,7 @@ fn is_stopped_within(signals: &Signals, pause: Duration) -> io::Result<bool> {
 }
 
 /// Ends the children, at first kindly; says how each ended.
-fn end<const N: usize>(
-    signals: &Signals,
-    grace: Duration,
-    mut children: [Child; N],
-) -> String {
+fn end<const N: usize>(signals: &Signals, grace: Duration, mut children: [Child; N]) -> String {
     let until = Instant::now() + grace;
     let mut asked = false;
     let mut told: Vec<String> = Vec::new();

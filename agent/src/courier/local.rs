@@ -65,7 +65,11 @@ fn converse(link: &mut Link, output: &Path, floor: Floor) -> Result<(), SpoolErr
     Ok(())
 }
 
-pub(crate) fn answer(spool: &mut Spool, link: &mut Link, message: FromReader) -> Result<(), SpoolError> {
+pub(crate) fn answer(
+    spool: &mut Spool,
+    link: &mut Link,
+    message: FromReader,
+) -> Result<(), SpoolError> {
     let collection = spool.collection();
     match message {
         FromReader::OpenSlot { slot, closing, .. } => {

@@ -138,10 +138,7 @@ pub fn run(given: Given) -> Result<(), ServiceError> {
 }
 
 /// Who finds the link closed hears from the one who listened why.
-fn because(
-    outcome: Result<(), ServiceError>,
-    heard: &Receiver<Event>,
-) -> Result<(), ServiceError> {
+fn because(outcome: Result<(), ServiceError>, heard: &Receiver<Event>) -> Result<(), ServiceError> {
     if !matches!(outcome, Err(ServiceError::Link(LinkError::Closed))) {
         return outcome;
     }

@@ -58,7 +58,10 @@ fn answers_find_their_questions_in_any_order() {
         for said in [&time("2"), &ended, &time("1")] {
             courier.send(said, None).unwrap();
         }
-        let answers: Vec<_> = asked.into_iter().map(|a| a.join().unwrap().unwrap().0).collect();
+        let answers: Vec<_> = asked
+            .into_iter()
+            .map(|a| a.join().unwrap().unwrap().0)
+            .collect();
         assert_eq!(answers, [time("1"), ended, time("2")]);
         drop(courier);
         assert!(hearing.join().unwrap().is_ok());

@@ -197,9 +197,8 @@ impl Courier<'_> {
                 let spool = self.spools.get_mut(&collection).unwrap();
                 local::answer(spool, self.link.as_mut().unwrap(), message).unwrap();
             }
-            FromReader::Report { .. }
-            | FromReader::Holds { .. }
-            | FromReader::RenewSeal { .. } => {}
+            FromReader::Report { .. } | FromReader::Holds { .. } | FromReader::RenewSeal { .. } => {
+            }
             other => panic!("{other:?}"),
         }
         true
@@ -217,10 +216,9 @@ impl Courier<'_> {
     pub(super) fn ended(&mut self) -> (u32, Option<String>) {
         self.until(|said| match said {
             FromReader::Report {
-                report:
-                    Report::Ended {
-                        parts, ended_early, ..
-                    },
+                report: Report::Ended {
+                    parts, ended_early, ..
+                },
             } => Some((*parts, ended_early.clone())),
             _ => None,
         })
