@@ -299,3 +299,6 @@ fn judge_receipt(
         _ => wrong("the leaf tells of something else"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -242,9 +242,7 @@ impl World {
     }
 
     pub(crate) fn enrolled(&self, agent: AgentId, host: HostId, csr_pem: &str) -> EnrolResponse {
-        let csr = CertificateSigningRequestParams::from_pem(csr_pem).unwrap();
-        let spki = rcgen::PublicKeyData::subject_public_key_info(&csr.public_key);
-        let key = PublicKey::from_spki_der(&spki).unwrap();
+        let key = csr_key(csr_pem);
         EnrolResponse {
             v: 1,
             agent,
@@ -327,6 +325,13 @@ impl World {
             proof: None,
         }
     }
+}
+
+/// The key that a request is for.
+pub(crate) fn csr_key(csr_pem: &str) -> PublicKey {
+    let csr = CertificateSigningRequestParams::from_pem(csr_pem).unwrap();
+    let spki = rcgen::PublicKeyData::subject_public_key_info(&csr.public_key);
+    PublicKey::from_spki_der(&spki).unwrap()
 }
 
 fn everybody() -> Targets {

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use super::*;
+use crate::platform::signals;
 
 const HURRY: Patience = Patience {
     pause: Duration::from_millis(1),
@@ -33,27 +34,11 @@ fn when_one_half_ends_both_are_started_anew() {
             // Told to stop while both run.
             _ => {
                 let pair = [shell("exec sleep 1000"), shell("exec sleep 1000")];
-                let own = rustix::process::getpid();
-                let thread = rustix::thread::gettid();
-                send_to_thread(own, thread);
+                signals::stop_this_thread();
                 Ok(pair)
             }
         }
     });
     outcome.unwrap();
     assert_eq!(started, 3);
-}
-
-/// To this thread alone: other tests run beside it.
-fn send_to_thread(process: Pid, thread: Pid) {
-    // SAFETY: `tgkill` sends a signal to a thread of our own, which has it blocked.
-    let sent = unsafe {
-        libc::syscall(
-            libc::SYS_tgkill,
-            process.as_raw_nonzero().get(),
-            thread.as_raw_nonzero().get(),
-            libc::SIGTERM,
-        )
-    };
-    assert_eq!(sent, 0);
 }

@@ -83,3 +83,18 @@ pub fn end_with_parent() -> io::Result<()> {
         Signal::TERM,
     ))?)
 }
+
+/// Tells this thread alone to stop: other tests run beside it.
+#[cfg(test)]
+pub(crate) fn stop_this_thread() {
+    // SAFETY: `tgkill` sends a signal to a thread of our own, which has it blocked.
+    let sent = unsafe {
+        libc::syscall(
+            libc::SYS_tgkill,
+            libc::getpid(),
+            libc::gettid(),
+            libc::SIGTERM,
+        )
+    };
+    assert_eq!(sent, 0);
+}
