@@ -1,6 +1,7 @@
 //! Genuine evidence and documents, made by the product's own code: what the fuzzers bend, and what seeds are made of.
 //!
-//! Keys are fixed, so that a finding can be played again; they protect nothing.
+//! Keys are fixed, so that a finding can be played again; they protect nothing. Only the certificate's serial number is
+//! another one in every run.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -183,7 +184,7 @@ pub fn log_signer() -> LogSigner {
 pub fn event() -> Vec<u8> {
     let action = Action::Fetched {
         part: serde_json::from_value(json!({
-            "collection": COLLECTION, "part": 1, "stored_sha256": Digest::of(&PART),
+            "collection": COLLECTION, "part": 1, "stored_sha256": Digest::of(b"part"),
         }))
         .expect("all that a stored part must have"),
         by_key: key(2).public().key_id(),
