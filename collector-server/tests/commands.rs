@@ -1,0 +1,162 @@
+//! The program itself: a deployment from `init` to SIGTERM, as an operator would go.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use evidence::{digest::Digest, keys::SigningKey, wrap::Identity};
+use protocol::{
+    person,
+    policy::{Person, Role},
+};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_fieldseal-server");
+
+struct Dir(tempfile::TempDir);
+
+impl Dir {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes an admin's file and protected signing key.
+    fn admin(&self) {
+        let key = SigningKey::generate().unwrap();
+        let eve = Person {
+            id: "eve".parse().unwrap(),
+            name: "Eve".into(),
+            roles: [Role::Admin].into(),
+            agencies: ["lab".parse().unwrap()].into(),
+            signing_key: key.public(),
+            tls_key: Digest::of(b"eve"),
+            recipient: Identity::generate().recipient(),
+        };
+        fs::write(self.at("eve.json"), person::write(&eve).unwrap()).unwrap();
+        let pem = key.to_encrypted_pem("open").unwrap();
+        fs::write(self.at("eve.key"), &*pem).unwrap();
+    }
+
+    fn init(&self) -> Output {
+        self.admin();
+        let vault = || Identity::generate().recipient().to_string();
+        let mut command = Command::new(PROGRAM);
+        command.arg("init").arg(self.at("server"));
+        command.args(["--deployment", "test", "--agency", "lab"]);
+        command.arg("--person").arg(self.at("eve.json"));
+        command.args(["--vault", &vault(), "--vault", &format!("lab={}", vault())]);
+        command.args(["--listen", "127.0.0.1:0"]);
+        command.output().unwrap()
+    }
+}
+
+fn run(args: &[&str], dir: &Path) -> Output {
+    Command::new(PROGRAM).args(args).arg(dir).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn init_says_how_to_take_the_root_key_offline_and_what_it_made_is_fit_for_use() {
+    let d = Dir::new();
+    let made = d.init();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let said = text(&made.stdout);
+    let key = d.at("server/offline/root.key");
+    assert!(said.contains(&key.display().to_string()) && said.contains("offline"));
+    fs::remove_dir_all(d.at("server/offline")).unwrap();
+    assert!(run(&["check-config"], &d.at("server")).status.success());
+    let status = run(&["status", "--json"], &d.at("server"));
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["deployment"], "test");
+    assert_eq!(status["root_key_here"], false);
+    assert!(!d.init().status.success(), "the folder is in use");
+}
+
+#[test]
+fn a_token_needs_the_passphrase_of_its_key() {
+    let d = Dir::new();
+    assert!(d.init().status.success());
+    let token = |passphrase: Option<&str>| {
+        let mut command = Command::new(PROGRAM);
+        command.env_remove("FIELDSEAL_PASSPHRASE");
+        if let Some(passphrase) = passphrase {
+            command.env("FIELDSEAL_PASSPHRASE", passphrase);
+        }
+        command.args(["token", "--as", "eve", "--agency", "lab"]);
+        command.args(["--uses", "2", "--days", "7", "--label", "dc", "--key"]);
+        command
+            .arg(d.at("eve.key"))
+            .arg("--dir")
+            .arg(d.at("server"));
+        command.output().unwrap()
+    };
+    let refused = token(None);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("FIELDSEAL_PASSPHRASE"));
+    assert_eq!(token(Some("wrong")).status.code(), Some(1));
+    let made = token(Some("open"));
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    assert!(text(&made.stdout).contains("payloadType"));
+}
+
+#[test]
+fn wrong_usage_is_64_and_a_folder_that_is_none_is_1() {
+    let d = Dir::new();
+    for args in [&["serve"][..], &["token"], &["fly"], &["init", "x"]] {
+        let out = Command::new(PROGRAM).args(args).output().unwrap();
+        assert_eq!(out.status.code(), Some(64), "{args:?}");
+    }
+    for command in ["serve", "status", "check-config"] {
+        let out = run(&[command], &d.at("none"));
+        assert_eq!(out.status.code(), Some(1), "{command}");
+        assert!(!out.stderr.is_empty());
+    }
+}
+
+/// Ends the process with the test.
+struct Served(Child);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn serve_logs_in_json_and_ends_cleanly_when_it_is_told() {
+    let d = Dir::new();
+    assert!(d.init().status.success());
+    let settings = d.at("server/server.toml");
+    let text = fs::read_to_string(&settings).unwrap();
+    let text = text
+        .replace("log_format = \"text\"", "log_format = \"json\"")
+        .replace("127.0.0.1:9464", "127.0.0.1:0");
+    fs::write(&settings, text).unwrap();
+    let child = Command::new(PROGRAM)
+        .arg("serve")
+        .arg(d.at("server"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut served = Served(child);
+    let mut lines = BufReader::new(served.0.stderr.take().unwrap()).lines();
+    let serving = lines.find(|line| line.as_ref().unwrap().contains("serving"));
+    let line: serde_json::Value = serde_json::from_str(&serving.unwrap().unwrap()).unwrap();
+    assert_eq!(line["fields"]["message"], "serving");
+    let status = run(&["status"], &d.at("server"));
+    assert!(status.status.success(), "beside a server that runs");
+    let pid = served.0.id().to_string();
+    assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+    assert!(served.0.wait().unwrap().success());
+}
