@@ -40,12 +40,13 @@ struct Stolen {
     agent: AgentId,
     policy: Policy,
     ann: SigningKey,
+    bob: SigningKey,
 }
 
 /// An order, and what the thief hands on beside it.
 struct Planted {
     id: OrderId,
-    code: &'static str,
+    why: &'static str,
     envelope: String,
     proof: Option<TargetProof>,
 }
@@ -56,7 +57,10 @@ impl Stolen {
         let roles = ["investigator", "admin"];
         stage.make_person("ann", "Ann Example", &roles).unwrap();
         let vaults = ["one", "two"].map(|name| stage.make_vault(name).unwrap());
-        stage.init(&["ann"], &vaults).unwrap();
+        stage
+            .make_person("bob", "Bob Example", &["approver"])
+            .unwrap();
+        stage.init(&["ann", "bob"], &vaults).unwrap();
         stage.serve().unwrap();
         stage.enrol("ann", &["stolen"]).unwrap();
         stage.run_agent().unwrap();
@@ -67,11 +71,15 @@ impl Stolen {
         let status: Value = serde_json::from_str(&status.out).unwrap();
         let policy = fs::read(stage.path("server/trust/policy.json")).unwrap();
         let policy = Envelope::parse(policy.trim_ascii()).unwrap();
-        let key = fs::read_to_string(stage.path("keys/ann/signing.key")).unwrap();
+        let key = |id: &str| {
+            let file = stage.path("keys").join(id).join("signing.key");
+            SigningKey::from_pem(&fs::read_to_string(file).unwrap()).unwrap()
+        };
         Self {
             agent: status["agent"].as_str().unwrap().parse().unwrap(),
             policy: policy.document(envelope::POLICY).unwrap(),
-            ann: SigningKey::from_pem(&key).unwrap(),
+            ann: key("ann"),
+            bob: key("bob"),
             stage,
         }
     }
@@ -104,11 +112,11 @@ impl Stolen {
     }
 
     /// `order` signed by `key`, with the proof that this host is on its list.
-    fn planted(&self, code: &'static str, order: &Order, key: &SigningKey) -> Planted {
+    fn planted(&self, why: &'static str, order: &Order, key: &SigningKey) -> Planted {
         let signed = Envelope::sign_document(envelope::ORDER, order, key).unwrap();
         Planted {
             id: order.id,
-            code,
+            why,
             envelope: String::from_utf8(signed.to_json().unwrap()).unwrap(),
             proof: self.list().prove(&self.agent),
         }
@@ -116,25 +124,29 @@ impl Stolen {
 
     /// Every way to cheat with an order that a server has.
     fn cheats(&self) -> Vec<Planted> {
-        let stranger = SigningKey::generate().unwrap();
-        let forged = self.planted("forged", &self.order(), &stranger);
+        // By somebody whom the policy knows, in ann's name.
+        let forged = self.planted("its requester has not signed it", &self.order(), &self.bob);
         let mut order = self.order();
         order.expires = in_seconds(-5);
-        let expired = self.planted("expired", &order, &self.ann);
+        let expired = self.planted("the order has expired", &order, &self.ann);
         let mut order = self.order();
         let other = TargetList::new([AgentId::random().unwrap()]);
         order.targets = other.targets("*".parse().unwrap(), false);
         // The proof is of the list that this host would like to be on.
-        let foreign = self.planted("foreign_target", &order, &self.ann);
+        let foreign = self.planted("not meant for this host", &order, &self.ann);
         let mut order = self.order();
         order.profile = PROFILE.replace("accounts", "logs");
-        let swapped = self.planted("wrong_profile_digest", &order, &self.ann);
+        let swapped = self.planted("does not fit its digest", &order, &self.ann);
         let mut order = self.order();
         order.recipients[0] = evidence::wrap::Identity::generate().recipient();
-        let leaked = self.planted("recipients_not_in_policy", &order, &self.ann);
+        let leaked = self.planted(
+            "a recipient that the policy does not know",
+            &order,
+            &self.ann,
+        );
         let mut order = self.order();
         order.deployment = "another".parse().unwrap();
-        let strange = self.planted("foreign_deployment", &order, &self.ann);
+        let strange = self.planted("belongs to another deployment", &order, &self.ann);
         vec![forged, expired, foreign, swapped, leaked, strange]
     }
 
@@ -198,12 +210,15 @@ impl Stolen {
         (outcome.code, last["hosts"][0].clone())
     }
 
-    fn expect_refusal(&self, order: &str, code: &str) {
+    /// The investigator is shown this reason, and that the agent's seal key has signed it.
+    fn expect_refusal(&self, order: &str, why: &str) {
         let (exit, host) = self.watch(order);
-        assert_eq!(host["state"], "refused", "{code}: {host}");
-        assert_eq!(exit, 1, "{code}");
-        let refusal = host["refusal"].to_string();
-        assert!(refusal.contains(code), "{code}: {refusal}");
+        assert_eq!(host["state"], "refused", "{why}: {host}");
+        assert_eq!(exit, 1, "{why}");
+        let refusal = &host["refusal"];
+        assert_eq!(refusal["signed"], true, "{why}: {refusal}");
+        let text = refusal["text"].as_str().unwrap();
+        assert!(text.contains(why), "{why}: {text}");
     }
 
     fn collections(&self) -> usize {
@@ -226,15 +241,15 @@ fn a_stolen_server_makes_the_agent_do_nothing() {
     stolen.forget_answer(&good);
     stolen.start();
     for cheat in &cheats {
-        stolen.expect_refusal(&cheat.id.to_string(), cheat.code);
+        stolen.expect_refusal(&cheat.id.to_string(), cheat.why);
     }
-    stolen.expect_refusal(&good, "replayed");
+    stolen.expect_refusal(&good, "used before");
     assert_eq!(stolen.collections(), 1);
     // Handed on again, after a new start of all: the same refusals, and still nothing is done.
     stolen.stage.stop().unwrap();
     stolen.forget_answer(&cheats[0].id.to_string());
     stolen.start();
-    stolen.expect_refusal(&cheats[0].id.to_string(), cheats[0].code);
+    stolen.expect_refusal(&cheats[0].id.to_string(), cheats[0].why);
     assert_eq!(stolen.collections(), 1);
     stolen.stage.stop().unwrap();
     let log = fs::read_to_string(stolen.stage.path("agent.log")).unwrap();
@@ -243,7 +258,7 @@ fn a_stolen_server_makes_the_agent_do_nothing() {
         log.lines().filter(is_refusal).count()
     };
     for cheat in &cheats {
-        assert_eq!(told(&cheat.id.to_string()), 1, "{}: {log}", cheat.code);
+        assert_eq!(told(&cheat.id.to_string()), 1, "{}: {log}", cheat.why);
     }
     assert_eq!(told(&good), 1, "{log}");
 }
