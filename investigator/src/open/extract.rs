@@ -15,11 +15,17 @@ use evidence::{
     records::{CollectionRecord, FileRecord, Piece, Times},
 };
 
-use super::{Say, names::Names, times};
+use super::{
+    Say,
+    names::{Names, Rules},
+    times,
+};
 use crate::{commands::files, private};
 
 /// No line of files.jsonl is longer; one that is, is passed over.
 const LINE_BYTES: u64 = 16 << 20;
+/// So many changed names are said, and the rest counted.
+const RENAMED_SAID: u64 = 20;
 /// No collection.json is longer.
 const RECORD_BYTES: u64 = 4 << 20;
 
@@ -87,15 +93,20 @@ fn new_folder(root: &Path, zip: &Path) -> anyhow::Result<PathBuf> {
 
 fn write_entries(zip: &Path, folder: &Path, say: &mut Say<'_>) -> anyhow::Result<(Written, bool)> {
     let file = File::open(zip).with_context(|| format!("{} can't be opened.", zip.display()))?;
-    let (mut paths, mut written) = (Names::default(), Written::new());
-    let mut is_whole = true;
+    let rules = Rules::of(folder)
+        .with_context(|| format!("Nothing can be written below {}.", folder.display()))?;
+    let (mut paths, mut written) = (Names::new(rules), Written::new());
+    let (mut is_whole, mut renamed) = (true, 0_u64);
     let report = archive::read(BufReader::new(file), &Limits::default(), |entry, plain| {
         if names::check(&entry.name).is_err() || entry.is_folder() {
             return Ok(());
         }
         let path = paths.file(&entry.name);
         if path != Path::new(&entry.name) {
-            say(&format!("{} lies under {}", entry.name, path.display()))?;
+            renamed += 1;
+            if renamed <= RENAMED_SAID {
+                say(&format!("{} lies under {}", entry.name, path.display()))?;
+            }
         }
         let target = folder.join(path);
         match write(plain, &target) {
@@ -111,6 +122,12 @@ fn write_entries(zip: &Path, folder: &Path, say: &mut Say<'_>) -> anyhow::Result
         }
     })
     .with_context(|| format!("{} can't be extracted.", zip.display()))?;
+    if renamed > RENAMED_SAID {
+        let more = renamed - RENAMED_SAID;
+        say(&format!(
+            "{more} more lie under other names, with %XX or ~N in them"
+        ))?;
+    }
     for fault in &report.faults {
         say(&format!("fault in {}: {fault}", zip.display()))?;
     }

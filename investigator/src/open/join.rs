@@ -16,7 +16,7 @@ use evidence::{
 use super::{
     Say,
     extract::{Extracted, PieceFile},
-    names::Names,
+    names::{Names, Rules},
     times,
 };
 use crate::private;
@@ -35,7 +35,13 @@ pub fn join(parts: &[Extracted], root: &Path, say: &mut Say<'_>) -> anyhow::Resu
         .into_iter()
         .map(|((_, path), pieces)| (path.as_slice(), pieces))
         .collect();
-    let (mut paths, mut used, mut is_whole) = (Names::default(), HashSet::new(), true);
+    if newest.is_empty() {
+        return Ok(true);
+    }
+    private::create_folder(root).with_context(|| format!("{} can't be made.", root.display()))?;
+    let rules = Rules::of(root)
+        .with_context(|| format!("Nothing can be written below {}.", root.display()))?;
+    let (mut paths, mut used, mut is_whole) = (Names::new(rules), HashSet::new(), true);
     for (path, mut pieces) in newest {
         let shown = String::from_utf8_lossy(path).into_owned();
         let target = root.join(paths.file(&entry_name(path)));

@@ -2,24 +2,65 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use evidence::digest::Digest;
 
+use crate::private;
+
 /// Longer components are cut: systems take 255 bytes, and a number may have to follow.
 const COMPONENT_BYTES: usize = 240;
 
+/// What the file system of a folder can't hold apart or at all, found by trying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rules {
+    /// Names that differ only in case are one.
+    pub(super) folds: bool,
+    /// Only names that Windows holds.
+    pub(super) windows: bool,
+}
+
+impl Rules {
+    /// Tries the file system below `folder`.
+    ///
+    /// # Errors
+    /// Nothing can be written there.
+    pub(super) fn of(folder: &Path) -> io::Result<Self> {
+        let upper = folder.join(".Fieldseal-probe");
+        private::create(&upper, b"")?;
+        let folds = fs::symlink_metadata(folder.join(".fieldseal-probe")).is_ok();
+        fs::remove_file(&upper)?;
+        // Windows takes what follows a colon for a stream, and says nothing.
+        let odd = folder.join(".fieldseal?*:probe");
+        let windows = cfg!(windows) || private::create(&odd, b"").is_err();
+        if !windows {
+            fs::remove_file(&odd)?;
+        }
+        Ok(Self { folds, windows })
+    }
+}
+
 /// Gives each entry a path below a folder.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Names {
+    rules: Rules,
     /// Folders of the archive, exactly as named, and what they became.
     folders: HashMap<String, PathBuf>,
-    /// All that is taken, folded, since some systems fold.
+    /// All that is taken, folded where the system folds.
     taken: HashSet<String>,
 }
 
 impl Names {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            folders: HashMap::new(),
+            taken: HashSet::new(),
+        }
+    }
+
     /// The path for the file `entry`, whose name has passed the archive's own rules.
     pub(super) fn file(&mut self, entry: &str) -> PathBuf {
         let (parent, name) = entry.rsplit_once('/').unwrap_or(("", entry));
@@ -47,19 +88,30 @@ impl Names {
     }
 
     fn free(&mut self, parent: &Path, component: &str) -> PathBuf {
-        let name = safe(component);
+        let name = match self.rules.windows {
+            true => shortened(windows_name(component), component),
+            false => shortened(component.to_owned(), component),
+        };
         let mut path = parent.join(&name);
         let mut count = 1;
-        while !self.taken.insert(path.to_string_lossy().to_lowercase()) {
+        while !self.taken.insert(self.folded(&path)) {
             count += 1;
             path = parent.join(format!("{name}~{count}"));
         }
         path
     }
+
+    fn folded(&self, path: &Path) -> String {
+        let text = path.to_string_lossy();
+        if self.rules.folds {
+            return text.to_lowercase();
+        }
+        text.into_owned()
+    }
 }
 
-/// One component that every system can hold: escaped as the archive's own names are.
-fn safe(component: &str) -> String {
+/// One component that Windows can hold: escaped as the archive's own names are.
+fn windows_name(component: &str) -> String {
     let mut safe = String::with_capacity(component.len());
     for c in component.chars() {
         if "<>:\"|?*\\/".contains(c) || c.is_ascii_control() {
@@ -76,14 +128,19 @@ fn safe(component: &str) -> String {
     if is_device(&base.trim_end().to_ascii_uppercase()) {
         safe.insert(0, '_');
     }
-    if safe.len() > COMPONENT_BYTES {
-        let tail = Digest::of(component.as_bytes()).to_string();
-        let end = safe.floor_char_boundary(COMPONENT_BYTES - 17);
-        safe.truncate(end);
-        safe.push('~');
-        safe.push_str(&tail[..16]);
-    }
     safe
+}
+
+/// Cut where it is too long for a number to follow; the digest of the exact name keeps it apart.
+fn shortened(mut name: String, component: &str) -> String {
+    if name.len() > COMPONENT_BYTES {
+        let tail = Digest::of(component.as_bytes()).to_string();
+        let end = name.floor_char_boundary(COMPONENT_BYTES - 17);
+        name.truncate(end);
+        name.push('~');
+        name.push_str(&tail[..16]);
+    }
+    name
 }
 
 /// Names that Windows takes for devices.
@@ -100,7 +157,10 @@ mod tests {
 
     #[test]
     fn names_that_collide_stay_apart() {
-        let mut names = Names::default();
+        let mut names = Names::new(Rules {
+            folds: true,
+            windows: true,
+        });
         let given = [
             "fs/a/README",
             "fs/a/readme",
@@ -126,12 +186,28 @@ mod tests {
 
     #[test]
     fn every_system_holds_the_names() {
-        assert_eq!(safe("a:b"), "a%3Ab");
-        assert_eq!(safe("x. "), "x.%20");
-        assert_eq!(safe("nul.txt"), "_nul.txt");
-        assert_eq!(safe("COM1"), "_COM1");
-        assert_eq!(safe("..\\x"), "..%5Cx");
-        let long = safe(&"ü?".repeat(200));
+        assert_eq!(windows_name("a:b"), "a%3Ab");
+        assert_eq!(windows_name("x. "), "x.%20");
+        assert_eq!(windows_name("nul.txt"), "_nul.txt");
+        assert_eq!(windows_name("COM1"), "_COM1");
+        assert_eq!(windows_name("..\\x"), "..%5Cx");
+        let long = "ü?".repeat(200);
+        let long = shortened(windows_name(&long), &long);
         assert!(long.len() <= COMPONENT_BYTES, "{}", long.len());
+    }
+
+    #[test]
+    fn names_stay_as_they_are_where_the_system_holds_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let rules = Rules::of(dir.path()).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        if rules.windows || rules.folds {
+            return;
+        }
+        let mut names = Names::new(rules);
+        for name in ["fs/a:b", "fs/README", "fs/readme", "fs/nul"] {
+            assert_eq!(names.file(name), Path::new(name));
+        }
+        assert_eq!(names.file("fs/nul/x"), Path::new("fs/nul~2/x"));
     }
 }

@@ -48,7 +48,9 @@ fn inside(part: &PartReport, zip: &str, stem: &str) -> Vec<(String, Vec<String>)
     let at = part
         .time
         .map_or_else(String::new, |t| format!(" -attime {}", t.at.seconds));
-    let rests = part.time.map_or("nothing", |t| t.basis.in_words());
+    let rests = part.time.map_or_else(String::new, |t| {
+        format!(" (the time after -attime is known {})", t.basis.in_words())
+    });
     vec![
         (
             "The archive is whole, and every file in it is the one that was sealed:".to_owned(),
@@ -59,9 +61,7 @@ fn inside(part: &PartReport, zip: &str, stem: &str) -> Vec<(String, Vec<String>)
             ],
         ),
         (
-            format!(
-                "The seal holds under your own copy of root.crt (the time after -attime is known {rests}):"
-            ),
+            format!("The seal holds under your own copy of root.crt{rests}:"),
             vec![format!(
                 "openssl cms -verify -binary -inform DER -in {folder}/SHA256SUMS.p7s \
                  -content {folder}/SHA256SUMS -CAfile root.crt -no-CApath -no-CAstore{at} -out /dev/null"
