@@ -22,6 +22,8 @@ pub const MEMORY_BYTES: u64 = 64 << 20;
 /// What both processes take before a part is opened, and what each part that is being filled may take more.
 const BASE_BYTES: u64 = 24 << 20;
 const LANE_BYTES: u64 = 16 << 20;
+/// A part's directory waits in memory, some 600 bytes an entry while it grows.
+const PART_ENTRIES: u64 = 10_000;
 /// Entries that describe a part and come last.
 const CLOSING_BYTES: u64 = 8 << 20;
 /// No disk that works leaves a read unanswered for longer.
@@ -210,6 +212,7 @@ impl Plan {
     pub fn part_limits(&self) -> PartLimits {
         PartLimits {
             size_bytes: self.content_bytes(),
+            entries: PART_ENTRIES,
             ..PartLimits::default()
         }
     }

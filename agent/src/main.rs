@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
-use agent::{cli::Cli, exit::Exit, run};
+use agent::{cli::Cli, exit::Exit, platform::pool::Pool, run};
 use clap::Parser as _;
+
+#[global_allocator]
+static ALLOCATOR: Pool = Pool::new();
 
 fn main() -> ExitCode {
     let exit = match Cli::try_parse() {

@@ -5,6 +5,7 @@ pub mod handle;
 pub mod journal;
 pub mod names;
 pub mod neighbours;
+pub mod pool;
 pub mod priority;
 pub mod private;
 pub mod procfs;
