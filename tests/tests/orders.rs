@@ -60,7 +60,7 @@ impl Stolen {
         stage
             .make_person("bob", "Bob Example", &["approver"])
             .unwrap();
-        stage.init(&["ann", "bob"], &vaults).unwrap();
+        stage.init(&["ann", "bob"], &vaults, &[]).unwrap();
         stage.serve().unwrap();
         stage.enrol("ann", &["stolen"]).unwrap();
         stage.run_agent().unwrap();
