@@ -82,7 +82,7 @@ fn look(pid: u32, peaks: &mut HashMap<u32, u64>) {
 }
 
 /// A process and all that it started, directly or not.
-fn with_descendants(pid: u32) -> Vec<u32> {
+pub(crate) fn with_descendants(pid: u32) -> Vec<u32> {
     let mut all = vec![pid];
     let mut at = 0;
     while let Some(pid) = all.get(at) {
@@ -105,6 +105,12 @@ fn status_bytes(pid: u32, key: &str) -> Option<u64> {
         &fs::read_to_string(format!("/proc/{pid}/status")).ok()?,
         key,
     )
+}
+
+/// What a process holds now, shared pages counted by their share; none where it has ended.
+pub(crate) fn pss_bytes(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    kilobytes(&text, "Pss:")
 }
 
 fn kilobytes(text: &str, key: &str) -> Option<u64> {
