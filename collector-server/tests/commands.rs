@@ -1,5 +1,7 @@
 //! The program itself: a deployment from `init` to SIGTERM, as an operator would go.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     fs,
     io::{BufRead as _, BufReader},
