@@ -102,11 +102,11 @@ pub fn over_standard_input(half: Half, state: &Path) -> Result<(), Box<dyn Error
     // Who starts us ends us: without it nobody would see to both.
     signals::end_with_parent()?;
     program::name_process()?;
-    let signals = Signals::block()?;
+    let stop = stop_flag(half)?;
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     match half {
-        Half::Reader => reader(state, socket, signals, Journal::open(&SOCKETS)),
-        Half::Courier => courier(state, socket, signals),
+        Half::Reader => reader(state, socket, &stop, Journal::open(&SOCKETS)),
+        Half::Courier => courier(state, socket, &stop),
     }
 }
 
@@ -115,20 +115,43 @@ pub fn over_standard_input(half: Half, state: &Path) -> Result<(), Box<dyn Error
 /// # Errors
 /// It ended, and must be started anew.
 pub fn over_socket(half: Half, state: &Path, path: &Path) -> Result<(), Box<dyn Error>> {
-    let signals = Signals::block()?;
+    let stop = stop_flag(half)?;
     match half {
         Half::Reader => {
             let journal = Journal::open(&SOCKETS);
-            let stop = signals;
             let met = meet(path, owner(&courier_folder(state))?, &journal)?;
-            reader(state, met, stop, journal)
+            reader(state, met, &stop, journal)
         }
         Half::Courier => {
-            let socket = find(path)?;
+            let Some(socket) = find(path, &stop)? else {
+                return Ok(());
+            };
             check_peer(path, &socket, owner(&reader_folder(state))?)?;
-            courier(state, socket, signals)
+            courier(state, socket, &stop)
         }
     }
+}
+
+/// Waits for the signal to stop, in a thread of its own; every thread from here on leaves it to that one.
+///
+/// A reader then ends by itself soon: what is durable is safe whenever it does.
+fn stop_flag(half: Half) -> io::Result<Arc<AtomicBool>> {
+    let signals = Signals::block()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            if signals.wait_for_stop().is_ok() {
+                told.store(true, Ordering::Release);
+                if half == Half::Reader {
+                    // A courier that stops too closes the link first.
+                    thread::sleep(FAREWELL);
+                    std::process::exit(0);
+                }
+            }
+        })?;
+    Ok(stop)
 }
 
 /// Waits for the courier; whoever else connects is turned away and told of.
@@ -147,11 +170,12 @@ fn meet(path: &Path, wanted: u32, journal: &Journal) -> Result<OwnedFd, HalfErro
     }
 }
 
-fn find(path: &Path) -> Result<OwnedFd, HalfError> {
+/// Connects to the reader, who may begin later; none when told to stop meanwhile.
+fn find(path: &Path, stop: &AtomicBool) -> Result<Option<OwnedFd>, HalfError> {
     let mut looks = 0;
-    loop {
+    while !stop.load(Ordering::Acquire) {
         match socket::connect(path) {
-            Ok(found) => return Ok(found),
+            Ok(found) => return Ok(Some(found)),
             Err(source) if looks == LOOKS => {
                 let path = path.to_path_buf();
                 return Err(HalfError::Meet { path, source });
@@ -161,6 +185,7 @@ fn find(path: &Path) -> Result<OwnedFd, HalfError> {
         looks += 1;
         thread::sleep(LOOK);
     }
+    Ok(None)
 }
 
 fn owner(folder: &Path) -> Result<u32, HalfError> {
@@ -189,7 +214,7 @@ fn check_peer(path: &Path, socket: &OwnedFd, wanted: u32) -> Result<(), HalfErro
 fn reader(
     state: &Path,
     socket: OwnedFd,
-    signals: Signals,
+    stop: &AtomicBool,
     journal: Journal,
 ) -> Result<(), Box<dyn Error>> {
     let folder = reader_folder(state);
@@ -199,18 +224,6 @@ fn reader(
         limits: limits(&folder.join("limits.toml"))?,
         background: true,
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            if signals.wait_for_stop().is_ok() {
-                told.store(true, Ordering::Release);
-                // A courier that stops too closes the link first; what is durable is safe either way.
-                thread::sleep(FAREWELL);
-                std::process::exit(0);
-            }
-        })?;
     let given = Given {
         state: State::open(&folder)?,
         socket,
@@ -246,18 +259,9 @@ pub fn limits(path: &Path) -> Result<Limits, HalfError> {
     toml::from_str(&text).map_err(|e: toml::de::Error| wrong(e.message().to_owned()))
 }
 
-fn courier(state: &Path, socket: OwnedFd, signals: Signals) -> Result<(), Box<dyn Error>> {
+fn courier(state: &Path, socket: OwnedFd, stop: &AtomicBool) -> Result<(), Box<dyn Error>> {
     log_to_standard_error();
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            if signals.wait_for_stop().is_ok() {
-                told.store(true, Ordering::Release);
-            }
-        })?;
-    match courier::service::run(state, socket, &stop) {
+    match courier::service::run(state, socket, stop) {
         Err(error) if !stop.load(Ordering::Acquire) => Err(error.into()),
         _ => Ok(()),
     }

@@ -28,6 +28,9 @@ const ROOM_BYTES: u64 = 4 << 20;
 /// No state is longer than what is kept of documents; a longer file is not ours.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
+/// From here on the file grows no more: a start makes it short again.
+const FULL_BYTES: u64 = 64 << 20;
+
 /// The state can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -60,6 +63,9 @@ pub enum StateError {
     /// A record can't be put into JSON or is too long, which is a fault of ours.
     #[error("the state can't be written down. This is a fault of ours; please report it.")]
     Encoding,
+    /// Somebody had it write very much.
+    #[error("the state's file is full. Start the agent again, which makes it short.")]
+    Full,
     /// The disk did not take it.
     #[error("the state can't be made durable. Make room on its disk and start the agent again.")]
     Write(#[source] io::Error),
@@ -150,6 +156,9 @@ impl State {
         let json = Zeroizing::new(serde_json::to_vec(&change).map_err(|_| StateError::Encoding)?);
         let frame = frame::encode(&self.salt, self.end, &json).ok_or(StateError::Encoding)?;
         let frame = Zeroizing::new(frame);
+        if self.end + frame.len() as u64 > FULL_BYTES {
+            return Err(StateError::Full);
+        }
         let written =
             disk::write_all_at(&self.file, &frame, self.end).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
