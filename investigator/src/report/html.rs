@@ -146,7 +146,7 @@ fn gaps(out: &mut String, report: &CollectionReport) -> fmt::Result {
     gaps.sort_by_key(|g| std::cmp::Reverse(g.severity));
     writeln!(
         out,
-        "<h2>Gaps: {all}</h2><p>Asked for and not obtained.</p><table><thead><tr><th>Weight</th>\
+        "<h2>Gaps: {all}</h2><p>Asked for and not obtained.</p><table class=\"gaps\"><thead><tr><th>Weight</th>\
          <th>Artifact</th><th>What</th><th>Why</th><th>More</th></tr></thead><tbody>"
     )?;
     for gap in gaps.iter().take(GAPS_SHOWN) {
