@@ -243,7 +243,7 @@ pub(crate) fn homes(root: &Path) -> (Vec<PathBuf>, Option<OpenError>) {
     };
     for line in bytes.split(|b| *b == b'\n') {
         if let Some(home) = line.split(|b| *b == b':').nth(5) {
-            use std::os::unix::ffi::OsStrExt as _;
+            use crate::platform::names::OsStrExt as _;
             let home = PathBuf::from(std::ffi::OsStr::from_bytes(home));
             let is_shared = SHARED.iter().any(|shared| home == Path::new(shared));
             if home.is_absolute() && !is_shared {

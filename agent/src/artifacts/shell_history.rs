@@ -99,13 +99,11 @@ const HISTFILE_FIELDS: &[Field] = &[
 
 /// Histories that a start-up file sends elsewhere or switches off.
 mod moved {
-    use std::{
-        os::unix::ffi::OsStrExt as _,
-        path::{Path, PathBuf},
-    };
+    use std::path::{Path, PathBuf};
 
     use serde_json::Map;
 
+    use crate::platform::names::OsStrExt as _;
     use crate::{
         artifacts::{Sink, Stopped},
         files::{

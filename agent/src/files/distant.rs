@@ -4,13 +4,12 @@
 use std::{
     collections::HashSet,
     ffi::{OsStr, OsString},
-    os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use crate::platform::procfs;
+use crate::platform::{names::OsStringExt as _, procfs};
 
 /// No mount table is longer.
 const TABLE_BYTES: usize = 16 << 20;

@@ -42,19 +42,6 @@ impl Kind {
             Self::Unknown => "unknown",
         }
     }
-
-    pub(super) fn of_mode(mode: u32) -> Self {
-        match mode & 0o170_000 {
-            0o100_000 => Self::File,
-            0o040_000 => Self::Folder,
-            0o120_000 => Self::Link,
-            0o010_000 => Self::Fifo,
-            0o140_000 => Self::Socket,
-            0o020_000 => Self::CharacterDevice,
-            0o060_000 => Self::BlockDevice,
-            _ => Self::Unknown,
-        }
-    }
 }
 
 /// Everything that statx tells of one file.

@@ -6,7 +6,6 @@
 use std::{
     collections::VecDeque,
     ffi::{CString, OsStr},
-    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -16,6 +15,8 @@ use std::{
 };
 
 use evidence::gap::Reason;
+
+use crate::platform::names::OsStrExt as _;
 
 use super::{
     distant::Distant,

@@ -147,7 +147,7 @@ impl From<&Statx> for Stat {
         let has_birth = s.stx_mask & StatxFlags::BTIME.bits() != 0;
         let has = |attribute| s.stx_attributes.contains(attribute);
         Self {
-            kind: Kind::of_mode(u32::from(s.stx_mode)),
+            kind: kind_of(u32::from(s.stx_mode)),
             mode: u32::from(s.stx_mode),
             uid: s.stx_uid,
             gid: s.stx_gid,
@@ -164,5 +164,18 @@ impl From<&Statx> for Stat {
             append_only: has(StatxAttributes::APPEND),
             automount: has(StatxAttributes::AUTOMOUNT),
         }
+    }
+}
+
+fn kind_of(mode: u32) -> Kind {
+    match mode & 0o170_000 {
+        0o100_000 => Kind::File,
+        0o040_000 => Kind::Folder,
+        0o120_000 => Kind::Link,
+        0o010_000 => Kind::Fifo,
+        0o140_000 => Kind::Socket,
+        0o020_000 => Kind::CharacterDevice,
+        0o060_000 => Kind::BlockDevice,
+        _ => Kind::Unknown,
     }
 }
