@@ -73,10 +73,16 @@ fn agents() -> anyhow::Result<Vec<(String, u64)>> {
     let mut found = Vec::new();
     for pid in process::with_descendants(std::process::id()) {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let words: Vec<_> = line.split(|b| *b == 0).map(String::from_utf8_lossy).collect();
+        let words: Vec<_> = line
+            .split(|b| *b == 0)
+            .map(String::from_utf8_lossy)
+            .collect();
         // Started by descriptor, two of them are called /proc/self/exe.
         let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-        if exe.file_name().is_some_and(|name| name == "fieldseal-agent") {
+        if exe
+            .file_name()
+            .is_some_and(|name| name == "fieldseal-agent")
+        {
             let name: Vec<_> = words.iter().skip(1).take(2).map(|w| &**w).collect();
             let bytes = process::pss_bytes(pid).context("a process of the agent ended")?;
             found.push((format!("agent {}", name.join(" ")), bytes));
