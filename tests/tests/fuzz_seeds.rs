@@ -112,7 +112,8 @@ fn every_target_has_a_seed_and_every_seed_a_target() {
     let seeds = seeds();
     for name in &targets {
         assert!(seeds.contains_key(name), "{name} has no seed");
-        let binary = folder().join("../fuzz_targets").join(format!("{name}.rs"));
+        let targets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/fuzz_targets");
+        let binary = targets.join(format!("{name}.rs"));
         assert!(binary.is_file(), "{} is missing", binary.display());
     }
     for name in seeds.keys() {
