@@ -23,7 +23,7 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file = options.open(path)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    path.parent().map_or(Ok(()), sync_dir)
+    sync_dir(folder_of(path))
 }
 
 /// Puts these bytes in the place of `path` in one step.
@@ -40,7 +40,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     }
     create(new, bytes, mode)?;
     fs::rename(new, path)?;
-    path.parent().map_or(Ok(()), sync_dir)
+    sync_dir(folder_of(path))
 }
 
 /// Makes a folder that its owner alone may enter, with all above it.
@@ -58,6 +58,12 @@ pub fn private_dir(dir: &Path) -> io::Result<()> {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
     }
     Ok(())
+}
+
+/// The folder that `path` lies in: the current one for a bare name.
+fn folder_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }
 
 /// Makes the names in `dir` durable.
@@ -108,5 +114,12 @@ mod tests {
         replace(&path, b"three", 0o600).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"three");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_bare_name_lies_in_the_current_folder() {
+        assert_eq!(folder_of(Path::new("token.json")), Path::new("."));
+        assert_eq!(folder_of(Path::new("a/token.json")), Path::new("a"));
+        assert_eq!(folder_of(Path::new("/")), Path::new("."));
     }
 }
