@@ -106,6 +106,8 @@ fn acquire(program: &Path, output: &Path) -> anyhow::Result<Run> {
 #[derive(Default)]
 struct Ours {
     stored: BTreeSet<String>,
+    /// Recorded, and not stored: why.
+    left_out: BTreeMap<String, String>,
     gaps: BTreeMap<String, String>,
 }
 
@@ -113,10 +115,19 @@ fn stored_paths(output: &Path) -> anyhow::Result<Ours> {
     let mut ours = Ours::default();
     lines(output, "files.jsonl", |line| {
         let has = |key: &str| !line[key].is_null();
-        if (has("entry") || has("hard_link_of") || has("pieces") || has("piece"))
-            && let Some(path) = line["path"].as_str()
-        {
-            ours.stored.insert(path.to_owned());
+        let Some(path) = line["path"].as_str().map(str::to_owned) else {
+            return;
+        };
+        if has("entry") || has("hard_link_of") || has("pieces") {
+            ours.stored.insert(path);
+        } else if let Some(why) = line["why_no_entry"].as_str() {
+            ours.left_out.insert(path, why.to_owned());
+        }
+    })?;
+    lines(output, "results/persistence.jsonl", |line| {
+        if let (Some(path), Some(true)) = (line["path"].as_str(), line["private_key"].as_bool()) {
+            let why = "a private key: recorded, never taken";
+            ours.left_out.insert(path.to_owned(), why.to_owned());
         }
     })?;
     lines(output, "gaps.jsonl", |line| {
@@ -193,25 +204,30 @@ fn real(path: &str) -> String {
 }
 
 fn compare(ours: &Ours, theirs: &BTreeSet<String>, section: &mut Section) {
-    let missing: Vec<&String> = theirs.difference(&ours.stored).collect();
+    let not_stored = theirs.difference(&ours.stored);
+    let (left_out, missing): (Vec<&String>, Vec<&String>) = not_stored
+        .partition(|path| ours.left_out.contains_key(*path) || ours.gaps.contains_key(*path));
     section.note(format!(
-        "acquire has {} regular files, {} of them are not in ours; ours has {} that acquire has not",
+        "acquire has {} regular files: {} of them told with a reason in ours, {} silently absent; ours has {} that acquire has not",
         theirs.len(),
+        left_out.len(),
         missing.len(),
         ours.stored.difference(theirs).count()
     ));
-    for path in missing.iter().take(SHOWN) {
-        let why = ours.gaps.get(*path).map_or("not asked for", String::as_str);
+    for path in left_out.iter().chain(&missing).take(SHOWN) {
+        let why = ours.left_out.get(*path).or(ours.gaps.get(*path));
+        let why = why.map_or("not asked for", String::as_str);
         section.note(format!("only acquire has {path} ({why})"));
     }
-    if missing.len() > SHOWN {
-        section.note(format!("... and {} more", missing.len() - SHOWN));
+    if left_out.len() + missing.len() > SHOWN {
+        section.note("... and more");
     }
     #[expect(clippy::cast_precision_loss, reason = "a count of files")]
+    let missing = missing.len() as f64;
     section.at_most(
-        "files that only acquire has",
+        "files silently absent that acquire has",
         "files",
-        missing.len() as f64,
+        missing,
         0.0,
     );
 }
