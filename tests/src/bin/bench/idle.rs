@@ -1,19 +1,29 @@
-//! What the agent costs a host that asks nothing of it: the program's size, and the memory of an enrolled agent at rest.
+//! What the agent costs a host that asks nothing of it, and how soon it answers: the program's size, the memory of an
+//! enrolled agent at rest, and the time from an order to part 1 at the server.
 
 use std::{
     fs,
     path::Path,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant as Moment},
 };
 
 use anyhow::{Context as _, ensure};
-use fieldseal_tests::stage::Stage;
+use evidence::instant::Instant;
+use fieldseal_tests::{args, stage::Stage};
+use serde::Deserialize;
 
-use crate::{hashing::megabytes, process, programs::Programs, report::Section};
+use crate::{
+    hashing::megabytes,
+    process,
+    programs::Programs,
+    report::{Section, median},
+};
 
 const SIZE_GOAL: f64 = 8.0;
 const MEMORY_GOAL: f64 = 10.0;
+const PART_1_GOAL: f64 = 2.0;
+const ORDERS: usize = 3;
 /// Between two looks; the agent is at rest once two of them see the same.
 const LOOK: Duration = Duration::from_secs(2);
 /// When it is measured whether it came to rest or not.
@@ -42,15 +52,81 @@ pub(crate) fn measure(programs: &Programs, work: &Path) -> anyhow::Result<Sectio
     stage.enrol("ann", &["bench"])?;
     stage.run_agent()?;
     let held = at_rest(&mut section)?;
+    stage.set_up("ann")?;
+    for _ in 0..ORDERS {
+        triage(&stage)?;
+    }
+    let waits = waits(&stage)?;
     stage.stop()?;
     section.figure("idle agent, PSS of all its processes", "MB", vec![held]);
     section.at_most("idle memory", "MB", held, MEMORY_GOAL);
+    let wait = median(&waits);
+    section.figure("from a triage's order to part 1 at the server", "s", waits);
+    section.at_most("part 1 after its order", "s", wait, PART_1_GOAL);
     Ok(section)
+}
+
+/// Orders a triage and waits until it is delivered.
+fn triage(stage: &Stage) -> anyhow::Result<()> {
+    let outcome = stage.fieldseal(&args![
+        "collect",
+        "--where",
+        "label=bench",
+        "--profile",
+        "triage",
+        "--case",
+        "BENCH",
+        "--reason",
+        "to measure",
+        "--watch"
+    ])?;
+    ensure!(
+        matches!(outcome.code, 0 | 2),
+        "a triage failed: {}",
+        outcome.err
+    );
+    Ok(())
+}
+
+/// From each order to its part 1, seconds, by the times that stand in the custody log.
+fn waits(stage: &Stage) -> anyhow::Result<Vec<f64>> {
+    #[derive(Deserialize)]
+    struct Told {
+        audit: Audit,
+    }
+    #[derive(Deserialize)]
+    struct Audit {
+        rows: Vec<Row>,
+    }
+    #[derive(Deserialize)]
+    struct Row {
+        event: String,
+        time: Instant,
+        part: Option<u32>,
+    }
+    let outcome = stage.fieldseal(&args!["audit", "--json"])?;
+    let told: Told = serde_json::from_str(&outcome.out).context("the audit does not read")?;
+    let mut ordered = None;
+    let mut waits = Vec::new();
+    for row in told.audit.rows {
+        match (row.event.as_str(), row.part) {
+            ("ordered", _) => ordered = Some(row.time),
+            ("received", Some(1)) => waits.extend(ordered.take().map(|t| seconds(t, row.time))),
+            _ => {}
+        }
+    }
+    ensure!(waits.len() == ORDERS, "{} parts 1 arrived", waits.len());
+    Ok(waits)
+}
+
+fn seconds(from: Instant, to: Instant) -> f64 {
+    let at = |t: Instant| t.seconds as f64 + f64::from(t.ns) / 1e9;
+    at(to) - at(from)
 }
 
 /// Waits until the agent's processes hold the same for a while; gives the sum of their shares.
 fn at_rest(section: &mut Section) -> anyhow::Result<f64> {
-    let start = Instant::now();
+    let start = Moment::now();
     let mut before = Vec::new();
     loop {
         thread::sleep(LOOK);
