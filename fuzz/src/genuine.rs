@@ -312,6 +312,8 @@ pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             b"\x00{\"path\":\"/etc/passwd\"}\n".to_vec(),
         ),
         ("seal", "seal", sealed()),
+        ("beside", "statement", statement()),
+        ("beside", "receipt", receipt()),
         (
             "envelope",
             "policy",

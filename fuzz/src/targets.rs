@@ -35,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("part", part),
     ("records", records),
     ("seal", seal),
+    ("beside", beside),
     ("envelope", envelope),
     ("statement", statement),
     ("root", root),
@@ -81,9 +82,9 @@ pub fn archive(bytes: &[u8]) {
 
 /// The whole check of a part.
 pub fn part(bytes: &[u8]) {
-    #[allow(clippy::needless_update, reason = "more may lie beside a part one day")]
     let beside = Beside {
         statement: Some(genuine::statement()),
+        receipt: Some(genuine::receipt()),
         ..Beside::default()
     };
     let options = Options {
@@ -127,6 +128,24 @@ pub fn records(bytes: &[u8]) {
     if let Ok(bent) = zip.finish() {
         part(&bent);
     }
+}
+
+/// What lies beside a part: the bytes in every place at once.
+pub fn beside(bytes: &[u8]) {
+    let beside = Beside {
+        statement: Some(bytes.to_vec()),
+        stamp: Some(bytes.to_vec()),
+        receipt: Some(bytes.to_vec()),
+        enrolments: vec![bytes.to_vec()],
+        revocation: Some(bytes.to_vec()),
+    };
+    let options = Options {
+        limits: LIMITS,
+        policies: vec![bytes.to_vec()],
+        ..Options::default()
+    };
+    let part = Cursor::new(genuine::PART.as_slice());
+    verify_part("part-0001.zip", part, &beside, &options);
 }
 
 /// The seal (CMS), a certificate by itself, and a time stamp.

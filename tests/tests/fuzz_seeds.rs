@@ -20,9 +20,38 @@ use targets::{TARGETS, Target};
 
 /// Bent copies of each seed.
 const COPIES: u32 = 400;
+/// Bent copies of each of the many committed ways to cheat, which are bent already.
+const COPIES_OF_VECTORS: u32 = 3;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds")
+}
+
+/// What the files of the tamper vectors are seeds of, by the ends of their names.
+const VECTORS: &[(&str, &[&str])] = &[
+    (".zip", &["archive", "part"]),
+    (".statement.json", &["envelope", "statement", "beside"]),
+    (".receipt", &["receipt", "beside"]),
+    (".tsr", &["seal", "beside"]),
+];
+
+/// Genuine evidence of a whole deployment, and every known way to cheat.
+fn vectors() -> BTreeMap<String, Vec<(String, Vec<u8>)>> {
+    let mut all: BTreeMap<String, Vec<(String, Vec<u8>)>> = BTreeMap::new();
+    let folder = folder().join("../../evidence/tests/vectors");
+    for vector in fs::read_dir(folder).unwrap() {
+        let vector = vector.unwrap().path();
+        for file in fs::read_dir(vector).into_iter().flatten() {
+            let path = file.unwrap().path();
+            let name = path.display().to_string();
+            let kinds = VECTORS.iter().filter(|(end, _)| name.ends_with(end));
+            for target in kinds.flat_map(|(_, targets)| *targets) {
+                let seeds = all.entry((*target).to_owned()).or_default();
+                seeds.push((name.clone(), fs::read(&path).unwrap()));
+            }
+        }
+    }
+    all
 }
 
 /// The seeds of each target: those made now, and the committed ones.
@@ -88,22 +117,34 @@ fn play(name: &str, target: Target, bytes: &[u8]) {
     }
 }
 
-#[test]
-fn every_target_stands_its_seeds_and_bent_copies_of_them() {
-    let seeds = seeds();
+/// Plays every seed and `copies` bent ones of each.
+fn play_all(seeds: &BTreeMap<String, Vec<(String, Vec<u8>)>>, copies: u32) {
     for (name, target) in TARGETS {
-        play(name, *target, b"");
-        let found = seeds.get(*name);
-        for (seed, bytes) in found.into_iter().flatten() {
+        for (seed, bytes) in seeds.get(*name).into_iter().flatten() {
             play(name, *target, bytes);
             let mut numbers = Numbers(0x2545_F491_4F6C_DD1D ^ seed.len() as u64);
-            for _ in 0..COPIES {
+            for _ in 0..copies {
                 let mut bent = bytes.clone();
                 numbers.bend(&mut bent);
                 play(name, *target, &bent);
             }
         }
     }
+}
+
+#[test]
+fn every_target_stands_its_seeds_and_bent_copies_of_them() {
+    for (name, target) in TARGETS {
+        play(name, *target, b"");
+    }
+    play_all(&seeds(), COPIES);
+}
+
+#[test]
+fn every_target_stands_the_known_ways_to_cheat() {
+    let vectors = vectors();
+    assert!(vectors.values().map(Vec::len).sum::<usize>() > 100);
+    play_all(&vectors, COPIES_OF_VECTORS);
 }
 
 #[test]
@@ -165,11 +206,12 @@ fn genuine_seeds_are_taken() {
 #[test]
 #[ignore = "it writes into the sources' folder; run it before a long run of the fuzzers"]
 fn write_the_corpus() {
-    for (target, seeds) in seeds() {
+    for (target, seeds) in seeds().into_iter().chain(vectors()) {
         let corpus = folder().join("../corpus").join(target);
         fs::create_dir_all(&corpus).unwrap();
-        for (number, (_, bytes)) in seeds.iter().enumerate() {
-            fs::write(corpus.join(format!("seed-{number}")), bytes).unwrap();
+        for (_, bytes) in seeds {
+            let name = evidence::digest::Digest::of(&bytes).to_string();
+            fs::write(corpus.join(name), bytes).unwrap();
         }
     }
 }
