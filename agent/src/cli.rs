@@ -108,7 +108,7 @@ Exit codes: 0 enrolled, 1 failed (nothing is kept), 64 usage.
 The trust folder pins whom this agent will ever believe: take it from the server's administrator, not
 from the network.")]
 pub struct EnrolArgs {
-    /// The server: https://HOST[:PORT].
+    /// The server: `https://HOST[:PORT]`.
     #[arg(long, value_name = "URL")]
     pub server: String,
     /// The deployment's trust folder, with root.crt and root.json.
@@ -120,7 +120,7 @@ pub struct EnrolArgs {
     /// The folder that the agent keeps its state in; made where it is missing.
     #[arg(long, value_name = "DIR")]
     pub state: PathBuf,
-    /// An HTTP proxy between this host and the server: http://[USER:PASSWORD@]HOST:PORT.
+    /// An HTTP proxy between this host and the server: `http://[USER:PASSWORD@]HOST:PORT`.
     #[arg(long, value_name = "URL")]
     pub proxy: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! The seal over SHA256SUMS: a detached CMS signature by an agent's seal key.
 //!
-//! Making one ([`sign`]), and finding every reason why one can't be believed
+//! Making one ([`sign()`]), and finding every reason why one can't be believed
 //! ([`check`]). OpenSSL's `cms -verify` comes to the same answer about signature
 //! and chain; that the certificate is a *seal's*, and whose, is asked only here.
 

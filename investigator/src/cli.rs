@@ -163,7 +163,7 @@ fn role(text: &str) -> Result<Role, String> {
 /// `fieldseal setup`.
 #[derive(Debug, Args)]
 pub struct Setup {
-    /// The server's address, as in https://evidence.example.org:8443.
+    /// The server's address, as in `https://evidence.example.org:8443`.
     #[arg(long, value_name = "URL")]
     pub server: String,
     /// The folder with the deployment's root.crt and root.json.
