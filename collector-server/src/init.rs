@@ -22,7 +22,7 @@ use evidence::{
 };
 use protocol::{
     name::Name,
-    policy::{Class, Person, Policy},
+    policy::{Class, Person, Policy, Role},
     root::Root,
     version::VERSION,
 };
@@ -63,12 +63,16 @@ pub struct Plan {
 /// The folder is not empty or can't be written, or the plan contradicts itself.
 pub async fn init(dir: &Path, plan: &Plan) -> anyhow::Result<()> {
     check(plan)?;
-    let folder = Folder::new(dir);
-    make_folders(&folder)?;
     let now = Instant::now();
     let (root, time) = (SigningKey::generate()?, SigningKey::generate()?);
     let log = log_signer(plan)?;
-    write_documents(&folder, plan, &root, &time, &log, now)?;
+    let policy = first_policy(plan, &time, &log, now);
+    policy
+        .validate()
+        .context("No deployment can be made so. Correct the command; nothing was written.")?;
+    let folder = Folder::new(dir);
+    make_folders(&folder)?;
+    write_documents(&folder, &policy, &root)?;
     write_keys(&folder, plan, &root, &time, &log, now)?;
     Log::open(&folder.log())?;
     Index::open(&folder.index()).await?;
@@ -90,10 +94,29 @@ fn check(plan: &Plan) -> anyhow::Result<()> {
         bail!("No name was given. Give the names and addresses that agents will use.");
     }
     let roles: BTreeSet<_> = plan.people.iter().flat_map(|p| &p.roles).collect();
-    if !roles.contains(&protocol::policy::Role::Admin) {
+    if !roles.contains(&Role::Admin) {
         bail!("Nobody is an admin, so nobody could let hosts in. Give a person the role `admin`.");
     }
+    let needed = plan.thresholds.values().copied().max().unwrap_or(1);
+    for agency in plan.vaults.keys() {
+        let most = most_signers(&plan.people, agency);
+        if needed > most.max(1) {
+            bail!(
+                "{needed} people would have to sign orders for {agency}, and at most {most} can. Add people with the role `approver`, or lower the threshold."
+            );
+        }
+    }
     Ok(())
+}
+
+/// How many can sign one order for `agency`: an investigator, and approvers other than him.
+fn most_signers(people: &[Person], agency: &Name) -> usize {
+    let others = |requester: &Person| {
+        let approves = |p: &&Person| p.id != requester.id && p.may(Role::Approver, agency);
+        1 + people.iter().filter(approves).count()
+    };
+    let investigators = people.iter().filter(|p| p.may(Role::Investigator, agency));
+    investigators.map(others).max().unwrap_or(0)
 }
 
 fn make_folders(folder: &Folder) -> anyhow::Result<()> {
@@ -129,22 +152,8 @@ fn log_signer(plan: &Plan) -> anyhow::Result<NewLog> {
     })
 }
 
-fn write_documents(
-    folder: &Folder,
-    plan: &Plan,
-    root_key: &SigningKey,
-    time: &SigningKey,
-    log: &NewLog,
-    now: Instant,
-) -> anyhow::Result<()> {
-    let root = Root {
-        v: VERSION,
-        version: 1,
-        deployment: plan.deployment.clone(),
-        keys: vec![root_key.public()],
-        threshold: 1,
-    };
-    let policy = Policy {
+fn first_policy(plan: &Plan, time: &SigningKey, log: &NewLog, now: Instant) -> Policy {
+    Policy {
         v: VERSION,
         version: 1,
         root_version: 1,
@@ -158,10 +167,19 @@ fn write_documents(
         vaults: plan.vaults.clone(),
         log_key: log.signer.public().to_string(),
         time_keys: vec![time.public()],
+    }
+}
+
+fn write_documents(folder: &Folder, policy: &Policy, root_key: &SigningKey) -> anyhow::Result<()> {
+    let root = Root {
+        v: VERSION,
+        version: 1,
+        deployment: policy.deployment.clone(),
+        keys: vec![root_key.public()],
+        threshold: 1,
     };
-    policy.validate()?;
     let root = Envelope::sign_document(envelope::ROOT, &root, root_key)?;
-    let policy = Envelope::sign_document(envelope::POLICY, &policy, root_key)?;
+    let policy = Envelope::sign_document(envelope::POLICY, policy, root_key)?;
     keyfile::create(&folder.root_document(1), &root.to_json()?, 0o644)?;
     keyfile::create(&folder.policy(), &policy.to_json()?, 0o644)?;
     Ok(())

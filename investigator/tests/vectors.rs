@@ -66,3 +66,36 @@ fn every_vector_ends_with_its_exit_code_and_its_codes() {
         assert_eq!(codes(&said), wanted, "{name}");
     }
 }
+
+/// A pipe, a folder and a link in the place of what should lie beside a part: a verdict, and no waiting.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_judged_and_never_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = home().join("genuine-receipts");
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    let receipt = folder.path().join("part-0001.receipt");
+    let verdict = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fieldseal"));
+        command.arg("verify").arg(folder.path()).arg("--json");
+        command.arg("--trust").arg(home().join("trust/root.crt"));
+        let said = command.output().unwrap();
+        let json: Value = serde_json::from_slice(&said.stdout).unwrap();
+        (said.status.code(), codes(&json))
+    };
+    assert_eq!(verdict(), (Some(0), BTreeSet::new()));
+    let refused = (Some(1), BTreeSet::from(["receipt-invalid".to_owned()]));
+    fs::remove_file(&receipt).unwrap();
+    let made = Command::new("mkfifo").arg(&receipt).status().unwrap();
+    assert!(made.success());
+    assert_eq!(verdict(), refused);
+    fs::remove_file(&receipt).unwrap();
+    fs::create_dir(&receipt).unwrap();
+    assert_eq!(verdict(), refused);
+    fs::remove_dir(&receipt).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &receipt).unwrap();
+    assert_eq!(verdict(), refused);
+}

@@ -119,6 +119,21 @@ pub fn digest(handed: &HandedOrder) -> Digest {
     Envelope::parse(bytes).map_or_else(|_| Digest::of(bytes), |envelope| envelope.digest())
 }
 
+/// The digest of all that was handed over: signatures and proof count, so that a crippled copy of an
+/// order does not speak for the order.
+pub fn handed_digest(handed: &HandedOrder) -> Digest {
+    let proof = handed.proof.as_ref().map(|p| (p.index, &p.proof));
+    Digest::of(format!("{}\n{proof:?}", handed.order).as_bytes())
+}
+
+/// Whether the same answer is right for good: time and a newer policy may change some.
+fn is_final(refusal: &Refusal) -> bool {
+    !matches!(
+        refusal,
+        Refusal::NotYetValid | Refusal::UnknownPolicyVersion { .. }
+    )
+}
+
 /// From when on the order wants to be obeyed, where it reads.
 pub fn not_before(handed: &HandedOrder) -> Option<Instant> {
     let envelope = Envelope::parse(handed.order.as_bytes()).ok()?;
@@ -173,7 +188,7 @@ pub fn refuse(
         .and_then(|envelope| Order::read(&envelope).ok())
         .map(|order| order.id);
     let order_digest = digest(handed);
-    let why = refusal.to_string();
+    let (why, is_final) = (refusal.to_string(), is_final(&refusal));
     let notice = RefusalNotice {
         v: 1,
         order_digest,
@@ -189,10 +204,10 @@ pub fn refuse(
         None => format!("an order with the digest {order_digest}"),
     };
     let change = Change::Refused {
-        refused: Refused {
-            order_sha256: order_digest,
+        refused: is_final.then(|| Refused {
+            handed_sha256: handed_digest(handed),
             notice: notice.clone(),
-        },
+        }),
         told: records::Refusal {
             what,
             why: short(why),
@@ -298,7 +313,7 @@ mod tests {
         let (change, notice) = refuse(&handed, refusal, &seal, at(5)).unwrap();
         assert!(notice.len() < 8192);
         state.keep(change).unwrap();
-        let remembered = state.known().refusal_of(digest(&handed)).unwrap();
+        let remembered = state.known().refusal_of(handed_digest(&handed)).unwrap();
         assert_eq!(remembered.notice, notice);
     }
 

@@ -7,7 +7,7 @@ use super::{
     signer,
     statement::{self, Stated},
     sums::SEAL,
-    time,
+    time::{self, Basis},
     verdict::Code,
 };
 use crate::{digest::Digest, instant::Instant, seal, statement::VerifiedStatement};
@@ -180,6 +180,11 @@ fn check_custody(
     if at >= from {
         let text = format!("The agent's seals count no more from {shown} on.");
         findings.add(Code::SealRevoked, "", text);
+    } else if report.time.is_some_and(|t| t.basis == Basis::Claim) {
+        // Whoever holds the revoked key writes any date that he likes, and leaves the receipt out.
+        let text =
+            format!("From {shown} on; neither a time stamp nor a receipt says when it was sealed.");
+        findings.add(Code::RevokedUndated, "", text);
     } else {
         let text = format!("From {shown} on; this seal was made before.");
         findings.add(Code::RevokedLater, "", text);

@@ -104,6 +104,7 @@ codes! {
     OrderExpired "order-expired" Reservation "The collection was begun after the order or its policy had ended.";
     RevocationInvalid "revocation-invalid" Reservation "The receipt of a revocation proves nothing about this agent; ask the server whether it was revoked.";
     PieceMissing "piece-missing" Reservation "A file that is stored in pieces is not whole.";
+    RevokedUndated "revoked-undated" Reservation "The agent was revoked later, and only the revoked key itself says that this seal is older.";
     LinkAbsent "link-absent" Reservation "A further name of a file leads to content that no part holds.";
     StampTime "stamp-time" Note "The time of sealing rests on an outside authority's time stamp.";
     ReceiptTime "receipt-time" Note "The time of sealing rests on the server's receipt in the custody log.";

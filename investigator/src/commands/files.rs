@@ -100,11 +100,17 @@ fn enrolments(part: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
     Ok(found)
 }
 
+/// What is no regular file, or longer than such a file may be, is none of ours: handed on empty, it
+/// is refused by its own check, and the other parts are judged all the same.
 fn read_if_there(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
-    if !path.exists() {
-        return Ok(None);
+    match fs::symlink_metadata(path) {
+        Ok(seen) if seen.is_file() && seen.len() <= BESIDE_BYTES => {
+            read(path, BESIDE_BYTES).map(Some)
+        }
+        Ok(_) => Ok(Some(Vec::new())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("{} can't be read.", path.display())),
     }
-    read(path, BESIDE_BYTES).map(Some)
 }
 
 /// The identities of a key file.

@@ -92,7 +92,8 @@ fn a_server_that_vanishes_in_the_middle_is_gone_on_with_where_it_stopped() {
     courier.seal(2, &more);
     until("the trouble is told", || {
         let told = status::read(world.state.path()).unwrap().unwrap();
-        told.last_error.is_some() && told.parts_waiting == 2
+        // Part 1 may have got through just before the server went.
+        told.last_error.is_some() && told.parts_waiting >= 1
     });
     world.server.come_back();
     until("all is delivered", || !world.has("part-0002.zip.age"));

@@ -247,8 +247,8 @@ pub struct Ended {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refused {
-    /// Digest of what was handed over.
-    pub order_sha256: Digest,
+    /// Digest of what was handed over: order, signatures and proof.
+    pub handed_sha256: Digest,
     /// The signed notice.
     pub notice: String,
 }
@@ -308,8 +308,8 @@ pub enum Change {
     Ended(Ended),
     /// An order was refused.
     Refused {
-        /// The answer that it got.
-        refused: Refused,
+        /// The answer that it got, where it shall get the same again.
+        refused: Option<Refused>,
         /// What the next collection tells of it.
         told: Refusal,
     },
@@ -349,8 +349,10 @@ impl Known {
     }
 
     /// The answer that an order of this digest got before, if it was refused.
-    pub fn refusal_of(&self, order_sha256: Digest) -> Option<&Refused> {
-        self.refused.iter().find(|r| r.order_sha256 == order_sha256)
+    pub fn refusal_of(&self, handed_sha256: Digest) -> Option<&Refused> {
+        self.refused
+            .iter()
+            .find(|r| r.handed_sha256 == handed_sha256)
     }
 
     pub(super) fn apply(&mut self, change: Change) {
@@ -398,7 +400,9 @@ impl Known {
                 self.ended = Some(ended);
             }
             Change::Refused { refused, told } => {
-                push(&mut self.refused, refused, REFUSALS);
+                if let Some(refused) = refused {
+                    push(&mut self.refused, refused, REFUSALS);
+                }
                 push(&mut self.untold, told, UNTOLD);
             }
             Change::Renewed {

@@ -41,10 +41,10 @@ fn time(seconds: i64) -> Change {
 
 fn refused(id: u8) -> Change {
     Change::Refused {
-        refused: Refused {
-            order_sha256: Digest::of(&[id]),
+        refused: Some(Refused {
+            handed_sha256: Digest::of(&[id]),
             notice: "{}".into(),
-        },
+        }),
         told: Refusal {
             what: "order".into(),
             why: "forged".into(),

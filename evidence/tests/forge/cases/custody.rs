@@ -205,6 +205,8 @@ fn revocations(world: &Deployment) -> Vec<Case> {
         with(world, "revocation.receipt", receipt)
     };
     let (eve, ann) = (world.eve(), world.ann());
+    let mut undated = revoked(80_000, AGENT, &eve);
+    undated.remove("part-0001.receipt");
     vec![
         Case::forged(
             "seal-after-revocation",
@@ -224,6 +226,12 @@ fn revocations(world: &Deployment) -> Vec<Case> {
             revoked(80_000, AGENT, &eve),
         )
         .notes(&["revoked-later"]),
+        Case::reserved(
+            "revoked-later-undated",
+            "The agent was revoked after the time that its own key claims, and no receipt says when the part came.",
+            undated,
+            &["revoked-undated"],
+        ),
         Case::reserved(
             "revocation-by-investigator",
             "The revocation is not signed by an admin.",
