@@ -119,7 +119,8 @@ fn collect(
     // Parts of the run before; a missing folder is no fault.
     let _ = fs::remove_dir_all(&output);
     let mut command = Command::new(&programs.agent);
-    command.args(["collect", "--json", "--profile"]);
+    // At the peers' own priority: by itself the agent gives way to all that runs.
+    command.args(["collect", "--json", "--foreground", "--profile"]);
     command.arg(profile).arg("--output").arg(&output);
     if encrypted {
         let recipient = Identity::generate().recipient().to_string();

@@ -31,8 +31,10 @@ const SHOWN: usize = 40;
 pub(crate) fn measure(programs: &Programs, work: &Path, runs: u32) -> anyhow::Result<Section> {
     let mut section = Section::new("Triage of this host, warm");
     let (ours_at, theirs_at) = (work.join("triage"), work.join("acquire"));
+    let files_alone = without_hashes(work)?;
+    let triage = Path::new("triage");
     // One run of each first: what was cold is warm then, and the lists can be compared.
-    collect(programs, &ours_at, false)?;
+    collect(programs, triage, &ours_at, false)?;
     let ours = stored_paths(&ours_at)?;
     if let Some(program) = &programs.acquire {
         acquire(program, &theirs_at)?;
@@ -43,12 +45,13 @@ pub(crate) fn measure(programs: &Programs, work: &Path, runs: u32) -> anyhow::Re
         );
     }
 
-    let (mut agent, mut memory) = (Vec::new(), Vec::new());
+    let (mut agent, mut memory, mut alike) = (Vec::new(), Vec::new(), Vec::new());
     let (mut acquired, mut acquire_memory) = (Vec::new(), Vec::new());
     for _ in 0..runs {
-        let ran = collect(programs, &ours_at, true)?;
+        let ran = collect(programs, triage, &ours_at, true)?;
         agent.push(ran.seconds);
         memory.push(megabytes(ran.peak_bytes));
+        alike.push(collect(programs, &files_alone, &ours_at, true)?.seconds);
         if let Some(program) = &programs.acquire {
             let ran = acquire(program, &theirs_at)?;
             acquired.push(ran.seconds);
@@ -61,11 +64,23 @@ pub(crate) fn measure(programs: &Programs, work: &Path, runs: u32) -> anyhow::Re
         "s",
         agent,
     );
+    let alike = section.figure(
+        "the same without file_hashes, which acquire has not",
+        "s",
+        alike,
+    );
     let peak = section.figure("agent: peak memory, both processes", "MB", memory);
     if !acquired.is_empty() {
         let theirs = section.figure("acquire -p default --force-fallback", "s", acquired);
         section.figure("acquire: peak memory", "MB", acquire_memory);
         let (goal, least) = ACQUIRE_GOAL;
+        section.at_least(
+            "times as fast as acquire, at what both do",
+            "x",
+            theirs / alike,
+            goal,
+            least,
+        );
         section.at_least(
             "times as fast as acquire",
             "x",
@@ -78,11 +93,29 @@ pub(crate) fn measure(programs: &Programs, work: &Path, runs: u32) -> anyhow::Re
     Ok(section)
 }
 
-fn collect(programs: &Programs, output: &Path, encrypted: bool) -> anyhow::Result<Run> {
+/// The triage profile without the hashes of what it doesn't store, as a file (JSON is YAML).
+fn without_hashes(work: &Path) -> anyhow::Result<PathBuf> {
+    let (_, mut profile) = protocol::profile::built_in("triage")?;
+    profile
+        .artifacts
+        .retain(|chosen| chosen.name.as_str() != "file_hashes");
+    let path = work.join("files-alone.yaml");
+    fs::write(&path, serde_json::to_vec(&profile)?)?;
+    Ok(path)
+}
+
+fn collect(
+    programs: &Programs,
+    profile: &Path,
+    output: &Path,
+    encrypted: bool,
+) -> anyhow::Result<Run> {
     let _ = fs::remove_dir_all(output);
     let mut command = Command::new(&programs.agent);
-    command.args(["collect", "--json", "--profile", "triage", "--output"]);
-    command.arg(output);
+    // At the peers' own priority: by itself the agent gives way to all that runs.
+    command.args(["collect", "--json", "--foreground"]);
+    command.arg("--profile").arg(profile);
+    command.arg("--output").arg(output);
     if encrypted {
         let recipient = Identity::generate().recipient().to_string();
         command.args(["--recipient", &recipient]);
