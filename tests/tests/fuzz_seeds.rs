@@ -27,6 +27,11 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds")
 }
 
+/// Not by way of `seeds`, which need not be there.
+fn vectors_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../evidence/tests/vectors")
+}
+
 /// What the files of the tamper vectors are seeds of, by the ends of their names.
 const VECTORS: &[(&str, &[&str])] = &[
     (".zip", &["archive", "part"]),
@@ -38,8 +43,7 @@ const VECTORS: &[(&str, &[&str])] = &[
 /// Genuine evidence of a whole deployment, and every known way to cheat.
 fn vectors() -> BTreeMap<String, Vec<(String, Vec<u8>)>> {
     let mut all: BTreeMap<String, Vec<(String, Vec<u8>)>> = BTreeMap::new();
-    let folder = folder().join("../../evidence/tests/vectors");
-    for vector in fs::read_dir(folder).unwrap() {
+    for vector in fs::read_dir(vectors_folder()).unwrap() {
         let vector = vector.unwrap().path();
         for file in fs::read_dir(vector).into_iter().flatten() {
             let path = file.unwrap().path();
@@ -207,7 +211,9 @@ fn genuine_seeds_are_taken() {
 #[ignore = "it writes into the sources' folder; run it before a long run of the fuzzers"]
 fn write_the_corpus() {
     for (target, seeds) in seeds().into_iter().chain(vectors()) {
-        let corpus = folder().join("../corpus").join(target);
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../fuzz/corpus")
+            .join(target);
         fs::create_dir_all(&corpus).unwrap();
         for (_, bytes) in seeds {
             let name = evidence::digest::Digest::of(&bytes).to_string();
