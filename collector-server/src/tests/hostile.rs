@@ -137,3 +137,22 @@ async fn a_body_that_never_ends_holds_up_nobody_else() {
     let answer = timeout(Duration::from_secs(20), s.get(None, "/v1/trust")).await;
     assert_eq!(answer.unwrap().status, 200);
 }
+
+#[tokio::test]
+async fn bytes_that_are_no_request_are_refused() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let agent = s.enrol("lab").await;
+    let who = Some(&agent.tls);
+    for bytes in [
+        &b"\0\0\0\0\r\n\r\n"[..],
+        b"GET\r\n\r\n",
+        &[b'A'; 600_000],
+        b"POST / HTTP/9\r\n\r\n",
+    ] {
+        let answer = s.raw(who, bytes).await;
+        assert!(!(200..300).contains(&answer.status), "{}", answer.status);
+    }
+    assert_eq!(s.send(who, "PUT", "/v1/parts", "", &[]).await.status, 405);
+    assert_eq!(s.get(None, "/v1/trust").await.status, 200);
+}

@@ -241,6 +241,13 @@ async fn headers_that_promise_nonsense_are_refused() {
         replaced("sha256 ", "sha256 !"),
         replaced("Upload-Length: 10", "Upload-Length: -1"),
         replaced("Upload-Length: 10", "Upload-Length: +1"),
+        replaced("Upload-Length: 10", "Upload-Length: 1.0"),
+        replaced("Upload-Length: 10", "Upload-Length: 0"),
+        replaced("Upload-Length: 10", "Upload-Length: "),
+        format!("{TUS}Upload-Length: 10\r\nUpload-Metadata: \r\n"),
+        format!("{TUS}Upload-Length: 10\r\nUpload-Metadata: collection\r\n"),
+        format!("{TUS}Upload-Length: 10\r\nUpload-Metadata: ,,, ,\r\n"),
+        format!("{TUS}Upload-Length: 10\r\nUpload-Metadata: collection !!!!\r\n"),
         replaced("Upload-Length: 10", "Upload-Length: 99999999999999999999"),
         replaced(
             "Upload-Length: 10",
