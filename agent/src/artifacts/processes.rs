@@ -287,7 +287,15 @@ fn look_for_hidden(
     sink: &mut dyn Sink,
 ) -> Result<BTreeSet<u32>, Stopped> {
     let longest = Duration::from_millis(number(request, "hidden_probe_ms", PROBE_MS));
-    let found = hidden::probe(proc, listed, longest);
+    // The call knows the agent's own numbers; another namespace's (a mounted procfs, a fixture) have only their folders.
+    let own_number = std::process::id().to_string();
+    let is_own =
+        procfs::link(&proc.join("self")).is_ok_and(|(path, _)| path == Path::new(&own_number));
+    let answers = |pid: u32| match is_own {
+        true => procfs::answers(pid),
+        false => procfs::identity(&proc.join(pid.to_string())).is_ok(),
+    };
+    let found = hidden::probe(proc, listed, answers, longest);
     if found.cut {
         let text = format!(
             "numbers above {} were not probed for hidden processes within {} ms",

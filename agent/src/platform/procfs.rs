@@ -9,9 +9,13 @@ mod elsewhere;
 mod linux;
 
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{identity, link, open_regular, pids, present, read_at, read_capped, ticks};
+pub use elsewhere::{
+    answers, identity, link, open_regular, pids, present, read_at, read_capped, ticks,
+};
 #[cfg(target_os = "linux")]
-pub use linux::{identity, link, open_regular, pids, present, read_at, read_capped, ticks};
+pub use linux::{
+    answers, identity, link, open_regular, pids, present, read_at, read_capped, ticks,
+};
 
 /// What was read of a file, and whether there was more.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,7 +27,7 @@ use super::{
     shared::Shared,
     stored,
 };
-use crate::files::{self, OpenError, Opened, Pace, Stat, digest, open::open_parent, xattrs};
+use crate::files::{OpenError, Opened, Pace, Parents, Stat, digest, open::open_parent, xattrs};
 use crate::platform::names::OsStrExt as _;
 
 /// One read; what deflate takes at once.
@@ -133,6 +133,7 @@ impl Fetcher {
             sender,
             desk: Arc::clone(&desk),
             left: Arc::clone(&left),
+            parents: Parents::default(),
         };
         // Not a scoped thread: it may never come back, and nobody shall wait for it then.
         thread::Builder::new()
@@ -176,6 +177,7 @@ struct Reader {
     sender: SyncSender<Vec<Fetched>>,
     desk: Arc<Mutex<Desk>>,
     left: Arc<AtomicBool>,
+    parents: Parents,
 }
 
 impl Reader {
@@ -226,7 +228,7 @@ impl Reader {
     }
 
     fn path(&mut self, artifact: &'static str, path: &Path) -> Result<(), Deaf> {
-        let own = match files::resolve(&self.shared.plan.root, path) {
+        let own = match self.parents.resolve(&self.shared.plan.root, path) {
             Ok(own) => own,
             Err(error) => return self.not_opened(artifact, path, &error),
         };
@@ -242,7 +244,7 @@ impl Reader {
 
     /// Stores the file at `own` under the name `path`.
     fn plain(&mut self, artifact: &'static str, path: &Path, own: &Path) -> Result<(), Deaf> {
-        let opened = match files::open_file(&self.shared.plan.root, own) {
+        let opened = match self.parents.open_file(&self.shared.plan.root, own) {
             Ok(opened) => opened,
             Err(OpenError::NotAFile { kind, .. }) => {
                 let why = format!("a {kind} is recorded, never opened");

@@ -322,11 +322,11 @@ fn a_part_says_when_it_is_due() {
     part.content("fs/b", &b"b"[..]).unwrap();
     assert!(part.due());
     let limits = PartLimits {
-        size_bytes: 1_000,
+        size_bytes: 10_000,
         ..PartLimits::default()
     };
     let mut part = PartWriter::new(Vec::new(), limits, TIME);
-    part.content("fs/a", &noise(2_000)[..]).unwrap();
+    part.content("fs/a", &noise(20_000)[..]).unwrap();
     assert!(part.due() && part.room_bytes() == 0);
 }
 

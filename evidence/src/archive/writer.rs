@@ -86,6 +86,8 @@ pub struct StreamZip<W: Write> {
     entries: u64,
     open: Option<Open>,
     time: DateTime,
+    /// What is read of a source at once; one for all entries.
+    buffer: Vec<u8>,
 }
 
 /// The entry being written.
@@ -111,6 +113,7 @@ impl<W: Write> StreamZip<W> {
             entries: 0,
             open: None,
             time: dos_time(time).unwrap_or_default(),
+            buffer: Vec::new(),
         }
     }
 
@@ -153,18 +156,36 @@ impl<W: Write> StreamZip<W> {
         mut source: impl Read,
         summed: bool,
     ) -> Result<Stored, WriteError> {
-        let mut buffer = vec![0; BUFFER_BYTES];
-        let (sample, mut read_error) = fill(&mut source, &mut buffer[..SAMPLE_BYTES]);
-        // What fits the sample whole can't grow past 4 GiB any more; all else might.
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(BUFFER_BYTES, 0);
+        let stored = self.store_through(&mut buffer, name, &mut source, summed);
+        self.buffer = buffer;
+        stored
+    }
+
+    fn store_through(
+        &mut self,
+        buffer: &mut [u8],
+        name: &str,
+        source: &mut impl Read,
+        summed: bool,
+    ) -> Result<Stored, WriteError> {
+        let (sample, mut read_error) = fill(source, &mut buffer[..SAMPLE_BYTES]);
+        // What fits the sample whole can't grow past 4 GiB any more, and costs less to deflate than to try first.
         let small = sample < SAMPLE_BYTES;
-        self.begin(name, deflates(&buffer[..sample]), small, summed)?;
+        let deflate = if small {
+            sample > 0
+        } else {
+            deflates(&buffer[..sample])
+        };
+        self.begin(name, deflate, small, summed)?;
         let mut got = sample;
         while got > 0 {
             self.write(&buffer[..got])?;
             if small || read_error.is_some() {
                 break;
             }
-            (got, read_error) = fill(&mut source, &mut buffer);
+            (got, read_error) = fill(source, buffer);
         }
         let (size_bytes, sha256) = self.end()?;
         Ok(Stored {

@@ -17,6 +17,8 @@ const MOST_PINS: usize = 10_000;
 const DEEPEST: usize = 16;
 /// How much of the kernel's symbols is read.
 const SYMBOLS: u64 = 64 << 20;
+/// So much of them at once.
+const READ: usize = 64 << 10;
 
 /// Writes what can be known of eBPF.
 pub(super) fn collect(request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
@@ -124,12 +126,16 @@ fn compiled(request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return sink.gap(PATH, reason_of(&error), &error.to_string()),
     };
-    for line in BufReader::new(file.take(SYMBOLS)).lines() {
-        let line = match line {
-            Ok(line) => line,
+    let mut symbols = BufReader::with_capacity(READ, file.take(SYMBOLS));
+    let mut line = String::new();
+    loop {
+        line.clear();
+        match symbols.read_line(&mut line) {
+            Ok(0) => break,
+            Ok(_) => {}
             Err(error) => return sink.gap(PATH, reason_of(&error), &error.to_string()),
-        };
-        if let Some(name) = program(&line) {
+        }
+        if let Some(name) = program(line.trim_end()) {
             let mut record = of_kind("bpf_loaded");
             put(&mut record, "name", name);
             sink.record(record)?;

@@ -1,5 +1,5 @@
-//! Processes that answer under `/proc/N` but that the folder does not list: what a rootkit's filter
-//! of the listing leaves behind.
+//! Processes that answer by their number and stand under `/proc/N`, but that the folder does not list: what a
+//! rootkit's filter of the listing leaves behind.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,8 +20,13 @@ pub(crate) struct Probe {
     pub(crate) cut: bool,
 }
 
-/// Looks at every number up to the host's highest, for at most `longest`.
-pub(crate) fn probe(proc: &Path, listed: &BTreeSet<u32>, longest: Duration) -> Probe {
+/// Asks for every number up to the host's highest whether it `answers`, for at most `longest`.
+pub(crate) fn probe(
+    proc: &Path,
+    listed: &BTreeSet<u32>,
+    answers: impl Fn(u32) -> bool,
+    longest: Duration,
+) -> Probe {
     let begun = Instant::now();
     let highest = highest(proc);
     let mut found = Probe::default();
@@ -33,7 +38,7 @@ pub(crate) fn probe(proc: &Path, listed: &BTreeSet<u32>, longest: Duration) -> P
         }
         found.reached = pid;
         if !listed.contains(&pid)
-            && procfs::identity(&proc.join(pid.to_string())).is_ok()
+            && answers(pid)
             && let Some(start) = process_start(proc, pid)
         {
             suspects.push((pid, start));
@@ -90,7 +95,12 @@ mod tests {
         )
         .unwrap();
         // Listed the second time: born meanwhile, not hidden.
-        let found = probe(proc.path(), &BTreeSet::new(), Duration::from_secs(5));
+        let found = probe(
+            proc.path(),
+            &BTreeSet::new(),
+            |_| true,
+            Duration::from_secs(5),
+        );
         assert!(found.hidden.is_empty());
         assert_eq!((found.reached, found.cut), (32, false));
         assert_eq!(process_start(proc.path(), 7), Some(5));
@@ -100,7 +110,7 @@ mod tests {
     fn nothing_is_hidden_here() {
         let proc = Path::new("/proc");
         let listed = procfs::pids(proc).unwrap().into_iter().collect();
-        let found = probe(proc, &listed, Duration::from_secs(20));
+        let found = probe(proc, &listed, procfs::answers, Duration::from_secs(20));
         assert_eq!(found.hidden, Vec::<u32>::new());
     }
 }
