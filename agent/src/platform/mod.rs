@@ -10,5 +10,6 @@ pub mod priority;
 pub mod private;
 pub mod procfs;
 pub mod program;
+pub mod sha256;
 pub mod signals;
 pub mod socket;
