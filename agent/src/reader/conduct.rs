@@ -101,6 +101,7 @@ impl<'r> Conductor<'r> {
         self.run.shared.queue.close();
         match outcome {
             Err(Trouble::Fatal(error)) => Err(error),
+            _ if self.run.is_paused() => Err(self.pause()),
             // Why is known to the run; the chain's end says it.
             Ok(()) | Err(Trouble::Stopped | Trouble::Lost(_)) => self.finish(),
         }
@@ -392,6 +393,23 @@ impl<'r> Conductor<'r> {
             self.progress.parts_sealed = parts;
         }
         self.run.watch.progress(&self.progress);
+    }
+
+    /// Seals what is open and leaves the chain as it is, to be gone on with.
+    fn pause(mut self) -> ChainError {
+        if !self.lane.is_open() {
+            return ChainError::Paused;
+        }
+        let text = "the agent was told to stop; the collection goes on at its next start";
+        let sealed = self
+            .lane
+            .log(None, text.to_owned())
+            .and_then(|()| self.lane.close(false, None));
+        match sealed {
+            Err(Trouble::Fatal(error)) => error,
+            // What could not be sealed is gathered again.
+            Ok(()) | Err(Trouble::Stopped | Trouble::Lost(_)) => ChainError::Paused,
+        }
     }
 
     /// Ends the chain: what is missing is told in the last part, which is sealed whatever stopped the run.
