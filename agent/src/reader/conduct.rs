@@ -110,6 +110,7 @@ impl<'r> Conductor<'r> {
     fn gather(&mut self, lanes: usize) -> Result<(), Trouble> {
         self.lane.log(None, "the collection begins".to_owned())?;
         self.unknown()?;
+        self.short_of_memory()?;
         let (volatile, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.wanted)
             .into_iter()
             .partition(|(a, _)| a.volatile());
@@ -195,6 +196,20 @@ impl<'r> Conductor<'r> {
             }
         }
         Ok(())
+    }
+
+    /// A limit that is lower than what this agent takes at the least is told, not passed over.
+    fn short_of_memory(&mut self) -> Result<(), Trouble> {
+        let plan = &self.run.shared.plan;
+        let Some(least) = plan.memory_short_of() else {
+            return Ok(());
+        };
+        let limit = plan.limits.memory_bytes;
+        let text = format!(
+            "the limit of {limit} bytes can't be held: with one lane and small parts the agent takes some {least}"
+        );
+        let weight = (Reason::Limit, Severity::Ordinary);
+        self.lane.gap("limits", b"memory_bytes", weight, &text)
     }
 
     fn artifact(

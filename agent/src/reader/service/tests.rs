@@ -34,6 +34,21 @@ fn an_order_becomes_a_collection_on_its_authority() {
 }
 
 #[test]
+fn an_orders_limit_on_memory_holds_for_its_collection() {
+    let host = Host::new();
+    let mut courier = host.start();
+    let mut order = host.world.order(7, PROFILE);
+    order.parameters.limits.memory_bytes = 40 << 20;
+    courier.order(&host.world.handed(&order));
+    let collection = courier.accepted();
+    courier.ended();
+    let record = record(&host, collection, &parts(&host, collection)[0]);
+    assert_eq!(record.limits["memory_bytes"], 40 << 20);
+    assert_eq!(record.limits["lanes"], 1);
+    assert!(courier.leave().is_ok());
+}
+
+#[test]
 fn what_is_no_good_order_is_refused_with_a_signed_reason_each() {
     let host = Host::new();
     let mut courier = host.start();
