@@ -67,7 +67,9 @@ pub enum Command {
 /// What `collect` was told.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 complete, 2 complete with gaps (gaps.jsonl says which), 1 failed, 64 usage.
+Exit codes: 0 complete, 2 ended with gaps (gaps.jsonl says which), 1 failed, 3 cut off without its last part
+(the parts that are there are sound), 64 usage.
+Ctrl-C or SIGTERM seals what was read and ends it with gaps; a second one ends it at once.
 The collection is sealed by a key made for this run; compare the fingerprint that is printed.")]
 pub struct CollectArgs {
     /// The profile: a built-in name, or a file that ends in .yaml.
@@ -148,7 +150,7 @@ impl Half {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Without --half, three processes: the reader, the courier, and one that starts both anew when either ends.
-SIGTERM ends all of them; a collection that runs goes on at the next start.
+SIGTERM ends all of them: what a collection has read is sealed, and it goes on at the next start.
 With --half, one process that a service manager watches; both meet at --socket.
 Exit codes: 0 told to stop, 1 failed, 64 usage.")]
 pub struct RunArgs {

@@ -24,6 +24,10 @@ const BASE_BYTES: u64 = 24 << 20;
 const LANE_BYTES: u64 = 16 << 20;
 /// A part's directory waits in memory, some 600 bytes an entry while it grows.
 const PART_ENTRIES: u64 = 10_000;
+/// The waiting index of a part, deflated.
+const INDEX_BYTES: u64 = 4 << 20;
+/// Where memory is short, parts close sooner, down to this share of what they may hold else.
+const LEAST_SHARE: u64 = 10;
 /// Entries that describe a part and come last.
 const CLOSING_BYTES: u64 = 8 << 20;
 /// No disk that works leaves a read unanswered for longer.
@@ -192,15 +196,24 @@ impl Plan {
         Self::from_profile(&yaml, &parameters, setting)
     }
 
-    /// How many parts are filled at once: as many as there are processors and memory allows.
-    pub fn lanes(&self) -> usize {
-        let memory = match self.limits.memory_bytes {
+    fn memory_bytes(&self) -> u64 {
+        match self.limits.memory_bytes {
             0 => MEMORY_BYTES,
             bytes => bytes,
-        };
+        }
+    }
+
+    /// How many parts are filled at once: as many as there are processors and memory allows.
+    pub fn lanes(&self) -> usize {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        let room = memory.saturating_sub(BASE_BYTES) / LANE_BYTES;
+        let room = self.memory_bytes().saturating_sub(BASE_BYTES) / LANE_BYTES;
         usize::try_from(room).map_or(cores, |room| room.clamp(1, cores))
+    }
+
+    /// What the run takes at the least, where its limit on memory is lower and can't be held.
+    pub fn memory_short_of(&self) -> Option<u64> {
+        let least = BASE_BYTES + LANE_BYTES / LEAST_SHARE;
+        (self.memory_bytes() < least).then_some(least)
     }
 
     /// The most that a part may hold of files.
@@ -210,9 +223,14 @@ impl Plan {
 
     /// When a part is closed.
     pub fn part_limits(&self) -> PartLimits {
+        // What one lane may take, where even one is more than memory allows.
+        let lane_bytes = self.memory_bytes().saturating_sub(BASE_BYTES);
+        let lane_bytes = lane_bytes.clamp(LANE_BYTES / LEAST_SHARE, LANE_BYTES);
+        let share = |whole: u64| whole * lane_bytes / LANE_BYTES;
         PartLimits {
             size_bytes: self.content_bytes(),
-            entries: PART_ENTRIES,
+            entries: share(PART_ENTRIES),
+            index_bytes: share(INDEX_BYTES),
             ..PartLimits::default()
         }
     }
@@ -321,6 +339,27 @@ mod tests {
         assert_eq!(names(plan("volatile", &[]).unwrap()), of(&|a| a.volatile()));
         assert_eq!(names(plan("triage", &[]).unwrap()), of(&|_| true));
         assert_eq!(names(plan("full", &[]).unwrap()), of(&|_| true));
+    }
+
+    #[test]
+    fn little_memory_makes_few_lanes_and_small_parts() {
+        let mut plan = plan("triage", &[]).unwrap();
+        let mut with = |bytes: u64| {
+            plan.limits.memory_bytes = bytes;
+            let limits = plan.part_limits();
+            let short = plan.memory_short_of().is_some();
+            (plan.lanes(), limits.entries, limits.index_bytes, short)
+        };
+        let whole = (1, PART_ENTRIES, INDEX_BYTES, false);
+        assert_eq!(with(BASE_BYTES + LANE_BYTES), whole);
+        assert_eq!(with(BASE_BYTES + 2 * LANE_BYTES - 1), whole);
+        let half = (1, PART_ENTRIES / 2, INDEX_BYTES / 2, false);
+        assert_eq!(with(BASE_BYTES + LANE_BYTES / 2), half);
+        let (lanes, entries, _, short) = with(1 << 20);
+        assert_eq!((lanes, short), (1, true));
+        assert!(entries >= PART_ENTRIES / LEAST_SHARE - 1);
+        let cores = thread::available_parallelism().unwrap().get();
+        assert_eq!(with(1 << 40).0, cores);
     }
 
     #[test]

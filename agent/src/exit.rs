@@ -11,6 +11,8 @@ pub enum Exit {
     Failed,
     /// Done, and something asked for is missing; the gaps say what.
     WithGaps,
+    /// Ended without its last part: what is sealed is sound, and what was not gathered could not be told there.
+    Unfinished,
     /// The command line can't be understood (as in `sysexits.h`).
     Usage,
 }
@@ -22,6 +24,7 @@ impl Exit {
             Self::Complete => 0,
             Self::Failed => 1,
             Self::WithGaps => 2,
+            Self::Unfinished => 3,
             Self::Usage => 64,
         }
     }

@@ -8,10 +8,6 @@ use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     thread,
     time::Duration,
 };
@@ -26,9 +22,7 @@ use crate::{
     platform::{
         handle::{AsFd as _, OwnedFd},
         journal::{Journal, SOCKETS},
-        private, program,
-        signals::{self, Signals},
-        socket,
+        private, program, signals, socket,
     },
     reader::{
         enrol,
@@ -36,6 +30,7 @@ use crate::{
         service::{self, Given},
         state::State,
     },
+    stop::Stop,
 };
 
 /// No limits of a host are longer.
@@ -43,8 +38,6 @@ const LIMITS_BYTES_MAX: u64 = 64 * 1024;
 /// So often the courier looks whether the reader listens yet.
 const LOOKS: u32 = 120;
 const LOOK: Duration = Duration::from_millis(250);
-/// So long a reader that was told to stop waits for the courier's end.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// The reader's own folder.
 pub fn reader_folder(state: &Path) -> PathBuf {
@@ -132,26 +125,14 @@ pub fn over_socket(half: Half, state: &Path, path: &Path) -> Result<(), Box<dyn 
     }
 }
 
-/// Waits for the signal to stop, in a thread of its own; every thread from here on leaves it to that one.
-///
-/// A reader then ends by itself soon: what is durable is safe whenever it does.
-fn stop_flag(half: Half) -> io::Result<Arc<AtomicBool>> {
-    let signals = Signals::block()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            if signals.wait_for_stop().is_ok() {
-                told.store(true, Ordering::Release);
-                if half == Half::Reader {
-                    // A courier that stops too closes the link first.
-                    thread::sleep(FAREWELL);
-                    std::process::exit(0);
-                }
-            }
-        })?;
-    Ok(stop)
+/// A reader that is told to stop seals what is open and ends by itself; where the host doesn't let it, it is ended: what
+/// is durable is safe whenever that happens. A courier looks at the flag.
+fn stop_flag(half: Half) -> io::Result<Stop> {
+    Stop::on_signals(move |stop, _| {
+        if half == Half::Reader {
+            stop.end_process();
+        }
+    })
 }
 
 /// Waits for the courier; whoever else connects is turned away and told of.
@@ -171,9 +152,9 @@ fn meet(path: &Path, wanted: u32, journal: &Journal) -> Result<OwnedFd, HalfErro
 }
 
 /// Connects to the reader, who may begin later; none when told to stop meanwhile.
-fn find(path: &Path, stop: &AtomicBool) -> Result<Option<OwnedFd>, HalfError> {
+fn find(path: &Path, stop: &Stop) -> Result<Option<OwnedFd>, HalfError> {
     let mut looks = 0;
-    while !stop.load(Ordering::Acquire) {
+    while !stop.is_told() {
         match socket::connect(path) {
             Ok(found) => return Ok(Some(found)),
             Err(source) if looks == LOOKS => {
@@ -214,7 +195,7 @@ fn check_peer(path: &Path, socket: &OwnedFd, wanted: u32) -> Result<(), HalfErro
 fn reader(
     state: &Path,
     socket: OwnedFd,
-    stop: &AtomicBool,
+    stop: &Stop,
     journal: Journal,
 ) -> Result<(), Box<dyn Error>> {
     let folder = reader_folder(state);
@@ -230,9 +211,11 @@ fn reader(
         journal,
         house,
         clock: Instant::now,
+        stop: stop.clone(),
     };
+    stop.begins_work();
     let outcome = service::run(given);
-    if stop.load(Ordering::Acquire) {
+    if stop.is_told() {
         return Ok(());
     }
     outcome?;
@@ -259,10 +242,10 @@ pub fn limits(path: &Path) -> Result<Limits, HalfError> {
     toml::from_str(&text).map_err(|e: toml::de::Error| wrong(e.message().to_owned()))
 }
 
-fn courier(state: &Path, socket: OwnedFd, stop: &AtomicBool) -> Result<(), Box<dyn Error>> {
+fn courier(state: &Path, socket: OwnedFd, stop: &Stop) -> Result<(), Box<dyn Error>> {
     log_to_standard_error();
-    match courier::service::run(state, socket, stop) {
-        Err(error) if !stop.load(Ordering::Acquire) => Err(error.into()),
+    match courier::service::run(state, socket, stop.flag()) {
+        Err(error) if !stop.is_told() => Err(error.into()),
         _ => Ok(()),
     }
 }

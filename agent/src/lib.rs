@@ -12,4 +12,5 @@ pub mod platform;
 pub mod reader;
 pub mod run;
 pub mod status;
+pub mod stop;
 pub mod supervisor;

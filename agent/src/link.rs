@@ -5,7 +5,7 @@
 //! spool makes every name itself, from numbers and parsed ids. Documents of the server that may
 //! be long travel in a file, as a descriptor, and are read with a ceiling of their own.
 
-use std::io;
+use std::{io, time::Duration};
 
 use evidence::{
     digest::Digest,
@@ -18,7 +18,7 @@ use crate::platform::handle::{BorrowedFd, OwnedFd};
 use crate::platform::socket;
 
 /// The version of this message set; both halves come from one binary, so only equality is asked.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// No message is longer. A statement with its certificates takes about 8 KiB.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -52,6 +52,8 @@ pub enum FromReader {
         wrapping: Wrapping,
         /// The certificate of a seal key made for the run, to lie beside the parts.
         seal_certificate_pem: Option<String>,
+        /// What the part that ends the chain may need: the spool keeps so much room for it from here on.
+        closing_bytes: u64,
     },
     /// Asks for an empty file to write a part into; several may be open at once. The answer may wait while
     /// there is no room.
@@ -325,6 +327,14 @@ impl Link {
         socket::send(&self.socket, &bytes, handed).map_err(LinkError::Socket)
     }
 
+    /// Whether there is something to hear, be it the link's end.
+    ///
+    /// # Errors
+    /// The socket failed.
+    pub fn has_something(&self) -> Result<bool, LinkError> {
+        socket::wait_readable(&self.socket, Duration::ZERO).map_err(LinkError::Socket)
+    }
+
     /// Waits for the next message; `None` when the other half closed the link.
     ///
     /// # Errors
@@ -375,8 +385,8 @@ mod tests {
     #[test]
     fn refuses_what_is_not_in_the_set() {
         for text in [
-            r#"{"say":"hello","v":3,"policy_version":0,"name":"../x"}"#,
-            r#"{"say":"hello","v":3,"v":3,"policy_version":0}"#,
+            r#"{"say":"hello","v":4,"policy_version":0,"name":"../x"}"#,
+            r#"{"say":"hello","v":4,"v":4,"policy_version":0}"#,
             r#"{"say":"hello","v":-1,"policy_version":0}"#,
             r#"{"say":"end","collection":"../x"}"#,
             r#"{"say":"holds","policy_version":1,"x":1}"#,

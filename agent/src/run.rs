@@ -8,7 +8,7 @@ use std::{
 use evidence::instant::Instant;
 use serde_json::json;
 
-use crate::platform::handle::AsFd as _;
+use crate::platform::{handle::AsFd as _, signals::Signals};
 use crate::{
     artifacts::{ARTIFACTS, reference},
     cli::{CollectArgs, Command, EnrolArgs, RunArgs, StatusArgs},
@@ -18,6 +18,7 @@ use crate::{
     halves,
     reader::{collect, progress::Terminal},
     status::Status,
+    stop::Stop,
     supervisor,
 };
 
@@ -83,6 +84,8 @@ fn done(outcome: Result<(), Box<dyn Error>>) -> Exit {
 fn spool_half(output: &std::path::Path) -> Result<(), Box<dyn Error>> {
     // The reader's half gave us our end of the link as standard input.
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    // Ctrl-C reaches both halves: this one ends when the other has sealed what it has and closes the link.
+    let _deaf_to_them = Signals::block()?;
     // The reader hears of every failure and tells it; twice would be noise.
     let _ = local::serve(socket, output, Floor::default());
     Ok(())
@@ -97,7 +100,17 @@ fn collect_command(args: CollectArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    match collect::run(&plan, &Terminal::new()) {
+    // Before any thread and the other half begin: only the thread that waits for signals takes them.
+    let second = |_: &Stop, signals: &Signals| {
+        if signals.wait_for_stop().is_ok() {
+            std::process::exit(i32::from(Exit::Unfinished.number()));
+        }
+    };
+    let stop = match Stop::on_signals(second) {
+        Ok(stop) => stop,
+        Err(error) => return failed(&error),
+    };
+    match collect::run(&plan, &Terminal::new(stop)) {
         Ok(outcome) => {
             let text = if as_json {
                 outcome.to_json().to_string()
@@ -113,6 +126,10 @@ fn collect_command(args: CollectArgs) -> Exit {
                 Exit::Complete => exit,
                 other => other,
             }
+        }
+        Err(error) if error.leaves_evidence() => {
+            failed(&error);
+            Exit::Unfinished
         }
         Err(error) => failed(&error),
     }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::{Artifact, Class, Field, OptionField, OptionKind, Record, Request, Sink, Stopped};
 use crate::files::{
     Pace,
-    digest::{Digests, Wanted, digest},
+    digest::{Digests, Wanted, digest, shrank},
     open::{Folder, Opened, open_parent, reason_of},
     record::{STAT_FIELDS, field, put_bytes, put_path, put_stat, put_time, text_of},
     stat::{Kind, Stat},
@@ -38,19 +38,21 @@ const OWN_FIELDS: &[Field] = &[
     field(
         "sha256",
         "string, hex",
-        "SHA-256 of the contents that were read",
+        "SHA-256 of the contents, as they were read",
     ),
     field("md5", "string, hex", "MD5 of the same, on request"),
     field("sha1", "string, hex", "SHA-1 of the same, on request"),
     field(
-        "digest_of",
-        "string",
-        "data_extents where only those of a large sparse file went in",
+        "data_sha256",
+        "string, hex",
+        "in place of sha256 for a large sparse file: SHA-256 over its data extents, without the holes",
     ),
+    field("data_md5", "string, hex", "MD5 of the same, on request"),
+    field("data_sha1", "string, hex", "SHA-1 of the same, on request"),
     field(
         "extents",
         "array of [offset, length], bytes",
-        "the data extents that went in",
+        "the data extents of a large sparse file; none where it is one hole, which has no digest",
     ),
     field(
         "extents_cut",
@@ -66,6 +68,11 @@ const OWN_FIELDS: &[Field] = &[
         "growth_cut",
         "boolean",
         "the file grew faster than it was followed",
+    ),
+    field(
+        "shrank_while_read",
+        "boolean",
+        "the file was cut while it was read: the digest is of what was there, and a gap says so",
     ),
     field(
         "changed_while_read",
@@ -131,7 +138,7 @@ const OPTIONS: &[OptionField] = &[
     OptionField {
         name: "sparse_limit_bytes",
         kind: OptionKind::Number,
-        about: "a longer sparse file is digested by its data extents; 1 GiB",
+        about: "a longer sparse file is digested by its data extents, under names of their own; 1 GiB",
     },
     OptionField {
         name: "threads",
@@ -296,12 +303,16 @@ impl Entry {
                 format!("Its extended attributes can't be read: {e}."),
             ),
         }
+        let mut cut_at = None;
         match digest(&mut file, &before, hash.wanted, buffer, (hash.pace, stop)) {
-            Ok(digests) => self.put_digests(digests),
+            Ok(digests) => {
+                cut_at = digests.ended_early.then_some(digests.read_bytes);
+                self.put_digests(digests);
+            }
             Err(error) => self.miss(Reason::ReadError, error.to_string()),
         }
         match Stat::of_open(&file) {
-            Ok(after) => self.put_change(&before, &after),
+            Ok(after) => self.put_change(&before, &after, cut_at),
             Err(e) => self.miss(
                 reason_of(e),
                 format!("It can't be looked at after the read: {e}."),
@@ -310,15 +321,20 @@ impl Entry {
     }
 
     fn put_digests(&mut self, digests: Digests) {
-        self.put("sha256", digests.sha256.to_string());
         self.put("read_bytes", digests.read_bytes);
-        for (name, digest) in [("md5", digests.md5), ("sha1", digests.sha1)] {
+        // What is not the digest of the contents never has that name; that of no data would be an empty file's.
+        let names = match &digests.extents {
+            None => Some(["sha256", "md5", "sha1"]),
+            Some(found) if found.is_empty() => None,
+            Some(_) => Some(["data_sha256", "data_md5", "data_sha1"]),
+        };
+        let found = [Some(digests.sha256.to_string()), digests.md5, digests.sha1];
+        for (name, digest) in names.into_iter().flatten().zip(found) {
             if let Some(digest) = digest {
                 self.put(name, digest);
             }
         }
         if let Some(extents) = digests.extents {
-            self.put("digest_of", "data_extents");
             self.put("extents", serde_json::json!(extents));
             self.put("extents_cut", digests.extents_cut);
         }
@@ -331,8 +347,13 @@ impl Entry {
         }
     }
 
-    fn put_change(&mut self, before: &Stat, after: &Stat) {
+    fn put_change(&mut self, before: &Stat, after: &Stat, cut_at: Option<u64>) {
         let has_changed = before.has_changed(after);
+        // Where nothing changed, the system claimed more than there ever was (sysfs does).
+        if let Some(read_bytes) = cut_at.filter(|_| has_changed) {
+            self.put("shrank_while_read", true);
+            self.miss(Reason::ReadError, shrank(before.size_bytes, read_bytes));
+        }
         self.put("changed_while_read", has_changed);
         if has_changed {
             self.put("size_after_bytes", after.size_bytes);
@@ -452,9 +473,47 @@ mod tests {
         let sink = run(tree.path(), Value::Null);
         let record = by_path(&sink)["/sparse"];
         assert_eq!(record["size_bytes"], 1_u64 << 40);
-        assert_eq!(record["digest_of"], "data_extents");
+        assert!(record.contains_key("data_sha256") && !record.contains_key("sha256"));
         assert!(record["read_bytes"].as_u64().unwrap() < 1 << 20);
         assert_eq!(record["extents"][0][0], 0);
+    }
+
+    #[test]
+    fn a_terabyte_of_hole_has_no_digest_that_an_empty_file_has_too() {
+        let tree = tempfile::tempdir().unwrap();
+        let file = File::create(tree.path().join("hole")).unwrap();
+        file.set_len(1 << 40).unwrap();
+        let sink = run(tree.path(), serde_json::json!({"md5": true}));
+        let record = by_path(&sink)["/hole"];
+        let is_digest = |name: &&String| name.contains("sha256") || name.contains("md5");
+        assert_eq!(record.keys().find(is_digest), None);
+        assert_eq!(record["extents"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn a_file_that_shrank_while_it_was_read_is_a_gap_and_marked() {
+        let tree = tempfile::tempdir().unwrap();
+        let path = tree.path().join("f");
+        fs::write(&path, vec![1; 100_000]).unwrap();
+        let (folder, name) = open_parent(tree.path(), Path::new("/f")).unwrap();
+        let stat = folder.look(&name).unwrap();
+        let opened = folder.open(&name, &stat).unwrap();
+        fs::write(&path, "short").unwrap();
+        let mut entry = Entry {
+            path: "/f".into(),
+            record: Map::new(),
+            missed: Vec::new(),
+        };
+        let hash = Hash {
+            wanted: Wanted::default(),
+            pace: &Pace::free(),
+        };
+        let mut buffer = vec![0; 4096];
+        entry.read(opened, &hash, &mut buffer, &AtomicBool::new(false));
+        assert_eq!(entry.record["shrank_while_read"], true);
+        assert_eq!(entry.record["changed_while_read"], true);
+        assert_eq!(entry.missed[0].reason, Reason::ReadError);
+        assert!(entry.missed[0].text.contains("100000"));
     }
 
     #[test]

@@ -77,6 +77,8 @@ pub(super) struct Context {
     mouth: Mutex<Link>,
     outcome: Mutex<Option<Result<(), CourierError>>>,
     has_ended: AtomicBool,
+    /// Whether the reader fills parts of a collection now.
+    is_collecting: AtomicBool,
 }
 
 impl Context {
@@ -112,7 +114,18 @@ impl Context {
             mouth: Mutex::new(Link::new(socket)),
             outcome: Mutex::new(None),
             has_ended: AtomicBool::new(false),
+            is_collecting: AtomicBool::new(false),
         })
+    }
+
+    /// A collection has begun or ended.
+    pub(super) fn set_collecting(&self, is_collecting: bool) {
+        self.is_collecting.store(is_collecting, Ordering::Release);
+    }
+
+    /// Whether the reader may have parts open, which it seals when it is told to stop.
+    pub(super) fn is_collecting(&self) -> bool {
+        self.is_collecting.load(Ordering::Acquire)
     }
 
     /// A part is durable in the spool.

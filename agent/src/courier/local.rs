@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{
+    leftovers,
     room::Floor,
     spool::{Spool, SpoolError},
 };
@@ -39,14 +40,18 @@ fn converse(link: &mut Link, output: &Path, floor: Floor) -> Result<(), SpoolErr
         collection,
         wrapping,
         seal_certificate_pem,
+        closing_bytes,
     } = begin
     else {
         return Err(LinkError::OutOfTurn("no beginning".into()).into());
     };
+    leftovers::tidy(output);
     let mut spool = Spool::begin(output, collection, wrapping, floor)?;
     if let Some(pem) = seal_certificate_pem {
         spool.write_beside("seal.crt", pem.as_bytes())?;
     }
+    // A run that could not be brought to an end is not begun.
+    spool.reserve(closing_bytes)?;
     let (device, inode) = spool.identity()?;
     let ready = FromSpool::Ready {
         collection,
@@ -163,6 +168,7 @@ mod tests {
             collection: ID,
             wrapping: Wrapping::None,
             seal_certificate_pem: Some("pem".into()),
+            closing_bytes: 1 << 16,
         };
         link.send(&begin, None).unwrap();
         assert!(matches!(

@@ -5,7 +5,7 @@ use std::{
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread::{self, Scope},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 pub use super::context::CourierError;
@@ -20,6 +20,7 @@ use super::{
 use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION};
 use crate::platform::handle::OwnedFd;
 use crate::platform::socket;
+use crate::stop::FAREWELL;
 
 /// How often it is looked whether the courier must stop.
 const LOOK: Duration = Duration::from_millis(500);
@@ -108,15 +109,26 @@ impl Desk<'_> {
         let seen = socket.try_clone().map_err(LinkError::Socket)?;
         let mut link = Link::new(socket);
         let mut is_greeted = false;
+        let mut until = None;
         loop {
-            if stop.load(Ordering::Acquire) || self.context.has_ended() {
+            if self.context.has_ended() {
                 return Ok(());
+            }
+            if stop.load(Ordering::Acquire) {
+                // A reader that was told too seals what it has open first, and then closes the link.
+                let until = *until.get_or_insert_with(|| Instant::now() + FAREWELL);
+                if !self.context.is_collecting() || Instant::now() >= until {
+                    return Ok(());
+                }
             }
             self.context.board.flush(&self.context.folder);
             if !socket::wait_readable(&seen, LOOK).map_err(LinkError::Socket)? {
                 continue;
             }
             let Some((message, handed)) = link.receive::<FromReader>()? else {
+                if stop.load(Ordering::Acquire) {
+                    return Ok(());
+                }
                 return Err(LinkError::Closed.into());
             };
             if handed.is_some() {

@@ -79,7 +79,8 @@ impl Slots<'_> {
                 collection,
                 wrapping: Wrapping::Age,
                 seal_certificate_pem: None,
-            } => self.begin(collection),
+                closing_bytes,
+            } => self.begin(collection, closing_bytes),
             FromReader::OpenSlot {
                 collection,
                 slot,
@@ -109,15 +110,20 @@ impl Slots<'_> {
         found.ok_or_else(|| out_of_turn("a collection that has not begun"))
     }
 
-    fn begin(&mut self, collection: CollectionId) -> Result<(), CourierError> {
+    fn begin(&mut self, collection: CollectionId, closing_bytes: u64) -> Result<(), CourierError> {
         if self.begun.contains_key(&collection) || self.begun.len() >= COLLECTIONS_MAX {
             return Err(out_of_turn("a collection that can't begin"));
         }
         let parent = self.context.folder.spool();
-        let spool = Spool::begin(&parent, collection, Wrapping::Age, self.floor)?;
+        let mut spool = Spool::begin(&parent, collection, Wrapping::Age, self.floor)?;
+        if let Err(error) = spool.reserve(closing_bytes) {
+            // No part is begun before it is had.
+            tracing::warn!(error = %error, "the spool has no room for the end of the collection yet");
+        }
         let (device, inode) = spool.identity()?;
         let durable = spool.durable();
         self.begun.insert(collection, spool);
+        self.context.set_collecting(true);
         let ready = FromSpool::Ready {
             collection,
             device,
@@ -159,7 +165,7 @@ impl Slots<'_> {
         if is_over {
             return Ok(false);
         }
-        match self.spool(collection)?.check_room(false) {
+        match self.spool(collection)?.has_room() {
             Ok(()) => Ok(true),
             Err(SpoolError::NoRoom { .. }) => Ok(false),
             Err(other) => Err(other.into()),
@@ -239,6 +245,7 @@ impl Slots<'_> {
         self.spool(collection)?.write_beside(ENDED, b"")?;
         self.waiting.retain(|(one, _)| *one != collection);
         self.begun.remove(&collection);
+        self.context.set_collecting(!self.begun.is_empty());
         self.context.say(&FromSpool::Ended { collection }, None)
     }
 

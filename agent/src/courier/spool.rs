@@ -1,6 +1,8 @@
 //! The spool of one collection: makes empty files for parts that are being written, several at once, and makes a
 //! sealed one durable under its number.
 //!
+//! Whoever has the folder open holds a lock on it, so that others leave what is being written alone.
+//!
 //! It names every file itself, and reads none of what is written into them but to check that what lies there is what
 //! was sealed. Parts get their numbers in order, when they are sealed. `part-N.statement.json` and `part-N.receipt`
 //! stay until the collection has ended: by them it is known how far a collection is whose parts were delivered.
@@ -17,7 +19,11 @@ use evidence::{
     ids::CollectionId,
 };
 
-use super::room::Floor;
+use super::{
+    leftovers,
+    reserve::{self, Kept, Reserve},
+    room::Floor,
+};
 use crate::link::{LinkError, Wrapping};
 use crate::platform::private;
 
@@ -57,6 +63,9 @@ pub enum SpoolError {
         /// What shall stay free.
         floor_bytes: u64,
     },
+    /// Another process writes there.
+    #[error("another process writes into {0}. Wait for its end, or choose another folder.")]
+    InUse(PathBuf),
     /// The reader asked for what can't be.
     #[error("the reader broke the protocol: {0}. Both halves must be of one version.")]
     OutOfTurn(String),
@@ -78,9 +87,14 @@ pub struct Spool {
     collection: CollectionId,
     folder: PathBuf,
     wrapping: Wrapping,
-    open: BTreeMap<u32, File>,
+    open: BTreeMap<u32, Kept>,
     durable: u32,
     floor: Floor,
+    /// What the closing part may need, and the room for it where it could be had.
+    closing_bytes: u64,
+    reserve: Option<Reserve>,
+    /// Held for as long as the folder is in use; none where the file system knows no locks.
+    _lock: Option<File>,
 }
 
 impl Spool {
@@ -100,6 +114,7 @@ impl Spool {
             .create(&folder)
             .map_err(|e| failed("created", &folder, e))?;
         sync_folder(parent)?;
+        let lock = leftovers::lock(&folder)?;
         let mut spool = Self {
             collection,
             folder,
@@ -107,8 +122,11 @@ impl Spool {
             open: BTreeMap::new(),
             durable: 0,
             floor,
+            closing_bytes: 0,
+            reserve: None,
+            _lock: lock,
         };
-        spool.remove_partial()?;
+        leftovers::remove(&spool.folder)?;
         while spool.is_durable(spool.durable + 1) {
             spool.durable += 1;
         }
@@ -143,20 +161,52 @@ impl Spool {
     /// # Errors
     /// It can't be asked.
     pub fn floor_bytes(&self) -> Result<u64, SpoolError> {
+        Ok(self.space()?.1)
+    }
+
+    /// Keeps room for the closing part from here on, whatever becomes of the disk.
+    ///
+    /// # Errors
+    /// There is no room for it; the next file that is asked for tries it again.
+    pub fn reserve(&mut self, closing_bytes: u64) -> Result<(), SpoolError> {
+        self.closing_bytes = closing_bytes;
+        self.ensure_reserve()
+    }
+
+    fn ensure_reserve(&mut self) -> Result<(), SpoolError> {
+        if self.reserve.is_none() && self.closing_bytes > 0 {
+            self.reserve = Some(Reserve::keep(&self.folder, self.closing_bytes)?);
+        }
+        Ok(())
+    }
+
+    /// Whether a file for an ordinary part may be opened now.
+    ///
+    /// # Errors
+    /// [`SpoolError::NoRoom`] where less would stay free than shall, or none for the end of the chain.
+    pub fn has_room(&mut self) -> Result<(), SpoolError> {
+        self.check_room(false)?;
+        match self.ensure_reserve() {
+            Err(SpoolError::File { source, .. }) if source.kind() == io::ErrorKind::StorageFull => {
+                let (free_bytes, floor_bytes) = self.space()?;
+                Err(SpoolError::NoRoom {
+                    path: self.folder.clone(),
+                    free_bytes,
+                    floor_bytes: floor_bytes.max(self.closing_bytes),
+                })
+            }
+            other => other,
+        }
+    }
+
+    fn space(&self) -> Result<(u64, u64), SpoolError> {
         let space = self.floor.space(&self.folder);
-        Ok(space
-            .map_err(|e| failed("asked for its space", &self.folder, e))?
-            .1)
+        space.map_err(|e| failed("asked for its space", &self.folder, e))
     }
 
     /// Whether another file may be opened now; `closing` is for the small part that ends a chain.
-    ///
-    /// # Errors
-    /// [`SpoolError::NoRoom`] where less would stay free than shall.
-    pub fn check_room(&self, closing: bool) -> Result<(), SpoolError> {
-        let space = self.floor.space(&self.folder);
-        let (free_bytes, floor_bytes) =
-            space.map_err(|e| failed("asked for its space", &self.folder, e))?;
+    fn check_room(&self, closing: bool) -> Result<(), SpoolError> {
+        let (free_bytes, floor_bytes) = self.space()?;
         let needed = if closing {
             floor_bytes.min(CLOSING_BYTES)
         } else {
@@ -182,9 +232,23 @@ impl Spool {
                 "slot {slot} can't be opened"
             )));
         }
-        self.check_room(closing)?;
-        let file = create_new(&self.slot_path(slot))?;
-        Ok(&*self.open.entry(slot).or_insert(file))
+        let reserve = self.reserve.as_mut().filter(|_| closing);
+        let kept = match reserve.and_then(Reserve::part) {
+            Some(kept) => kept,
+            None => self.fresh(slot, closing)?,
+        };
+        Ok(&self.open.entry(slot).or_insert(kept).file)
+    }
+
+    fn fresh(&mut self, slot: u32, closing: bool) -> Result<Kept, SpoolError> {
+        if closing {
+            self.check_room(closing)?;
+        } else {
+            self.has_room()?;
+        }
+        let path = self.folder.join(format!("slot-{slot:08}.partial"));
+        let file = create_new(&path)?;
+        Ok(Kept { file, path })
     }
 
     /// Makes the part in `slot` and its statement durable under the part's number; gives the part's path.
@@ -199,16 +263,15 @@ impl Spool {
         sha256: Digest,
         statement: &str,
     ) -> Result<PathBuf, SpoolError> {
-        let Some(file) = self.open.remove(&slot) else {
+        let Some(Kept { file, path: from }) = self.open.remove(&slot) else {
             return Err(SpoolError::OutOfTurn(format!("slot {slot} is not open")));
         };
         if part != self.durable + 1 {
-            self.open.insert(slot, file);
+            self.open.insert(slot, Kept { file, path: from });
             return Err(SpoolError::OutOfTurn(format!(
                 "part {part} is not the next"
             )));
         }
-        let from = self.slot_path(slot);
         let kept = self.keep(&from, file, part, (size_bytes, sha256), statement);
         if kept.is_err() {
             // Nothing that was not sealed whole may look like evidence.
@@ -221,9 +284,9 @@ impl Spool {
 
     /// Removes the file: nothing in it was sealed, so nothing in it can be proven.
     pub fn discard(&mut self, slot: u32) {
-        if self.open.remove(&slot).is_some() {
-            // Where even removing fails, it goes when the collection is taken up again.
-            let _ = fs::remove_file(self.slot_path(slot));
+        if let Some(kept) = self.open.remove(&slot) {
+            // Where even removing fails, it goes at the next run.
+            let _ = fs::remove_file(kept.path);
         }
     }
 
@@ -232,12 +295,30 @@ impl Spool {
     /// # Errors
     /// The disk fails.
     pub fn write_beside(&self, name: &str, bytes: &[u8]) -> Result<(), SpoolError> {
-        let path = self.folder.join(name);
-        let mut file = create_new(&partial(&path))?;
-        file.write_all(bytes)
+        let path = partial(&self.folder.join(name));
+        let file = create_new(&path)?;
+        self.write_into(Kept { file, path }, name, bytes)
+    }
+
+    fn write_into(&self, kept: Kept, name: &str, bytes: &[u8]) -> Result<(), SpoolError> {
+        let (
+            path,
+            Kept {
+                mut file,
+                path: from,
+            },
+        ) = (self.folder.join(name), kept);
+        let written = file
+            .write_all(bytes)
+            // Room that it was given and doesn't need goes back.
+            .and_then(|()| file.set_len(bytes.len() as u64))
             .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(partial(&path), &path))
-            .map_err(|e| failed("written", &path, e))
+            .and_then(|()| fs::rename(&from, &path));
+        if written.is_err() {
+            // A second try shall not find its name taken.
+            let _ = fs::remove_file(&from);
+        }
+        written.map_err(|e| failed("written", &path, e))
     }
 
     /// Where part `part` lies, or will.
@@ -250,21 +331,29 @@ impl Spool {
     }
 
     fn keep(
-        &self,
+        &mut self,
         from: &Path,
         file: File,
         part: u32,
         sealed: (u64, Digest),
         statement: &str,
     ) -> Result<PathBuf, SpoolError> {
+        let is_closing = from.ends_with(reserve::PART);
+        if is_closing {
+            // The room that it was given and doesn't need goes back, for the names to come.
+            file.set_len(sealed.0)
+                .map_err(|e| failed("cut to its length", from, e))?;
+        }
         file.sync_all()
             .map_err(|e| failed("made durable", from, e))?;
         drop(file);
         check(from, sealed)?;
-        self.write_beside(
-            &format!("part-{part:04}.statement.json"),
-            statement.as_bytes(),
-        )?;
+        let name = format!("part-{part:04}.statement.json");
+        let reserve = self.reserve.as_mut().filter(|_| is_closing);
+        match reserve.and_then(Reserve::statement) {
+            Some(kept) => self.write_into(kept, &name, statement.as_bytes())?,
+            None => self.write_beside(&name, statement.as_bytes())?,
+        }
         let path = self.part_path(part);
         fs::rename(from, &path).map_err(|e| failed("named", &path, e))?;
         sync_folder(&self.folder)?;
@@ -274,22 +363,6 @@ impl Spool {
     fn is_durable(&self, part: u32) -> bool {
         let receipt = self.folder.join(format!("part-{part:04}.receipt"));
         self.part_path(part).is_file() || receipt.is_file()
-    }
-
-    fn slot_path(&self, slot: u32) -> PathBuf {
-        self.folder.join(format!("slot-{slot:08}.partial"))
-    }
-
-    /// What an earlier run left unsealed.
-    fn remove_partial(&self) -> Result<(), SpoolError> {
-        let fault = |e| failed("read", &self.folder, e);
-        for entry in fs::read_dir(&self.folder).map_err(fault)? {
-            let path = entry.map_err(fault)?.path();
-            if path.extension().is_some_and(|e| e == "partial") {
-                fs::remove_file(&path).map_err(|e| failed("removed", &path, e))?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -328,7 +401,7 @@ fn check(path: &Path, sealed: (u64, Digest)) -> Result<(), SpoolError> {
     }
 }
 
-fn create_new(path: &Path) -> Result<File, SpoolError> {
+pub(super) fn create_new(path: &Path) -> Result<File, SpoolError> {
     private::file()
         .write(true)
         .create_new(true)
@@ -346,7 +419,7 @@ fn partial(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn failed(what: &'static str, path: &Path, source: io::Error) -> SpoolError {
+pub(super) fn failed(what: &'static str, path: &Path, source: io::Error) -> SpoolError {
     SpoolError::File {
         what,
         path: path.to_path_buf(),
@@ -412,12 +485,43 @@ mod tests {
         fill(&mut spool, 2, b"two");
         spool.discard(1);
         assert_eq!(names(&spool), ["slot-00000002.partial"]);
-        // As after kill -9: nothing is tidied up.
         let path = spool.folder().to_owned();
-        std::mem::forget(spool);
-        assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+        drop(spool);
+        // As after kill -9: nothing was tidied up.
+        fs::write(path.join("slot-00000002.partial"), "x").unwrap();
         let spool = begun(folder.path());
         assert_eq!(names(&spool), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_closing_part_and_its_statement_lie_in_the_room_that_was_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = begun(folder.path());
+        spool.reserve(1 << 20).unwrap();
+        assert_eq!(
+            names(&spool),
+            ["closing.partial", "closing.statement.partial"]
+        );
+        let mut file = spool.open_slot(1, true).unwrap();
+        file.write_all(b"end").unwrap();
+        seal(&mut spool, 1, 1, b"end").unwrap();
+        assert_eq!(names(&spool), ["part-0001.statement.json", "part-0001.zip"]);
+        // A second one is a file as any other.
+        fill(&mut spool, 2, b"x");
+        spool.reserve(1 << 20).unwrap();
+        drop(spool);
+        let left = fs::read_dir(folder.path().join(ID.to_string())).unwrap();
+        assert_eq!(left.count(), 2);
+    }
+
+    #[test]
+    fn a_folder_that_another_process_writes_into_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = begun(folder.path());
+        fill(&mut spool, 1, b"one");
+        let second = Spool::begin(folder.path(), ID, Wrapping::None, Floor::NONE);
+        assert!(matches!(second, Err(SpoolError::InUse(_))));
+        assert_eq!(names(&spool), ["slot-00000001.partial"]);
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Default for Wanted {
 /// The digests of what was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digests {
-    /// SHA-256.
+    /// SHA-256 of what was read, which is the file's only where `extents` is none.
     pub sha256: evidence::digest::Digest,
     /// MD5, lower-case hex.
     pub md5: Option<String>,
@@ -57,6 +57,8 @@ pub struct Digests {
     pub extents_cut: bool,
     /// The file outgrew its first length by more than is followed.
     pub growth_cut: bool,
+    /// It ended before the length that the system claimed: it shrank, or the claim was never true.
+    pub ended_early: bool,
 }
 
 /// Why there is no digest.
@@ -127,6 +129,7 @@ impl Running<'_> {
             extents: None,
             extents_cut: false,
             growth_cut: false,
+            ended_early: false,
         }
     }
 }
@@ -151,11 +154,12 @@ pub fn digest(
         stop,
     };
     if is_sparse(stat) && stat.size_bytes > wanted.sparse_limit_bytes {
-        let (extents, extents_cut) = by_extents(file, stat, &mut running, buffer)?;
+        let found = by_extents(file, stat, &mut running, buffer)?;
         let digests = running.finish();
         return Ok(Digests {
-            extents: Some(extents),
-            extents_cut,
+            extents: Some(found.listed),
+            extents_cut: found.is_cut,
+            ended_early: found.ended_early,
             ..digests
         });
     }
@@ -164,6 +168,7 @@ pub fn digest(
     let digests = running.finish();
     Ok(Digests {
         growth_cut: read == limit,
+        ended_early: read < stat.size_bytes,
         ..digests
     })
 }
@@ -173,7 +178,17 @@ pub fn is_sparse(stat: &Stat) -> bool {
     stat.allocated_bytes < stat.size_bytes
 }
 
-type Extents = (Vec<(u64, u64)>, bool);
+/// What to say of a file that was cut while it was read.
+pub fn shrank(size_bytes: u64, read_bytes: u64) -> String {
+    format!("it shrank while it was read: of {size_bytes} bytes, {read_bytes} were there")
+}
+
+#[derive(Default)]
+struct Extents {
+    listed: Vec<(u64, u64)>,
+    is_cut: bool,
+    ended_early: bool,
+}
 
 fn by_extents(
     file: &mut File,
@@ -181,7 +196,7 @@ fn by_extents(
     running: &mut Running<'_>,
     buffer: &mut [u8],
 ) -> Result<Extents, DigestError> {
-    let (mut extents, mut cut, mut at) = (Vec::new(), false, 0);
+    let (mut found, mut at) = (Extents::default(), 0);
     while at < stat.size_bytes {
         let Some((start, end)) = system::next_data(file, at).map_err(io::Error::from)? else {
             break;
@@ -192,17 +207,18 @@ fn by_extents(
         }
         file.seek(io::SeekFrom::Start(start))?;
         let read = running.take(file, buffer, end - start)?;
-        if extents.len() < EXTENTS_AT_MOST {
-            extents.push((start, read));
+        if found.listed.len() < EXTENTS_AT_MOST {
+            found.listed.push((start, read));
         } else {
-            cut = true;
+            found.is_cut = true;
         }
         if read < end - start {
+            found.ended_early = true;
             break;
         }
         at = end;
     }
-    Ok((extents, cut))
+    Ok(found)
 }
 
 #[cfg(test)]

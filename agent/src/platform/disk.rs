@@ -1,7 +1,7 @@
 //! How much space a file system has; reserving it; reading and writing at a position.
 //!
 //! # Platform behaviour
-//! Unix: statvfs, fallocate, pread and pwrite. Windows: the space can't be asked for yet.
+//! Unix: statvfs, fallocate, pread and pwrite. Windows: the space can't be asked for yet, and reserved room is written.
 
 use std::{fs::File, io, path::Path};
 
@@ -37,6 +37,25 @@ pub fn space_of(file: &File) -> io::Result<Space> {
 /// There is no room.
 pub fn reserve(file: &File, size_bytes: u64) -> io::Result<()> {
     system::reserve(file, size_bytes)
+}
+
+/// Gives the empty `file` room for `size_bytes` and leaves it empty; where a file system can't reserve beyond a file's
+/// end, the room is real bytes, and the file has that length.
+///
+/// # Errors
+/// There is no room.
+pub fn reserve_ahead(file: &File, size_bytes: u64) -> io::Result<()> {
+    if system::reserve_beyond_end(file, size_bytes)? {
+        return Ok(());
+    }
+    let zeros = vec![0; 64 * 1024];
+    let mut done = 0;
+    while done < size_bytes {
+        let count = (size_bytes - done).min(zeros.len() as u64);
+        write_all_at(file, &zeros[..count as usize], done)?;
+        done += count;
+    }
+    file.sync_data()
 }
 
 /// Reads at `offset` of `file`, wherever its position is.
@@ -93,6 +112,15 @@ mod system {
         }
     }
 
+    /// `false` where the file system has no such thing.
+    pub(super) fn reserve_beyond_end(file: &File, size_bytes: u64) -> io::Result<bool> {
+        match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, size_bytes) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::OPNOTSUPP) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn of(told: &StatVfs) -> Space {
         Space {
             total_bytes: told.f_blocks.saturating_mul(told.f_frsize),
@@ -117,5 +145,9 @@ mod system {
 
     pub(super) fn reserve(file: &File, size_bytes: u64) -> io::Result<()> {
         file.set_len(size_bytes)
+    }
+
+    pub(super) fn reserve_beyond_end(_file: &File, _size_bytes: u64) -> io::Result<bool> {
+        Ok(false)
     }
 }

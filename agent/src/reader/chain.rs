@@ -8,7 +8,7 @@ use std::{
     fs::File,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant as Clock},
 };
@@ -50,6 +50,9 @@ pub enum ChainError {
         "the collection's position can't be kept: {0}. Check the space and health of the agent's folder."
     )]
     Position(String),
+    /// It was told to pause, and what was open is sealed.
+    #[error("the collection is paused; it is taken up again at the next start.")]
+    Paused,
     /// The spool holds other parts than the reader knows of.
     #[error(
         "the spool holds {durable} parts of the collection and {known} are known of. Its chain can't be continued: collect again."
@@ -75,21 +78,23 @@ pub(super) enum Trouble {
 
 impl From<PartError> for Trouble {
     fn from(error: PartError) -> Self {
-        use std::error::Error as _;
         match &error {
-            PartError::Write(_) | PartError::Archive(_) => {
-                let cause = error
-                    .source()
-                    .map(|s| format!(" ({s})"))
-                    .unwrap_or_default();
-                Self::Lost(format!("{error}{cause}"))
-            }
+            PartError::Write(_) | PartError::Archive(_) => Self::Lost(with_cause(&error)),
             PartError::Seal(evidence::archive::SealError::Write(_)) => {
-                Self::Lost(error.to_string())
+                Self::Lost(with_cause(&error))
             }
             _ => Self::Fatal(error.into()),
         }
     }
+}
+
+/// With the last cause, which tells most: the disk's own answer.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    let mut last = error.source();
+    while let Some(cause) = last.and_then(|e| e.source()) {
+        last = Some(cause);
+    }
+    last.map_or_else(|| error.to_string(), |cause| format!("{error} ({cause})"))
 }
 
 impl From<SlotError> for Trouble {
@@ -113,6 +118,7 @@ pub(super) struct Run<'r> {
     chain: Mutex<Chain>,
     slots: AtomicU32,
     open: Mutex<BTreeMap<usize, Counts>>,
+    is_paused: AtomicBool,
     begun: Clock,
 }
 
@@ -149,6 +155,7 @@ impl<'r> Run<'r> {
             }),
             slots: AtomicU32::new(1),
             open: Mutex::default(),
+            is_paused: AtomicBool::new(false),
             begun: Clock::now(),
         }
     }
@@ -165,11 +172,24 @@ impl<'r> Run<'r> {
             if limit_s > 0 && self.begun.elapsed() >= Duration::from_secs(limit_s) {
                 let why = format!("the time limit of {limit_s} s was reached");
                 self.shared.stop(Reason::Limit, why);
+            } else if self.watch.pauses() {
+                // Before the stop, which cuts files that are being read: none of them counts as settled.
+                self.is_paused.store(true, Ordering::SeqCst);
+                let why = "the agent was told to stop";
+                self.shared.stop(Reason::Interrupted, why);
             } else if let Some(why) = self.watch.stop() {
+                self.shared.stop(Reason::Interrupted, why);
+            } else if self.port.is_gone() {
+                let why = "the half of the agent that keeps the parts is gone";
                 self.shared.stop(Reason::Interrupted, why);
             }
         }
         self.shared.stopped().is_some()
+    }
+
+    /// Whether it stops without ending its chain.
+    pub(super) fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::SeqCst)
     }
 
     /// An empty file for a part. A `closing` one is waited for even when the run stops.

@@ -1,8 +1,14 @@
 //! One collection from beginning to end: the artifacts in order of volatility, each into the chain of parts.
 
-use std::{io, process::Child};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::Child,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use evidence::ids::CollectionId;
+use protocol::messages::Progress;
 
 pub use super::chain::ChainError;
 use super::{
@@ -21,6 +27,11 @@ use crate::{
     platform::{neighbours, priority},
 };
 
+/// What a closing part takes beside what is measured: some 20 KiB, and room to spare.
+const CLOSING_BYTES: u64 = 256 * 1024;
+/// What a gap or a refusal takes in it at most.
+const LINE_BYTES: usize = 2048;
+
 /// Why there is no collection.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectError {
@@ -32,6 +43,19 @@ pub enum CollectError {
     /// No random numbers for the collection's id.
     #[error("the system gave no random numbers. Try again once it has fully started.")]
     Random(#[from] getrandom::Error),
+    /// It ended without its closing part.
+    #[error(
+        "the collection ended without its last part. {}",
+        what_is_left(folder, *parts)
+    )]
+    Unfinished {
+        /// Where its parts lie.
+        folder: PathBuf,
+        /// How many are finished.
+        parts: u32,
+        /// What happened.
+        source: Box<CollectError>,
+    },
     /// The run can't go on.
     #[error(transparent)]
     Chain(#[from] ChainError),
@@ -41,6 +65,30 @@ pub enum CollectError {
     /// No seal.
     #[error(transparent)]
     Seal(#[from] SealError),
+}
+
+impl CollectError {
+    /// Whether parts are left that are sealed and sound.
+    pub fn leaves_evidence(&self) -> bool {
+        matches!(self, Self::Unfinished { parts: 1.., .. })
+    }
+}
+
+/// What a collection that was cut off has left, and what to do.
+fn what_is_left(folder: &Path, parts: u32) -> String {
+    let place = folder.display();
+    let partial = "files there that end in .partial were not sealed and prove nothing, and the next collection into the same output folder removes them";
+    match parts {
+        0 => {
+            format!("Nothing in {place} is finished: mend the cause and collect again; {partial}.")
+        }
+        1 => format!(
+            "Part 1 in {place} is finished and sound: keep it, mend the cause and collect again for the rest; {partial}."
+        ),
+        _ => format!(
+            "Parts 1 to {parts} in {place} are finished and sound: keep them, mend the cause and collect again for the rest; {partial}."
+        ),
+    }
 }
 
 /// Starts the spool's half, gathers what `plan` wants, and waits until all of it is durable.
@@ -64,7 +112,44 @@ pub fn run(plan: &Plan, watch: &dyn Watch) -> Result<Outcome, CollectError> {
         position: None,
         sealing: None,
     };
-    run_task(task, &port, watch)
+    let counted = Counted {
+        watch,
+        parts: AtomicU32::new(0),
+    };
+    run_task(task, &port, &counted).map_err(|source| CollectError::Unfinished {
+        folder: plan.output.join(collection.to_string()),
+        parts: counted.parts.into_inner(),
+        source: Box::new(source),
+    })
+}
+
+/// Counts the parts that became durable, for who must tell what is left.
+struct Counted<'w> {
+    watch: &'w dyn Watch,
+    parts: AtomicU32,
+}
+
+impl Watch for Counted<'_> {
+    fn progress(&self, progress: &Progress) {
+        self.watch.progress(progress);
+    }
+
+    fn sealing(&self, position: &Position) -> Result<(), String> {
+        self.watch.sealing(position)
+    }
+
+    fn durable(&self, position: &Position) -> Result<(), String> {
+        self.parts.store(position.parts, Ordering::Relaxed);
+        self.watch.durable(position)
+    }
+
+    fn stop(&self) -> Option<String> {
+        self.watch.stop()
+    }
+
+    fn pauses(&self) -> bool {
+        self.watch.pauses()
+    }
 }
 
 /// Gathers what `task` says into the spool behind `port`, and waits until all of it is durable.
@@ -123,7 +208,28 @@ fn begin(task: &Task<'_>, port: &dyn SpoolPort) -> Result<u32, CollectError> {
     // An enrolled host's certificate is known by its enrolment.
     let for_run = task.authority.host.is_none();
     let certificate = for_run.then(|| task.seal.certificate_pem());
-    Ok(port::begin(port, task.collection, wrapping, certificate)?)
+    let closing_bytes = closing_bytes(task);
+    Ok(port::begin(
+        port,
+        task.collection,
+        wrapping,
+        certificate,
+        closing_bytes,
+    )?)
+}
+
+/// What the part that ends the chain may need: the envelopes that every part holds, a line for each artifact that is
+/// not whole, each refusal, and as much again as such a part has ever taken.
+fn closing_bytes(task: &Task<'_>) -> u64 {
+    let Authority {
+        order,
+        policy,
+        refusals,
+        ..
+    } = &task.authority;
+    let lines = task.plan.wanted.len() + refusals.len();
+    let measured = order.len() + policy.len() + lines * LINE_BYTES;
+    CLOSING_BYTES + measured as u64
 }
 
 /// Where the chain stands, by what the reader kept and what the spool says.

@@ -101,6 +101,7 @@ impl<'r> Conductor<'r> {
         self.run.shared.queue.close();
         match outcome {
             Err(Trouble::Fatal(error)) => Err(error),
+            _ if self.run.is_paused() => Err(self.pause()),
             // Why is known to the run; the chain's end says it.
             Ok(()) | Err(Trouble::Stopped | Trouble::Lost(_)) => self.finish(),
         }
@@ -109,6 +110,7 @@ impl<'r> Conductor<'r> {
     fn gather(&mut self, lanes: usize) -> Result<(), Trouble> {
         self.lane.log(None, "the collection begins".to_owned())?;
         self.unknown()?;
+        self.short_of_memory()?;
         let (volatile, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.wanted)
             .into_iter()
             .partition(|(a, _)| a.volatile());
@@ -194,6 +196,20 @@ impl<'r> Conductor<'r> {
             }
         }
         Ok(())
+    }
+
+    /// A limit that is lower than what this agent takes at the least is told, not passed over.
+    fn short_of_memory(&mut self) -> Result<(), Trouble> {
+        let plan = &self.run.shared.plan;
+        let Some(least) = plan.memory_short_of() else {
+            return Ok(());
+        };
+        let limit = plan.limits.memory_bytes;
+        let text = format!(
+            "the limit of {limit} bytes can't be held: with one lane and small parts the agent takes some {least}"
+        );
+        let weight = (Reason::Limit, Severity::Ordinary);
+        self.lane.gap("limits", b"memory_bytes", weight, &text)
     }
 
     fn artifact(
@@ -392,6 +408,23 @@ impl<'r> Conductor<'r> {
             self.progress.parts_sealed = parts;
         }
         self.run.watch.progress(&self.progress);
+    }
+
+    /// Seals what is open and leaves the chain as it is, to be gone on with.
+    fn pause(mut self) -> ChainError {
+        if !self.lane.is_open() {
+            return ChainError::Paused;
+        }
+        let text = "the agent was told to stop; the collection goes on at its next start";
+        let sealed = self
+            .lane
+            .log(None, text.to_owned())
+            .and_then(|()| self.lane.close(false, None));
+        match sealed {
+            Err(Trouble::Fatal(error)) => error,
+            // What could not be sealed is gathered again.
+            Ok(()) | Err(Trouble::Stopped | Trouble::Lost(_)) => ChainError::Paused,
+        }
     }
 
     /// Ends the chain: what is missing is told in the last part, which is sealed whatever stopped the run.

@@ -250,6 +250,10 @@ impl SpoolPort for Conversation {
     fn tell(&self, message: &FromReader) -> Result<(), LinkError> {
         self.say(message)
     }
+
+    fn is_gone(&self) -> bool {
+        self.is_over()
+    }
 }
 
 /// Reads a document that was handed over, whole: from a regular file, within the messages' ceiling.

@@ -13,7 +13,7 @@ use super::{
     state::{Change, State},
     task::{Position, Watch},
 };
-use crate::link::FromReader;
+use crate::{link::FromReader, stop::Stop};
 
 /// No report of progress follows another sooner.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -37,6 +37,7 @@ pub struct Follower {
     state: SharedState,
     conversation: Arc<Conversation>,
     given_up: Option<String>,
+    stop: Stop,
     told: Mutex<Told>,
 }
 
@@ -47,12 +48,13 @@ struct Told {
 }
 
 impl Follower {
-    /// Follows the collection of `order`; with `given_up` it is stopped at once, for this reason.
+    /// Follows the collection of `order`; with `given_up` it is stopped at once, for this reason; told to `stop`, it is paused.
     pub fn new(
         (order, collection): (OrderId, CollectionId),
         state: SharedState,
         conversation: Arc<Conversation>,
         given_up: Option<String>,
+        stop: Stop,
     ) -> Self {
         Self {
             order,
@@ -60,6 +62,7 @@ impl Follower {
             state,
             conversation,
             given_up,
+            stop,
             told: Mutex::default(),
         }
     }
@@ -114,5 +117,9 @@ impl Watch for Follower {
             return Some("the agent was stopped".to_owned());
         }
         self.given_up.clone()
+    }
+
+    fn pauses(&self) -> bool {
+        self.stop.is_told()
     }
 }

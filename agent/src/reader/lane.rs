@@ -2,7 +2,11 @@
 //!
 //! A ZIP takes one entry at a time, so what two lanes write never meets; both compress at once.
 
-use std::fs::File;
+use std::{
+    fs::File,
+    io::{self, Read},
+    sync::Arc,
+};
 
 use evidence::{
     gap::{Gap, Reason, Severity},
@@ -18,7 +22,6 @@ use super::{
     part::{OpenPart, PartError},
     pieces, stored,
 };
-use crate::platform::disk;
 use crate::{artifacts::Record, files::Stat};
 
 /// A part that is being filled.
@@ -28,7 +31,14 @@ struct Open {
     /// A further descriptor of its file, to ask for free space.
     file: File,
     floor_bytes: u64,
+    /// Records since the free space was last looked at.
+    unseen: u32,
+    /// Less is free than shall stay free: nothing more goes into this part.
+    is_short: bool,
 }
+
+/// After so many records it is looked how much space is free.
+const RECORDS_A_LOOK: u32 = 256;
 
 /// See the module.
 pub(super) struct Lane<'r> {
@@ -79,7 +89,18 @@ impl<'r> Lane<'r> {
 
     /// Writes one record of `artifact`, whose stream is opened where it isn't.
     pub(super) fn record(&mut self, artifact: &str, record: &Record) -> Result<(), Trouble> {
-        self.write(artifact, |part| part.record(artifact, record))
+        self.write(artifact, |part| part.record(artifact, record))?;
+        let is_due = |open: &mut Open| {
+            open.unseen += 1;
+            open.unseen >= RECORDS_A_LOOK
+        };
+        if self.open.as_mut().is_some_and(is_due) {
+            let has_space = self.has_space(0);
+            if let Some(open) = &mut self.open {
+                (open.unseen, open.is_short) = (0, !has_space);
+            }
+        }
+        Ok(())
     }
 
     /// Ends the open stream of records, if there is one.
@@ -94,7 +115,9 @@ impl<'r> Lane<'r> {
 
     /// Whether the part must be closed before `artifact` can write more records.
     pub(super) fn is_full_for(&self, artifact: &str) -> bool {
-        let is_full = |open: &Open| open.part.is_due() || open.part.has_ended_results(artifact);
+        let is_full = |open: &Open| {
+            open.is_short || open.part.is_due() || open.part.has_ended_results(artifact)
+        };
         self.open.as_ref().is_some_and(is_full)
     }
 
@@ -149,6 +172,8 @@ impl<'r> Lane<'r> {
                 text,
             }) => self.gap(artifact, &subject, (reason, Severity::Ordinary), &text),
             Fetched::Begin(begin) => self.file(*begin, inbox),
+            // A pause cuts the file that is being read; it is read again, whole, when the run is taken up.
+            Fetched::Settled(_) if self.run.is_paused() => Ok(()),
             Fetched::Settled(artifact) => {
                 self.run.shared.tally.settled(artifact);
                 if self.open.as_ref().is_some_and(|o| o.part.is_due()) {
@@ -184,7 +209,12 @@ impl<'r> Lane<'r> {
         }
         let mut incoming = Incoming::new(inbox);
         let Begin { record, entry, .. } = &begin;
-        let stored = self.write(&record.artifact, |part| part.content(entry, &mut incoming))?;
+        let (shared, id) = (Arc::clone(&self.run.shared), self.id);
+        let counted = Counted {
+            source: &mut incoming,
+            used: |bytes| shared.room.used(id, bytes),
+        };
+        let stored = self.write(&record.artifact, |part| part.content(entry, counted))?;
         let end = incoming.finish();
         let mut record = begin.record;
         record.entry = Some(begin.entry);
@@ -227,15 +257,13 @@ impl<'r> Lane<'r> {
         self.ensure()
     }
 
-    /// Whether the disk has `more_bytes` above what shall stay free.
+    /// Whether the disk has `more_bytes` above what shall stay free and what the other lanes are about to write; they
+    /// are promised to this one then.
     fn has_space(&self, more_bytes: u64) -> bool {
-        let has = |open: &Open| match disk::space_of(&open.file) {
-            Ok(space) => {
-                let left = space.free_bytes.saturating_sub(more_bytes);
-                open.floor_bytes == 0 || left >= open.floor_bytes
-            }
-            // Then the write itself will tell.
-            Err(_) => true,
+        let has = |open: &Open| {
+            let place = (&open.file, open.floor_bytes);
+            let room = &self.run.shared.room;
+            room.promise(self.id, place, open.part.counts(), more_bytes)
         };
         self.open.as_ref().is_none_or(has)
     }
@@ -283,6 +311,8 @@ impl<'r> Lane<'r> {
                 part,
                 file,
                 floor_bytes: slot.floor_bytes,
+                unseen: 0,
+                is_short: false,
             })
         });
         match opened {
@@ -297,6 +327,11 @@ impl<'r> Lane<'r> {
         }
     }
 
+    /// Whether a part is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Seals the open part, if there is one.
     pub(super) fn close(&mut self, last: bool, ended_early: Option<String>) -> Result<(), Trouble> {
         self.end_results()?;
@@ -304,6 +339,7 @@ impl<'r> Lane<'r> {
             return Ok(());
         };
         let sealed = self.run.seal(self.id, (slot, part), last, ended_early);
+        self.run.shared.room.release(self.id);
         sealed.map_err(|trouble| {
             self.run.discard(slot);
             self.failed(trouble)
@@ -315,6 +351,7 @@ impl<'r> Lane<'r> {
         if let Some(open) = self.open.take() {
             self.run.discard(open.slot);
         }
+        self.run.shared.room.release(self.id);
         self.run.set_counts(self.id, Default::default());
         let shared = &self.run.shared;
         match &trouble {
@@ -326,5 +363,19 @@ impl<'r> Lane<'r> {
             Trouble::Fatal(error) => shared.stop(Reason::Interrupted, error.to_string()),
         }
         trouble
+    }
+}
+
+/// Tells how much of a file has come by.
+struct Counted<R, U> {
+    source: R,
+    used: U,
+}
+
+impl<R: Read, U: Fn(u64)> Read for Counted<R, U> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(into)?;
+        (self.used)(count as u64);
+        Ok(count)
     }
 }

@@ -22,6 +22,7 @@ pub mod port;
 pub mod progress;
 mod queue;
 pub mod renewal;
+mod room;
 pub mod seal;
 pub mod service;
 mod shared;

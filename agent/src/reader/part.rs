@@ -23,7 +23,7 @@ use super::{
 use crate::artifacts::Record;
 
 /// What gathers before it is written: few calls, and no more memory than this.
-const BUFFER_BYTES: usize = 256 * 1024;
+pub(super) const BUFFER_BYTES: usize = 256 * 1024;
 
 /// A part could not be written.
 #[derive(Debug, thiserror::Error)]

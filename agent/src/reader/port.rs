@@ -32,6 +32,9 @@ pub trait SpoolPort: Sync {
     /// # Errors
     /// The link failed.
     fn tell(&self, message: &FromReader) -> Result<(), LinkError>;
+
+    /// Whether the spool's half is gone; asked often, so that nothing is read that nobody can keep.
+    fn is_gone(&self) -> bool;
 }
 
 /// The link of a local collection, which nobody else uses.
@@ -75,6 +78,12 @@ impl SpoolPort for LinkPort {
     fn tell(&self, message: &FromReader) -> Result<(), LinkError> {
         let mut link = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         link.send(message, None)
+    }
+
+    fn is_gone(&self) -> bool {
+        // Between questions there is nothing to hear but the end.
+        let link = self.0.try_lock();
+        link.is_ok_and(|link| link.has_something().unwrap_or(true))
     }
 }
 
@@ -120,11 +129,13 @@ pub(super) fn begin(
     collection: CollectionId,
     wrapping: Wrapping,
     seal_certificate_pem: Option<String>,
+    closing_bytes: u64,
 ) -> Result<u32, LinkError> {
     let begin = FromReader::Begin {
         collection,
         wrapping,
         seal_certificate_pem,
+        closing_bytes,
     };
     match port.ask(&begin, &|| false)?.0 {
         FromSpool::Ready { durable, .. } => Ok(durable),

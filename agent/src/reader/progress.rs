@@ -9,6 +9,7 @@ use std::{
 use protocol::messages::Progress;
 
 use super::task::{Position, Watch};
+use crate::stop::Stop;
 
 /// No line follows another sooner.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -18,30 +19,18 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Terminal {
     shown: bool,
+    stop: Stop,
     last: Mutex<Option<Instant>>,
 }
 
 impl Terminal {
-    /// Shows itself when standard error is a terminal.
-    pub fn new() -> Self {
+    /// Shows itself when standard error is a terminal; ends the collection when told to `stop`.
+    pub fn new(stop: Stop) -> Self {
         Self {
             shown: io::stderr().is_terminal(),
+            stop,
             last: Mutex::new(None),
         }
-    }
-
-    /// Never shows itself.
-    pub fn silent() -> Self {
-        Self {
-            shown: false,
-            last: Mutex::new(None),
-        }
-    }
-}
-
-impl Default for Terminal {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -75,7 +64,8 @@ impl Watch for Terminal {
     }
 
     fn stop(&self) -> Option<String> {
-        None
+        let why = || "it was told to stop by a signal (Ctrl-C, SIGTERM or SIGHUP)".to_owned();
+        self.stop.is_told().then(why)
     }
 }
 

@@ -21,7 +21,7 @@ use protocol::{
 };
 
 use super::{
-    collect::{self, CollectError},
+    collect::{self, ChainError, CollectError},
     conversation::{Conversation, Heard, read_handed},
     follow::{Follower, SharedState, keep},
     orders::{self, House, OrderError},
@@ -37,6 +37,7 @@ use crate::platform::handle::{AsFd as _, OwnedFd};
 use crate::{
     link::{FromReader, FromSpool, Link, LinkError},
     platform::{journal::Journal, socket},
+    stop::Stop,
 };
 
 /// So long a collection waits for the server's time before it begins without.
@@ -49,6 +50,8 @@ const WAITING: usize = 64;
 const ATTEMPTS: u32 = 5;
 /// What is looked after without being asked: the seal certificate's age.
 const CHORES: Duration = Duration::from_secs(3600);
+/// How often it is looked whether to stop.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Why the service ended.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +98,8 @@ pub struct Given {
     pub house: House,
     /// The host's clock.
     pub clock: fn() -> Instant,
+    /// Told to stop, it seals what is open and ends.
+    pub stop: Stop,
 }
 
 /// Serves until the courier closes the link.
@@ -119,6 +124,7 @@ pub fn run(given: Given) -> Result<(), ServiceError> {
         journal: given.journal,
         house: given.house,
         clock: given.clock,
+        stop: given.stop,
         events: events.clone(),
         waiting: VecDeque::new(),
         parked: Vec::new(),
@@ -202,6 +208,7 @@ struct Service {
     journal: Journal,
     house: House,
     clock: fn() -> Instant,
+    stop: Stop,
     events: SyncSender<Event>,
     waiting: VecDeque<HandedOrder>,
     parked: Vec<Parked>,
@@ -237,7 +244,13 @@ impl Service {
         loop {
             let next = self.parked.iter().map(|p| p.until).min();
             let next = next.map_or(chores, |parked| parked.min(chores));
+            let next = next.min(Moment::now() + LOOK);
+            if self.stop.is_told() && self.running.is_none() {
+                return Ok(());
+            }
             match heard.recv_timeout(next.saturating_duration_since(Moment::now())) {
+                // What comes now is handed over again after the next start.
+                Ok(Event::Heard(_)) if self.stop.is_told() => {}
                 Ok(Event::Heard((said, handed))) => self.heard(said, handed)?,
                 Ok(Event::Collected(outcome)) => self.collected(outcome)?,
                 Ok(Event::Over(outcome)) => return Ok(outcome?),
@@ -519,6 +532,7 @@ impl Service {
             Arc::clone(&self.state),
             Arc::clone(&self.conversation),
             given_up,
+            self.stop.clone(),
         );
         let (seal, events) = (self.seal.clone(), self.events.clone());
         let conversation = Arc::clone(&self.conversation);
@@ -548,7 +562,14 @@ impl Service {
             // It has said its last.
             let _ = collecting.thread.join();
         }
-        let outcome = outcome.map_err(|e| ServiceError::Collection(Box::new(e)))?;
+        let outcome = match outcome {
+            Err(CollectError::Chain(ChainError::Paused)) => {
+                self.journal
+                    .notice("the agent was told to stop: what was open is sealed, and the collection goes on at its next start");
+                return Ok(());
+            }
+            other => other.map_err(|e| ServiceError::Collection(Box::new(e)))?,
+        };
         if let Some(running) = self.is_running() {
             let last = outcome.parts.iter().map(|p| p.part).max().unwrap_or(0);
             let ended = Ended {

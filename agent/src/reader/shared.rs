@@ -10,7 +10,7 @@ use std::{
 
 use evidence::{gap::Reason, names};
 
-use super::{queue::Queue, tally::Tally};
+use super::{queue::Queue, room::Room, tally::Tally};
 use crate::platform::names::OsStrExt as _;
 use crate::{
     config::Plan,
@@ -39,6 +39,7 @@ pub(super) struct Shared {
     pub(super) pace: Pace,
     pub(super) queue: Queue,
     pub(super) tally: Tally,
+    pub(super) room: Room,
     seen: Mutex<Seen>,
     own_parts: Mutex<HashSet<(u64, u64)>>,
     stop: OnceLock<Stop>,
@@ -57,6 +58,7 @@ impl Shared {
             pace: Pace::new(&plan.limits),
             queue: Queue::default(),
             tally: Tally::new(plan.limits, finished),
+            room: Room::default(),
             seen: Mutex::default(),
             own_parts: Mutex::default(),
             stop: OnceLock::new(),

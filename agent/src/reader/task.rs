@@ -94,4 +94,10 @@ pub trait Watch: Sync {
 
     /// Why the run must stop now, if it must.
     fn stop(&self) -> Option<String>;
+
+    /// Whether the run must stop without ending its chain: what is open is sealed, and the collection is taken up
+    /// again.
+    fn pauses(&self) -> bool {
+        false
+    }
 }

@@ -185,6 +185,29 @@ fn an_unknown_artifact_and_an_unknown_option_are_gaps() {
 }
 
 #[test]
+fn a_limit_on_memory_keeps_lanes_few_and_parts_small_and_is_told_where_it_cannot_be_held() {
+    let mut host = Fixture::new();
+    host.limits.memory_bytes = 8 << 20;
+    let paths: Vec<String> = (0..2500).map(|n| format!("/{n}")).collect();
+    for path in &paths {
+        host.put(&path[1..], b"x");
+    }
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let parts = host.collect(&[files("test", &paths)]);
+    let last = parts.last().unwrap().record();
+    assert_eq!(last.limits["lanes"], 1);
+    assert_eq!(last.limits["memory_bytes"], 8 << 20);
+    assert_eq!(last.counts_so_far.files, 2500);
+    assert!(parts.iter().all(|p| p.record().counts.files <= 1000));
+    let gaps = fixture::gaps(&parts);
+    assert_eq!(gaps.len(), 1);
+    assert_eq!(
+        (gaps[0].subject.as_str(), gaps[0].reason),
+        ("memory_bytes", Reason::Limit)
+    );
+}
+
+#[test]
 fn limits_on_files_leave_out_the_rest_and_say_how_much() {
     let mut host = Fixture::new();
     for n in 0..5 {

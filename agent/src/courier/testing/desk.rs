@@ -108,6 +108,7 @@ impl Courier {
             collection: COLLECTION,
             wrapping: Wrapping::Age,
             seal_certificate_pem: None,
+            closing_bytes: 0,
         });
         match self.hear().0 {
             FromSpool::Ready { durable, .. } => durable,
@@ -152,10 +153,22 @@ impl Courier {
         assert_eq!(self.hear().0, durable);
     }
 
-    /// Stops it as a service manager would; gives how it ended.
+    /// Stops it as a service manager would, its reader with it; gives how it ended.
     pub(in crate::courier) fn stop(mut self) -> Result<(), CourierError> {
-        self.stop.store(true, Ordering::SeqCst);
+        self.tell_to_stop();
+        self.leave();
         self.thread.take().unwrap().join().unwrap()
+    }
+
+    /// Tells it to stop, and nothing to its reader.
+    pub(in crate::courier) fn tell_to_stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// The reader closes its end of the link.
+    fn leave(&mut self) {
+        let (other, _) = socket::pair().unwrap();
+        self.link = Link::new(other);
     }
 
     /// Waits until it ends of itself.
@@ -166,7 +179,8 @@ impl Courier {
 
 impl Drop for Courier {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
+        self.tell_to_stop();
+        self.leave();
         if let Some(thread) = self.thread.take() {
             let ended = thread.join();
             assert!(ended.is_ok() || thread::panicking());

@@ -88,6 +88,7 @@ fn what_is_not_encrypted_is_refused() {
         collection: COLLECTION,
         wrapping: Wrapping::None,
         seal_certificate_pem: None,
+        closing_bytes: 0,
     });
     let ended = courier.ended();
     assert!(matches!(
@@ -140,4 +141,18 @@ fn two_couriers_never_deliver_from_one_folder() {
     let stop = std::sync::atomic::AtomicBool::new(false);
     let second = crate::courier::service::run(world.state.path(), theirs, &stop);
     assert!(matches!(second, Err(CourierError::Folder(_))));
+}
+
+#[test]
+fn a_courier_that_is_told_to_stop_lets_the_reader_seal_what_it_has_open() {
+    let world = World::new();
+    let mut courier = world.start();
+    courier.begin();
+    courier.open(1);
+    courier.tell_to_stop();
+    // Longer than the courier's look at the flag.
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    courier.fill(1, b"ciphertext");
+    assert!(world.has("part-0001.statement.json"));
+    courier.stop().unwrap();
 }

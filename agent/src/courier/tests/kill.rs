@@ -50,6 +50,7 @@ fn start(world: &World) -> (Child, Link) {
         collection: COLLECTION,
         wrapping: Wrapping::Age,
         seal_certificate_pem: None,
+        closing_bytes: 1 << 16,
     };
     link.send(&begin, None).unwrap();
     (child, link)

@@ -34,6 +34,21 @@ fn an_order_becomes_a_collection_on_its_authority() {
 }
 
 #[test]
+fn an_orders_limit_on_memory_holds_for_its_collection() {
+    let host = Host::new();
+    let mut courier = host.start();
+    let mut order = host.world.order(7, PROFILE);
+    order.parameters.limits.memory_bytes = 40 << 20;
+    courier.order(&host.world.handed(&order));
+    let collection = courier.accepted();
+    courier.ended();
+    let record = record(&host, collection, &parts(&host, collection)[0]);
+    assert_eq!(record.limits["memory_bytes"], 40 << 20);
+    assert_eq!(record.limits["lanes"], 1);
+    assert!(courier.leave().is_ok());
+}
+
+#[test]
 fn what_is_no_good_order_is_refused_with_a_signed_reason_each() {
     let host = Host::new();
     let mut courier = host.start();
@@ -229,6 +244,48 @@ fn what_was_cut_off_goes_on_with_the_same_chain_even_past_its_end() {
     let last = record(&host, collection, names.last().unwrap());
     assert!(last.last);
     assert_eq!(last.attempt, 2);
+}
+
+#[test]
+fn told_to_stop_it_seals_what_is_open_and_goes_on_at_the_next_start() {
+    let mut host = Host::new();
+    // Hours of zeros to digest, and nothing on the disk.
+    for name in 0..64 {
+        let file = std::fs::File::create(host.path("host").join(format!("{name}"))).unwrap();
+        file.set_len(1 << 30).unwrap();
+    }
+    let profile = "v: 1\nname: long\nabout: For tests\nartifacts:\n- name: mounts\n- name: accounts\n- name: file_hashes\npaths: [/]\n";
+    let mut courier = host.start();
+    courier.order(&host.world.handed(&host.world.order(7, profile)));
+    let collection = courier.accepted();
+    courier.serving_until(|said| matches!(said, FromReader::OpenSlot { slot: 2.., .. }));
+    host.stop.tell();
+    let told = Moment::now();
+    assert!(courier.serving_to_the_end().is_ok());
+    assert!(told.elapsed() < Duration::from_secs(10));
+    println!(
+        "sealed and ended {} ms after it was told",
+        told.elapsed().as_millis()
+    );
+    let running = host.known().running.unwrap();
+    let sealed = parts(&host, collection);
+    assert!(sealed.len() >= 2, "{sealed:?}");
+    assert_eq!(running.position.unwrap().parts() as usize, sealed.len());
+    assert!(!record(&host, collection, sealed.last().unwrap()).last);
+    for name in 0..64 {
+        std::fs::remove_file(host.path("host").join(format!("{name}"))).unwrap();
+    }
+    host.stop = Stop::default();
+    let mut courier = host.start();
+    let (count, ended_early) = courier.ended();
+    assert_eq!(ended_early, None);
+    assert!(courier.leave().is_ok());
+    let names = parts(&host, collection);
+    assert_eq!(names.len(), count as usize);
+    let last = record(&host, collection, names.last().unwrap());
+    assert!(last.last);
+    assert_eq!(last.attempt, 2);
+    assert!(host.known().running.is_none());
 }
 
 #[test]

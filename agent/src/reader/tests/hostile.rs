@@ -105,6 +105,18 @@ fn a_sparse_terabyte_is_stored_by_its_data() {
 }
 
 #[test]
+fn a_terabyte_of_hole_is_a_record_and_no_empty_entry() {
+    let host = Fixture::new();
+    let hole = fs::File::create(host.path("hole")).unwrap();
+    hole.set_len(1 << 40).unwrap();
+    let parts = host.collect(&[files("test", &["/hole"])]);
+    let record = file(&parts, "/hole");
+    assert_eq!((record.entry, record.sha256), (None, None));
+    assert_eq!(record.claimed_size_bytes, Some(1 << 40));
+    assert!(record.why_no_entry.unwrap().contains("hole"));
+}
+
+#[test]
 fn files_that_vanish_or_are_swapped_for_links_are_gaps() {
     let host = Fixture::new();
     host.put("etc/shadow", b"secret");
@@ -125,7 +137,7 @@ fn files_that_vanish_or_are_swapped_for_links_are_gaps() {
 }
 
 #[test]
-fn a_file_cut_short_while_it_is_read_is_said_to_have_changed() {
+fn a_file_cut_short_while_it_is_read_is_said_to_have_changed_and_is_a_gap() {
     let mut host = Fixture::new();
     host.limits.io_bytes_per_second = 4 << 20;
     let path = host.path("shrinks");
@@ -147,6 +159,10 @@ fn a_file_cut_short_while_it_is_read_is_said_to_have_changed() {
     assert_eq!(record.sha256, Some(Digest::of(stored)));
     assert!(stored.len() < 40 << 20);
     assert!(record.changed_while_read);
+    let gaps = gaps(&parts);
+    assert_eq!(gaps.len(), 1);
+    assert_eq!(gaps[0].reason, Reason::ReadError);
+    assert!(gaps[0].text.contains("shrank"), "{}", gaps[0].text);
 }
 
 /// Whether this process has read something of the file at `path`.

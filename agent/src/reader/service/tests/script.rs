@@ -33,6 +33,7 @@ use crate::{
         state::{Known, State},
         testing::World,
     },
+    stop::Stop,
 };
 
 pub(super) const AGENT: AgentId = AgentId::from_bytes([1; 16]);
@@ -43,6 +44,7 @@ pub(super) const PROFILE: &str = "v: 1\nname: small\nabout: For tests\nartifacts
 pub(super) struct Host {
     pub(super) world: World,
     pub(super) seal_key: PublicKey,
+    pub(super) stop: Stop,
     folder: tempfile::TempDir,
 }
 
@@ -57,6 +59,7 @@ impl Host {
             world,
             folder,
             seal_key: seal.key().public(),
+            stop: Stop::default(),
         }
     }
 
@@ -82,6 +85,7 @@ impl Host {
                 background: false,
             },
             clock,
+            stop: self.stop.clone(),
         };
         let reader = thread::spawn(move || run(given));
         let mut courier = Courier {
@@ -153,6 +157,26 @@ impl Courier<'_> {
             }
             assert!(self.serve(message), "the courier is dead");
         }
+    }
+
+    /// As [`Self::until`], and serves what it waited for too.
+    pub(super) fn serving_until(&mut self, wanted: impl Fn(&FromReader) -> bool) {
+        loop {
+            let message = self.next();
+            let is_wanted = wanted(&message);
+            assert!(self.serve(message), "the courier is dead");
+            if is_wanted {
+                return;
+            }
+        }
+    }
+
+    /// Serves until the reader closes the link; how its service ended.
+    pub(super) fn serving_to_the_end(mut self) -> Result<(), ServiceError> {
+        while let Ok(Some((message, _))) = self.link().receive::<FromReader>() {
+            assert!(self.serve(message), "the courier is dead");
+        }
+        self.leave()
     }
 
     /// Serves until it dies by `dead_after`.
