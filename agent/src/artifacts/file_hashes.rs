@@ -3,7 +3,7 @@
 //!
 //! The agent's own folders are left out.
 
-use std::{ffi::CString, path::PathBuf, sync::atomic::AtomicBool};
+use std::{ffi::CString, fs::File, path::PathBuf, sync::atomic::AtomicBool};
 
 use evidence::gap::Reason;
 use serde_json::{Map, Value};
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::{Artifact, Class, Field, OptionField, OptionKind, Record, Request, Sink, Stopped};
 use crate::files::{
     Pace,
-    digest::{Digests, Wanted, digest, shrank},
+    digest::{Digesting, Digests, Done, Wanted, shrank},
     open::{Folder, Opened, open_parent, reason_of},
     record::{STAT_FIELDS, field, put_bytes, put_path, put_stat, put_time, text_of},
     stat::{Kind, Stat},
@@ -229,47 +229,53 @@ struct Outcome {
 
 impl Visit for Hash<'_> {
     type Outcome = Outcome;
+    type Hand = Digesting<Entry>;
+
+    fn hand(&self) -> Self::Hand {
+        Digesting::new(self.wanted)
+    }
 
     fn visit(
         &self,
-        folder: &Folder,
-        name: &CString,
-        stat: &Stat,
-        buffer: &mut [u8],
+        hand: &mut Self::Hand,
+        (folder, name, stat): (&Folder, &CString, &Stat),
         stop: &AtomicBool,
-    ) -> Outcome {
-        let path = folder.path_of(name);
-        let mut entry = Entry {
-            path,
-            record: Map::new(),
-            missed: Vec::new(),
-        };
-        put_path(&mut entry.record, &entry.path);
+        done: &mut Vec<Outcome>,
+    ) {
+        let mut entry = Entry::new(folder.path_of(name), stat);
         match stat.kind {
             Kind::File => match folder.open(name, stat) {
-                Ok(opened) => entry.read(opened, self, buffer, stop),
+                Ok(opened) => {
+                    let file = entry.begin(opened);
+                    let before = entry.before;
+                    let ended = hand.add(entry, file, &before, (self.pace, stop));
+                    done.extend(ended.map(Entry::end));
+                    return;
+                }
                 Err(error) => {
                     put_stat(&mut entry.record, stat);
-                    entry
-                        .missed
-                        .push(Missed::from_error(entry.path.clone(), &error));
+                    let missed = Missed::from_error(entry.path.clone(), &error);
+                    entry.missed.push(missed);
                 }
             },
             Kind::Link => {
                 put_stat(&mut entry.record, stat);
                 match folder.target(name) {
                     Ok(target) => put_bytes(&mut entry.record, "target", target.as_bytes()),
-                    Err(error) => entry
-                        .missed
-                        .push(Missed::from_error(entry.path.clone(), &error)),
+                    Err(error) => {
+                        let missed = Missed::from_error(entry.path.clone(), &error);
+                        entry.missed.push(missed);
+                    }
                 }
             }
             _ => put_stat(&mut entry.record, stat),
         }
-        Outcome {
-            record: Some(entry.record),
-            missed: entry.missed,
-        }
+        done.push(entry.outcome());
+    }
+
+    fn finish(&self, hand: &mut Self::Hand, stop: &AtomicBool, done: &mut Vec<Outcome>) {
+        let ended = std::iter::from_fn(|| hand.next((self.pace, stop)));
+        done.extend(ended.map(Entry::end));
     }
 
     fn missed(&self, missed: Missed) -> Outcome {
@@ -280,16 +286,38 @@ impl Visit for Hash<'_> {
     }
 }
 
+/// An entry that was found; its digests may be under way.
 struct Entry {
     path: PathBuf,
     record: Record,
     missed: Vec<Missed>,
+    /// What it was when opened.
+    before: Stat,
 }
 
 impl Entry {
-    fn read(&mut self, opened: Opened, hash: &Hash<'_>, buffer: &mut [u8], stop: &AtomicBool) {
+    fn new(path: PathBuf, listed: &Stat) -> Self {
+        let mut record = Map::new();
+        put_path(&mut record, &path);
+        Self {
+            path,
+            record,
+            missed: Vec::new(),
+            before: *listed,
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        Outcome {
+            record: Some(self.record),
+            missed: self.missed,
+        }
+    }
+
+    /// Notes all but what the read tells.
+    fn begin(&mut self, opened: Opened) -> File {
         let Opened {
-            mut file,
+            file,
             before,
             keeps_atime,
         } = opened;
@@ -303,21 +331,28 @@ impl Entry {
                 format!("Its extended attributes can't be read: {e}."),
             ),
         }
+        self.before = before;
+        file
+    }
+
+    fn end(done: Done<Self>) -> Outcome {
+        let mut entry = done.what;
         let mut cut_at = None;
-        match digest(&mut file, &before, hash.wanted, buffer, (hash.pace, stop)) {
+        match done.outcome {
             Ok(digests) => {
                 cut_at = digests.ended_early.then_some(digests.read_bytes);
-                self.put_digests(digests);
+                entry.put_digests(digests);
             }
-            Err(error) => self.miss(Reason::ReadError, error.to_string()),
+            Err(error) => entry.miss(Reason::ReadError, error.to_string()),
         }
-        match Stat::of_open(&file) {
-            Ok(after) => self.put_change(&before, &after, cut_at),
-            Err(e) => self.miss(
+        match Stat::of_open(&done.file) {
+            Ok(after) => entry.put_change(&after, cut_at),
+            Err(e) => entry.miss(
                 reason_of(e),
                 format!("It can't be looked at after the read: {e}."),
             ),
         }
+        entry.outcome()
     }
 
     fn put_digests(&mut self, digests: Digests) {
@@ -347,12 +382,15 @@ impl Entry {
         }
     }
 
-    fn put_change(&mut self, before: &Stat, after: &Stat, cut_at: Option<u64>) {
-        let has_changed = before.has_changed(after);
+    fn put_change(&mut self, after: &Stat, cut_at: Option<u64>) {
+        let has_changed = self.before.has_changed(after);
         // Where nothing changed, the system claimed more than there ever was (sysfs does).
         if let Some(read_bytes) = cut_at.filter(|_| has_changed) {
             self.put("shrank_while_read", true);
-            self.miss(Reason::ReadError, shrank(before.size_bytes, read_bytes));
+            self.miss(
+                Reason::ReadError,
+                shrank(self.before.size_bytes, read_bytes),
+            );
         }
         self.put("changed_while_read", has_changed);
         if has_changed {
@@ -499,21 +537,17 @@ mod tests {
         let stat = folder.look(&name).unwrap();
         let opened = folder.open(&name, &stat).unwrap();
         fs::write(&path, "short").unwrap();
-        let mut entry = Entry {
-            path: "/f".into(),
-            record: Map::new(),
-            missed: Vec::new(),
-        };
-        let hash = Hash {
-            wanted: Wanted::default(),
-            pace: &Pace::free(),
-        };
-        let mut buffer = vec![0; 4096];
-        entry.read(opened, &hash, &mut buffer, &AtomicBool::new(false));
-        assert_eq!(entry.record["shrank_while_read"], true);
-        assert_eq!(entry.record["changed_while_read"], true);
-        assert_eq!(entry.missed[0].reason, Reason::ReadError);
-        assert!(entry.missed[0].text.contains("100000"));
+        let mut entry = Entry::new("/f".into(), &stat);
+        let file = entry.begin(opened);
+        let (pace, stop) = (Pace::free(), AtomicBool::new(false));
+        let mut digesting = Digesting::new(Wanted::default());
+        digesting.add(entry, file, &stat, (&pace, &stop));
+        let Outcome { record, missed } = Entry::end(digesting.next((&pace, &stop)).unwrap());
+        let record = record.unwrap();
+        assert_eq!(record["shrank_while_read"], true);
+        assert_eq!(record["changed_while_read"], true);
+        assert_eq!(missed[0].reason, Reason::ReadError);
+        assert!(missed[0].text.contains("100000"));
     }
 
     #[test]

@@ -72,19 +72,25 @@ impl Missed {
     }
 }
 
-/// Looks at one entry, on a walking thread. The buffer is the thread's own.
+/// Looks at entries, on the walking threads.
 pub trait Visit: Sync {
-    /// What a visit gives.
+    /// What an entry comes to.
     type Outcome: Send;
-    /// Visits `name` in `folder`, which was listed as `stat`; `stop` says to give up early.
+    /// What one thread has under way.
+    type Hand;
+    /// A new thread's.
+    fn hand(&self) -> Self::Hand;
+    /// Visits an entry that was `listed` (its folder, its name, what it was); `stop` says to give up early. What is done by now, this
+    /// or an earlier entry, goes to `done`.
     fn visit(
         &self,
-        folder: &Folder,
-        name: &CString,
-        stat: &Stat,
-        buffer: &mut [u8],
+        hand: &mut Self::Hand,
+        listed: (&Folder, &CString, &Stat),
         stop: &AtomicBool,
-    ) -> Self::Outcome;
+        done: &mut Vec<Self::Outcome>,
+    );
+    /// Brings to an end what is under way.
+    fn finish(&self, hand: &mut Self::Hand, stop: &AtomicBool, done: &mut Vec<Self::Outcome>);
     /// What stands for something missed.
     fn missed(&self, missed: Missed) -> Self::Outcome;
 }
@@ -207,6 +213,17 @@ impl<V: Visit> Shared<'_, V> {
         self.changed.notify_all();
     }
 
+    /// A job that waits, for a thread that may have something under way.
+    fn try_next(&self) -> Option<Job> {
+        let mut queue = self.lock();
+        if self.stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        let job = queue.jobs.pop_front();
+        queue.busy += usize::from(job.is_some());
+        job
+    }
+
     /// The next job; none when all is done. Called by a thread that has nothing left.
     fn next(&self) -> Option<Job> {
         let mut queue = self.lock();
@@ -251,7 +268,7 @@ struct Worker<'a, V: Visit> {
     sender: SyncSender<Vec<V::Outcome>>,
     batch: Vec<V::Outcome>,
     stack: Vec<Frame>,
-    buffer: Vec<u8>,
+    hand: V::Hand,
 }
 
 /// Nobody listens any longer.
@@ -264,12 +281,12 @@ impl<'a, V: Visit> Worker<'a, V> {
             sender,
             batch: Vec::with_capacity(BATCH),
             stack: Vec::new(),
-            buffer: vec![0; super::digest::BUFFER_BYTES],
+            hand: shared.visit.hand(),
         }
     }
 
     fn run(mut self) {
-        while let Some(job) = self.shared.next() {
+        while let Some(job) = self.next() {
             let result = self.job(job);
             self.shared.done();
             if result.is_err() {
@@ -278,6 +295,17 @@ impl<'a, V: Visit> Worker<'a, V> {
             }
         }
         let _nobody_listens = self.flush();
+    }
+
+    /// The next job; what is under way is brought to an end before it is waited for.
+    fn next(&mut self) -> Option<Job> {
+        let shared = self.shared;
+        shared.try_next().or_else(|| {
+            shared
+                .visit
+                .finish(&mut self.hand, &shared.stop, &mut self.batch);
+            shared.next()
+        })
     }
 
     fn job(&mut self, job: Job) -> Result<(), Deaf> {
@@ -363,11 +391,10 @@ impl<'a, V: Visit> Worker<'a, V> {
         if self.shared.scope.excluded.contains(&stat.identity()) {
             return Ok(());
         }
-        let outcome =
-            self.shared
-                .visit
-                .visit(folder, name, &stat, &mut self.buffer, &self.shared.stop);
-        self.put(outcome)?;
+        let listed = (&**folder, name, &stat);
+        let (hand, done) = (&mut self.hand, &mut self.batch);
+        shared.visit.visit(hand, listed, &shared.stop, done);
+        self.flush_full()?;
         if stat.kind == Kind::Folder {
             self.enter(folder, name, &stat, depth, is_root)?;
         }
@@ -453,6 +480,10 @@ impl<'a, V: Visit> Worker<'a, V> {
 
     fn put(&mut self, outcome: V::Outcome) -> Result<(), Deaf> {
         self.batch.push(outcome);
+        self.flush_full()
+    }
+
+    fn flush_full(&mut self) -> Result<(), Deaf> {
         if self.batch.len() >= BATCH {
             self.flush()
         } else {
