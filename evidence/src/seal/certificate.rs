@@ -22,6 +22,7 @@ use x509_cert::serial_number::SerialNumber;
 use x509_cert::time::{Time, Validity};
 
 use super::SealError;
+use crate::digest::Digest;
 use crate::ids::AgentId;
 use crate::instant::Instant;
 use crate::keys::{PublicKey, SigningKey};
@@ -82,6 +83,11 @@ impl Trust {
     /// Whether nobody is trusted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether one of the trusted certificates has this fingerprint (SHA-256).
+    pub fn names(&self, fingerprint: Digest) -> bool {
+        self.0.iter().any(|der| Digest::of(der) == fingerprint)
     }
 
     /// The P-256 keys of the trusted certificates: a deployment's root signs its documents by the same key.

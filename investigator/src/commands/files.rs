@@ -8,12 +8,15 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use evidence::{verify::Beside, wrap::Identity};
+use evidence::{
+    verify::{Beside, Paper},
+    wrap::Identity,
+};
 
 /// No statement is longer.
 const BESIDE_BYTES: u64 = 4 << 20;
-/// A seal key is renewed every few years, so that no collection sees more.
-const ENROLMENTS_READ: u32 = 8;
+/// Receipts of one kind in one folder: a seal key is renewed every few years, and agents are not revoked often.
+const PAPERS_READ: usize = 64;
 /// No key file or certificate file is longer.
 const KEY_BYTES: u64 = 1 << 20;
 
@@ -81,23 +84,55 @@ pub fn beside(part: &Path) -> anyhow::Result<Beside> {
         statement: next_to(".statement.json")?,
         stamp: next_to(".tsr")?,
         receipt: next_to(".receipt")?,
-        enrolments: enrolments(part)?,
-        revocation: read_if_there(&part.with_file_name("revocation.receipt"))?,
+        enrolments: papers(part, "enrolment")?,
+        revocations: papers(part, "revocation")?,
     })
 }
 
-/// `enrolment.receipt`, and `enrolment-2.receipt` on where the seal key was renewed meanwhile.
-fn enrolments(part: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
-    let first = read_if_there(&part.with_file_name("enrolment.receipt"))?;
-    let mut found: Vec<_> = first.into_iter().collect();
-    for number in 2..=ENROLMENTS_READ {
-        let path = part.with_file_name(format!("enrolment-{number}.receipt"));
-        let Some(next) = read_if_there(&path)? else {
-            break;
-        };
-        found.push(next);
+/// `KIND.receipt` and every `KIND-N.receipt` in the folder of `part`, by number: none hides behind one that is missing.
+///
+/// # Errors
+/// The folder or one of them can't be read.
+pub fn papers(part: &Path, kind: &str) -> anyhow::Result<Vec<Paper>> {
+    let folder = folder_of(part);
+    let shown = || format!("{} can't be listed.", folder.display());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(shown)? {
+        let name = entry.with_context(shown)?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if let Some(number) = number_of_paper(name, kind) {
+            found.push((number, name.to_owned()));
+        }
     }
-    Ok(found)
+    found.sort();
+    let mut papers = Vec::new();
+    for (at, (_, name)) in found.into_iter().enumerate() {
+        // Beyond the limit they are not read, and refused by their own check: nothing is passed over.
+        let bytes = if at < PAPERS_READ {
+            read_if_there(&part.with_file_name(&name))?
+        } else {
+            None
+        };
+        let bytes = bytes.unwrap_or_default();
+        papers.push(Paper { name, bytes });
+    }
+    Ok(papers)
+}
+
+fn folder_of(part: &Path) -> &Path {
+    let parent = part.parent().filter(|p| !p.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
+/// 1 for `KIND.receipt`, N for `KIND-N.receipt`.
+pub(super) fn number_of_paper(name: &str, kind: &str) -> Option<u64> {
+    let rest = name.strip_prefix(kind)?.strip_suffix(".receipt")?;
+    if rest.is_empty() {
+        return Some(1);
+    }
+    let digits = rest.strip_prefix('-')?;
+    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
 /// What is no regular file, or longer than such a file may be, is none of ours: handed on empty, it
