@@ -1,6 +1,7 @@
 //! Who, what, when, on whose order: the facts of a collection as labelled lines, for any form.
 
 use evidence::{
+    count,
     instant::Instant,
     records::CollectionRecord,
     verify::{CollectionReport, PartReport},
@@ -64,13 +65,11 @@ fn what(report: &CollectionReport) -> Group {
     }
     let sum = |figure: fn(&PartReport) -> u64| report.parts.iter().map(figure).sum::<u64>();
     let (files, bytes) = (sum(|p| p.counts.files), sum(|p| p.counts.file_bytes));
-    group.say("Files", Some(format!("{files}, with {bytes} bytes")));
+    let bytes = count::of(bytes, "byte", "bytes");
+    group.say("Files", Some(format!("{files}, with {bytes}")));
     group.say("Records", Some(sum(|p| p.counts.records).to_string()));
     let opened = report.parts.iter().filter(|p| p.opened).count();
-    let text = format!(
-        "{}, of which {opened} were opened and read",
-        report.parts.len()
-    );
+    let text = format!("{}, {opened} of them opened and read", report.parts.len());
     group.say("Parts", Some(text));
     group
 }
