@@ -16,6 +16,7 @@ use protocol::{
 
 use crate::{
     commands::{files, table},
+    exit::{OrMisuse as _, misuse},
     inert::inert,
     span::Span,
     targets::Chosen,
@@ -74,20 +75,24 @@ pub fn make(wish: &Wish<'_>, policy: &Policy, me: &Person, now: Instant) -> anyh
         "The policy has ended, and agents refuse orders under it. The holders of the root keys must sign a new one."
     );
     for (what, text) in [("case", &wish.case), ("reason", &wish.reason)] {
-        ensure!(
-            !text.trim().is_empty(),
-            "The {what} is empty. It is signed: say what it is."
-        );
-        ensure!(
-            text.len() <= 4096,
-            "The {what} is longer than 4,096 bytes. Shorten it."
-        );
+        if text.trim().is_empty() {
+            return Err(misuse(format!(
+                "The {what} is empty. It is signed: say what it is."
+            )));
+        }
+        if text.len() > 4096 {
+            return Err(misuse(format!(
+                "The {what} is longer than 4,096 bytes. Shorten it."
+            )));
+        }
     }
     let parameters = Parameters {
         paths: wish.paths.clone(),
         ..Parameters::default()
     };
-    parameters.apply(Profile::parse(&wish.profile)?)?;
+    parameters
+        .apply(Profile::parse(&wish.profile)?)
+        .or_misuse()?;
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).context("The system gave no random numbers.")?;
     let list = TargetList::new(wish.chosen.hosts.iter().map(|h| h.agent));

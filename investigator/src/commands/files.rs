@@ -13,6 +13,21 @@ use evidence::{
     wrap::Identity,
 };
 
+use super::aside::{self, Aside, Met};
+use crate::{
+    exit::{OrMisuse as _, misuse},
+    inert::inert,
+};
+
+/// How the names of what lies beside a part end.
+const STATEMENT: &str = ".statement.json";
+const STAMP: &str = ".tsr";
+const RECEIPT: &str = ".receipt";
+/// Receipts of a whole collection.
+pub const ENROLMENT: &str = "enrolment";
+/// Receipts of a whole collection: of a revocation.
+pub const REVOCATION: &str = "revocation";
+
 /// No statement is longer.
 const BESIDE_BYTES: u64 = 4 << 20;
 /// Receipts of one kind in one folder: a seal key is renewed every few years, and agents are not revoked often.
@@ -20,35 +35,77 @@ const PAPERS_READ: usize = 64;
 /// No key file or certificate file is longer.
 const KEY_BYTES: u64 = 1 << 20;
 
+/// The certificate of a key made for the run, which an agent lays beside a local collection.
+pub(super) const RUN_CERTIFICATE: &str = "seal.crt";
+
+/// What the paths name.
+#[derive(Debug)]
+pub struct Found {
+    /// The parts.
+    pub parts: Vec<PathBuf>,
+    /// What lies among them and is not taken into account.
+    pub aside: Vec<Aside>,
+}
+
 /// The parts that the paths name: files as given, folders searched (not through links).
 ///
 /// # Errors
 /// A path can't be read, or there is no part at all.
-pub fn parts(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut found = BTreeSet::new();
+pub fn parts(paths: &[PathBuf]) -> anyhow::Result<Found> {
+    let (mut found, mut aside) = (BTreeSet::new(), Vec::new());
     for path in paths {
         let is_folder = fs::metadata(path)
-            .with_context(|| format!("{} can't be read. Check the path.", path.display()))?
+            .with_context(|| format!("{} can't be read. Check the path.", path.display()))
+            .or_misuse()?
             .is_dir();
-        if !is_folder {
+        if is_folder {
+            let (parts, told) = search(path)?;
+            found.extend(parts);
+            aside.extend(told);
+        } else {
             found.insert(path.clone());
-            continue;
-        }
-        for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
-            let entry = entry.with_context(|| format!("{} can't be listed.", path.display()))?;
-            if entry.file_type().is_file() && is_part(entry.path()) {
-                found.insert(entry.into_path());
-            }
         }
     }
     if found.is_empty() {
-        bail!("There is no part (part-NNNN.zip or .zip.age) there. Name parts or their folder.");
+        let mut would_be = aside.iter().filter(|a| is_part(Path::new(&a.file)));
+        let told = would_be.next().map_or_else(String::new, |one| {
+            format!(" {}: {}", inert(&one.file), one.why)
+        });
+        return Err(misuse(format!(
+            "There is no part (part-NNNN.zip or .zip.age) there. Name parts or their folder.{told}"
+        )));
     }
-    Ok(found.into_iter().collect())
+    // A file that was named by itself is taken into account, wherever it lies.
+    aside.retain(|one: &Aside| !found.contains(Path::new(&one.file)));
+    aside.dedup();
+    Ok(Found {
+        parts: found.into_iter().collect(),
+        aside: aside::bounded(aside),
+    })
+}
+
+fn search(folder: &Path) -> anyhow::Result<(BTreeSet<PathBuf>, Vec<Aside>)> {
+    let (mut parts, mut met) = (BTreeSet::new(), Met::default());
+    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("{} can't be listed.", folder.display()))?;
+        let kind = entry.file_type();
+        let path = entry.into_path();
+        if kind.is_dir() {
+            met.folder(path);
+        } else if !kind.is_file() {
+            met.no_file(path);
+        } else if is_part(&path) {
+            parts.insert(path);
+        } else {
+            met.file(path);
+        }
+    }
+    let told = met.told(folder, &parts);
+    Ok((parts, told))
 }
 
 /// Whether the name is that of a part; what was extracted from one is not taken for evidence.
-fn is_part(path: &Path) -> bool {
+pub(super) fn is_part(path: &Path) -> bool {
     let name = path
         .file_name()
         .and_then(|n| n.to_str())
@@ -69,6 +126,23 @@ pub fn stem(part: &Path) -> PathBuf {
     part.with_file_name(stem.strip_suffix(".zip").unwrap_or(stem))
 }
 
+/// `part-0001` for `part-0001.statement.json` and its like.
+pub(super) fn stem_of_beside(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let stem = [STATEMENT, STAMP, RECEIPT]
+        .iter()
+        .find_map(|ending| name.strip_suffix(ending))?;
+    let digits = stem.strip_prefix("part-")?;
+    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| path.with_file_name(stem))
+}
+
+/// Whether it is the name of a receipt of the whole collection.
+pub(super) fn is_paper(name: &str) -> bool {
+    let of = |kind: &&str| number_of_paper(name, kind).is_some();
+    [ENROLMENT, REVOCATION].iter().any(of)
+}
+
 /// Reads what lies beside a part.
 ///
 /// # Errors
@@ -81,11 +155,11 @@ pub fn beside(part: &Path) -> anyhow::Result<Beside> {
         read_if_there(&PathBuf::from(name))
     };
     Ok(Beside {
-        statement: next_to(".statement.json")?,
-        stamp: next_to(".tsr")?,
-        receipt: next_to(".receipt")?,
-        enrolments: papers(part, "enrolment")?,
-        revocations: papers(part, "revocation")?,
+        statement: next_to(STATEMENT)?,
+        stamp: next_to(STAMP)?,
+        receipt: next_to(RECEIPT)?,
+        enrolments: papers(part, ENROLMENT)?,
+        revocations: papers(part, REVOCATION)?,
     })
 }
 
@@ -125,7 +199,7 @@ fn folder_of(part: &Path) -> &Path {
 }
 
 /// 1 for `KIND.receipt`, N for `KIND-N.receipt`.
-pub(super) fn number_of_paper(name: &str, kind: &str) -> Option<u64> {
+fn number_of_paper(name: &str, kind: &str) -> Option<u64> {
     let rest = name.strip_prefix(kind)?.strip_suffix(".receipt")?;
     if rest.is_empty() {
         return Some(1);

@@ -7,8 +7,8 @@ use evidence::{
     verify::{CollectionReport, Verdict, Weight},
 };
 
-use super::{commands, facts, reasons, text::reason};
-use crate::inert::inert_html;
+use super::{ASIDE, commands, facts, reasons, text::reason};
+use crate::{commands::aside::Aside, inert::inert_html};
 
 const STYLE: &str = include_str!("style.css");
 /// Most gaps that one page shows; all of them stand in the archive.
@@ -47,14 +47,14 @@ const WORDS: &[(&str, &str)] = &[
 ];
 
 /// The whole page.
-pub fn page(reports: &[CollectionReport]) -> String {
+pub fn page(reports: &[CollectionReport], aside: &[Aside]) -> String {
     let mut out = String::new();
     // Writing to a string does not fail.
-    let _infallible = whole(&mut out, reports);
+    let _infallible = whole(&mut out, reports, aside);
     out
 }
 
-fn whole(out: &mut String, reports: &[CollectionReport]) -> fmt::Result {
+fn whole(out: &mut String, reports: &[CollectionReport], aside: &[Aside]) -> fmt::Result {
     write!(
         out,
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
@@ -68,11 +68,23 @@ fn whole(out: &mut String, reports: &[CollectionReport]) -> fmt::Result {
     for report in reports {
         collection(out, report)?;
     }
+    set_aside(out, aside)?;
     writeln!(out, "<h2>Words used here</h2><dl class=\"words\">")?;
     for (word, meaning) in WORDS {
         writeln!(out, "<dt>{word}</dt><dd>{meaning}</dd>")?;
     }
     writeln!(out, "</dl></body></html>")
+}
+
+fn set_aside(out: &mut String, aside: &[Aside]) -> fmt::Result {
+    if aside.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "<h2>{ASIDE}</h2><ul>")?;
+    for Aside { file, why } in aside {
+        writeln!(out, "<li>{}: {why}</li>", inert_html(file))?;
+    }
+    writeln!(out, "</ul>")
 }
 
 fn collection(out: &mut String, report: &CollectionReport) -> fmt::Result {

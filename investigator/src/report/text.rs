@@ -3,24 +3,37 @@
 use std::fmt::{self, Write as _};
 
 use evidence::{
+    count,
     gap::{Gap, Severity},
     verify::{CollectionReport, Weight},
 };
 
-use super::{commands, facts, reasons};
-use crate::inert::inert;
+use super::{ASIDE, commands, facts, reasons};
+use crate::{commands::aside::Aside, inert::inert};
 
 /// Most gaps that are printed; the rest is counted.
 const GAPS_SHOWN: usize = 50;
 
-/// All collections, one after the other.
-pub fn whole(reports: &[CollectionReport]) -> String {
+/// All collections, one after the other, and what was not taken into account.
+pub fn whole(reports: &[CollectionReport], aside: &[Aside]) -> String {
     let mut out = String::new();
     for report in reports {
         // Writing to a string does not fail.
         let _infallible = collection(&mut out, report);
     }
+    let _infallible = set_aside(&mut out, aside);
     out
+}
+
+fn set_aside(out: &mut String, aside: &[Aside]) -> fmt::Result {
+    if aside.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "{ASIDE}")?;
+    for Aside { file, why } in aside {
+        writeln!(out, "  - {}: {why}", inert(file))?;
+    }
+    writeln!(out)
 }
 
 fn collection(out: &mut String, report: &CollectionReport) -> fmt::Result {
@@ -140,7 +153,11 @@ fn parts(out: &mut String, report: &CollectionReport) -> fmt::Result {
             .number
             .map_or_else(|| "?".to_owned(), |n| n.to_string());
         let (file, size) = (inert(&part.file), part.size_bytes);
-        writeln!(out, "  Part {number}: {file}, {size} bytes")?;
+        writeln!(
+            out,
+            "  Part {number}: {file}, {}",
+            count::of(size, "byte", "bytes")
+        )?;
         if let Some(digest) = part.plain_sha256 {
             writeln!(out, "    SHA-256 of the ZIP       {digest}")?;
         }
