@@ -10,7 +10,7 @@ use super::{
     time::{self, Basis},
     verdict::{Code, Verdict},
 };
-use crate::{digest::Digest, instant::Instant, seal, statement::VerifiedStatement};
+use crate::{count, digest::Digest, instant::Instant, seal, statement::VerifiedStatement};
 
 /// What lies beside a part and in its collection's folder, as bytes.
 #[derive(Debug, Clone, Default)]
@@ -277,6 +277,13 @@ fn say_unchecked(options: &Options, authority: &Authority, report: &mut PartRepo
     }
     if authority.ordered.is_some() {
         say("whether the order was meant for this host: the agent checks that before it begins");
+    }
+    let more = report.across.left_out;
+    if more > 0 {
+        let what = count::of(more, "further name or piece", "further names or pieces");
+        say(&format!(
+            "{what} of files, whether other parts hold what belongs to them: too many to follow"
+        ));
     }
     if !report.across.pieces.is_empty() {
         say(

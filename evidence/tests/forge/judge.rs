@@ -80,7 +80,8 @@ pub(crate) fn judge(files: &Files, options: &Options) -> (Said, Vec<CollectionRe
     (said, reports)
 }
 
-fn beside(files: &Files, part: &str) -> Beside {
+/// What lies beside a part.
+pub(crate) fn beside(files: &Files, part: &str) -> Beside {
     let stem = part.split('.').next().unwrap_or_default();
     let get = |name: String| files.get(&name).cloned();
     let papers = |kind: &str| {

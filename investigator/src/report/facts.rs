@@ -4,7 +4,7 @@ use evidence::{
     count,
     instant::Instant,
     records::CollectionRecord,
-    verify::{CollectionReport, PartReport},
+    verify::{CollectionReport, PartReport, Signer},
 };
 
 /// More certificates than this seal no collection.
@@ -168,6 +168,16 @@ fn sealer(report: &CollectionReport) -> Group {
             "nobody vouches for it here"
         };
         group.say("Sealed by", Some(format!("{name}; {known}")));
+        let enrolled = report.parts.iter().any(|p| {
+            let same = |s: &Signer| s.certificate_sha256 == signer.certificate_sha256;
+            p.enrolled && p.signer.as_ref().is_some_and(same)
+        });
+        let text = if enrolled {
+            "the custody log certifies it for this agent"
+        } else {
+            "nothing here shows that the custody log knows it"
+        };
+        group.say("Its key", Some(text.into()));
         let print = signer.certificate_sha256.to_string();
         group.say("Seal certificate SHA-256", Some(print));
     }

@@ -4,6 +4,7 @@ pub mod commands;
 pub mod facts;
 pub mod html;
 pub mod reasons;
+pub mod sections;
 pub mod text;
 
 use evidence::verify::{CollectionReport, Verdict};
