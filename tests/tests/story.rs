@@ -126,7 +126,7 @@ fn hosts_are_listed(stage: &Stage) {
         "--reason",
         "r"
     ]);
-    assert_eq!(nobody.unwrap().code, 1);
+    assert_eq!(nobody.unwrap().code, 64);
     assert_eq!(stage.fieldseal(&args!["collect"]).unwrap().code, 64);
 }
 
