@@ -19,6 +19,7 @@ use std::{
 use evidence::{
     archive::FaultCode,
     envelope::{self, Envelope},
+    seal::Trust,
     verify::{Beside, Code, Options, Root, collections, verify_part},
 };
 use forge::{
@@ -26,6 +27,7 @@ use forge::{
     authority::signed_policy,
     certificate::pem,
     deployment::{Deployment, STRANGERS_VAULT, VAULT},
+    draft::Draft,
     judge::{self, Said, judge, options},
 };
 use serde::Deserialize;
@@ -183,6 +185,27 @@ fn a_root_document_alone_leaves_the_signer_unknown_and_is_no_reason_against_him(
         (said.exit, said.codes),
         (2, vec!["signer-unknown".to_owned()])
     );
+}
+
+#[test]
+fn a_seal_key_that_is_trusted_by_itself_gives_no_orders() {
+    let world = Deployment::new();
+    let own = world.for_run();
+    let mut draft = Draft::ordered(&world);
+    draft.put_policy(&world, &own.key);
+    let mut made = draft.folder(&own);
+    forge::log::receipts(&world, &mut made);
+    let options = Options {
+        trust: Trust::from_der(&own.chain[0]).unwrap(),
+        ..Options::default()
+    };
+    let (said, _) = judge(&made, &options);
+    assert_eq!(
+        (said.exit, said.codes),
+        (1, vec!["policy-untrusted".to_owned()])
+    );
+    let (local, _) = judge(&Draft::local().folder(&own), &options);
+    assert_eq!((local.exit, local.codes), (0, Vec::new()));
 }
 
 #[test]
