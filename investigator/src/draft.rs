@@ -50,8 +50,12 @@ pub struct Wish<'a> {
 /// The profile's text: a built-in one's, or a file's.
 ///
 /// # Errors
-/// There is neither, or it is no profile.
+/// There is neither, or it is no profile: a mistake of the command line.
 pub fn profile_text(named: &str) -> anyhow::Result<String> {
+    find_profile(named).or_misuse()
+}
+
+fn find_profile(named: &str) -> anyhow::Result<String> {
     let Err(no_such) = profile::built_in(named) else {
         return Ok(profile::built_in(named)?.0.to_owned());
     };
@@ -203,6 +207,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        exit::Exit,
         targets,
         testing::{World, at},
     };
@@ -246,6 +251,20 @@ mod tests {
             class_of: &|_| Some(Class::Triage),
         };
         order_check::check(&envelope, proof.as_ref(), &situation).err()
+    }
+
+    #[test]
+    fn a_profile_that_there_is_not_is_a_mistake_of_the_command_line() {
+        let error = profile_text("no-such-profile").unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::Usage, "{error:#}");
+        assert!(format!("{error:#}").contains("built-in"), "{error:#}");
+        let (world, hosts) = (World::new(), [World::host(1, "web-1")]);
+        let wish = Wish {
+            reason: "  ".into(),
+            ..wish(&hosts, &["web-1"])
+        };
+        let error = make(&wish, &world.policy, &world.policy.people[0], at(100)).unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::Usage, "{error:#}");
     }
 
     #[test]

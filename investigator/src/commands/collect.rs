@@ -23,7 +23,7 @@ use super::watch;
 use crate::{
     cli::Collect,
     draft::{self, Wish},
-    exit::{Exit, OrMisuse as _},
+    exit::Exit,
     home::Home,
     session::Session,
     targets::{self, Chosen},
@@ -67,7 +67,7 @@ fn choose<'h>(args: &Collect, hosts: &'h [HostRow], now: Instant) -> anyhow::Res
 
 fn wish<'h>(args: &Collect, chosen: Chosen<'h>) -> anyhow::Result<Wish<'h>> {
     Ok(Wish {
-        profile: draft::profile_text(&args.profile).or_misuse()?,
+        profile: draft::profile_text(&args.profile)?,
         paths: args.paths.clone(),
         chosen,
         open: args.open,
