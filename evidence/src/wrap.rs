@@ -5,7 +5,7 @@
 //! plug-ins have no place on a host. Debian's `age` reads what this writes.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead as _, Read, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -230,9 +230,60 @@ pub fn wrap(recipients: &[Recipient], plain: &[u8]) -> Result<Vec<u8>, WrapError
     writer.finish().map_err(WrapError::Encrypt)
 }
 
+/// The stanzas in the head of an age file: each is somebody who can open it, by the type of the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stanzas {
+    /// How many X25519 keys.
+    pub x25519: usize,
+    /// The types of all others, which are not known here; hostile text.
+    pub others: Vec<String>,
+}
+
+/// No head of ours is longer.
+const HEAD_BYTES: u64 = 1 << 20;
+
+/// Reads the head without any key. Grease, which the age library strews in so that readers stay tolerant, is passed over.
+///
+/// `None` where it is cut, malformed, or longer than such a head may be.
+///
+/// # Errors
+/// The input can't be read.
+pub fn stanzas<R: Read>(input: R) -> io::Result<Option<Stanzas>> {
+    let mut input = io::BufReader::new(input.take(HEAD_BYTES));
+    let (mut line, mut is_first) = (Vec::new(), true);
+    let mut found = Stanzas {
+        x25519: 0,
+        others: Vec::new(),
+    };
+    loop {
+        line.clear();
+        input.read_until(b'\n', &mut line)?;
+        let text = line.strip_suffix(b"\n");
+        let Some(text) = text.and_then(|text| std::str::from_utf8(text).ok()) else {
+            return Ok(None);
+        };
+        if std::mem::take(&mut is_first) {
+            if text.as_bytes() != MAGIC {
+                return Ok(None);
+            }
+        } else if let Some(stanza) = text.strip_prefix("-> ") {
+            match stanza.split(' ').next().unwrap_or_default() {
+                "X25519" => found.x25519 += 1,
+                grease if grease.ends_with("-grease") => {}
+                other => found.others.push(other.chars().take(80).collect()),
+            }
+        } else if text.starts_with("---") {
+            return Ok(Some(found));
+        }
+    }
+}
+
+/// The first line of an age file.
+const MAGIC: &[u8] = b"age-encryption.org/v1";
+
 /// Whether `head`, the first bytes of a file, are those of an age file.
 pub fn is_wrapped(head: &[u8]) -> bool {
-    head.starts_with(b"age-encryption.org/v1")
+    head.starts_with(MAGIC)
 }
 
 #[cfg(test)]
@@ -277,6 +328,26 @@ mod tests {
             assert!(open(&key, &changed).is_err(), "changed at {at}");
         }
         assert!(open(&key, &[secret, vec![0]].concat()).is_err());
+    }
+
+    #[test]
+    fn the_head_tells_how_many_can_open_it() {
+        let keys: Vec<_> = (0..3).map(|_| Identity::generate().recipient()).collect();
+        for count in 1..=3 {
+            // Grease comes by chance: not in every head, and never counted.
+            for _ in 0..20 {
+                let secret = wrap(&keys[..count], b"x").unwrap();
+                let found = stanzas(secret.as_slice()).unwrap().unwrap();
+                assert_eq!((found.x25519, found.others.len()), (count, 0));
+            }
+        }
+        let head =
+            |text: &str| stanzas(format!("age-encryption.org/v1\n{text}").as_bytes()).unwrap();
+        let more =
+            head("-> X25519 a\nAAAA\n-> a-grease b\n\n-> ssh-rsa c\nAAAA\n--- mac\n").unwrap();
+        assert_eq!((more.x25519, more.others), (1, vec!["ssh-rsa".to_owned()]));
+        assert_eq!(head("-> X25519 a\nAAAA\n"), None);
+        assert_eq!(stanzas(&b"-> X25519 a\n--- m\n"[..]).unwrap(), None);
     }
 
     #[test]

@@ -11,17 +11,24 @@ mod forge;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::Cursor,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use evidence::archive::FaultCode;
+use evidence::{
+    archive::FaultCode,
+    envelope::{self, Envelope},
+    seal::Trust,
+    verify::{Beside, Code, Options, Root, collections, verify_part},
+};
 use forge::{
     Files, Given,
     authority::signed_policy,
     certificate::pem,
     deployment::{Deployment, STRANGERS_VAULT, VAULT},
-    judge::{Said, judge, options},
+    draft::Draft,
+    judge::{self, Said, judge, options},
 };
 use serde::Deserialize;
 
@@ -159,6 +166,70 @@ fn signatures_and_archives_come_out_the_same_each_time() {
 fn same_contents(made: &[u8], committed: &[u8]) -> bool {
     let is_zip = |bytes: &[u8]| bytes.windows(4).any(|w| w == b"PK\x01\x02");
     made == committed || (is_zip(made) && is_zip(committed))
+}
+
+#[test]
+fn a_root_document_alone_leaves_the_signer_unknown_and_is_no_reason_against_him() {
+    let world = Deployment::new();
+    let key = world.root.key.public().to_pem().unwrap();
+    let document = serde_json::json!({
+        "v": 1, "version": 1, "deployment": "lab", "keys": [key], "threshold": 1,
+    });
+    let root = Envelope::sign_document(envelope::ROOT, &document, &world.root.key).unwrap();
+    let options = Options {
+        roots: vec![Root::open(&root.to_json().unwrap()).unwrap()],
+        ..Options::default()
+    };
+    let (said, _) = judge(&files("genuine-receipts"), &options);
+    assert_eq!(
+        (said.exit, said.codes),
+        (2, vec!["signer-unknown".to_owned()])
+    );
+}
+
+#[test]
+fn a_seal_key_that_is_trusted_by_itself_gives_no_orders() {
+    let world = Deployment::new();
+    let own = world.for_run();
+    let mut draft = Draft::ordered(&world);
+    draft.put_policy(&world, &own.key);
+    let mut made = draft.folder(&own);
+    forge::log::receipts(&world, &mut made);
+    let options = Options {
+        trust: Trust::from_der(&own.chain[0]).unwrap(),
+        ..Options::default()
+    };
+    let (said, _) = judge(&made, &options);
+    assert_eq!(
+        (said.exit, said.codes),
+        (1, vec!["policy-untrusted".to_owned()])
+    );
+    let (local, _) = judge(&Draft::local().folder(&own), &options);
+    assert_eq!((local.exit, local.codes), (0, Vec::new()));
+}
+
+#[test]
+fn what_is_proven_of_a_part_is_proven_of_its_opened_copy_elsewhere() {
+    let world = Deployment::new();
+    let options = options(&world, &[Given::Trust, Given::Identity], "");
+    let all = files("genuine-encrypted-beside");
+    let check =
+        |name: &str, beside: &Beside| verify_part(name, Cursor::new(&all[name]), beside, &options);
+    let beside = judge::beside(&all, "part-0001.zip");
+    let (cipher, plain) = ("part-0001.zip.age", "part-0001.zip");
+    for parts in [
+        vec![check(cipher, &beside), check(plain, &Beside::default())],
+        vec![check(plain, &Beside::default()), check(cipher, &beside)],
+    ] {
+        let reports = collections(parts);
+        let found = reports[0].all_findings();
+        let codes: Vec<_> = found.iter().map(|(_, f)| f.code).collect();
+        assert!(!codes.contains(&Code::ReceiptAbsent), "{codes:?}");
+        assert!(!codes.contains(&Code::EnrolmentAbsent), "{codes:?}");
+    }
+    let lonely = collections(vec![check(plain, &Beside::default())]);
+    let found = lonely[0].all_findings();
+    assert!(found.iter().any(|(_, f)| f.code == Code::ReceiptAbsent));
 }
 
 /// Codes that no vector provokes, and why.

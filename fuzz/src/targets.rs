@@ -13,7 +13,7 @@ use evidence::{
     names,
     seal::{self, Expected, Trust},
     statement, timestamp,
-    verify::{Beside, Options, verify_part},
+    verify::{Beside, Options, Paper, verify_part},
 };
 use protocol::{
     messages,
@@ -134,12 +134,16 @@ pub fn records(bytes: &[u8]) {
 
 /// What lies beside a part: the bytes in every place at once.
 pub fn beside(bytes: &[u8]) {
+    let paper = || Paper {
+        name: "receipt".to_owned(),
+        bytes: bytes.to_vec(),
+    };
     let beside = Beside {
         statement: Some(bytes.to_vec()),
         stamp: Some(bytes.to_vec()),
         receipt: Some(bytes.to_vec()),
-        enrolments: vec![bytes.to_vec()],
-        revocation: Some(bytes.to_vec()),
+        enrolments: vec![paper()],
+        revocations: vec![paper()],
     };
     let options = Options {
         limits: LIMITS,

@@ -60,7 +60,7 @@ pub fn check_continued(
 ) -> anyhow::Result<()> {
     let (then, now) = (old.size, new.size);
     if now < then {
-        bail!("{ALARM} It had {then} leaves and now shows {now}.");
+        bail!("{ALARM} Its leaves were {then} and now are {now}.");
     }
     let proof = if now == then || then == 0 {
         Vec::new()
@@ -68,7 +68,7 @@ pub fn check_continued(
         prove(then, now)?
     };
     old.verify_continued_by(new, &proof)
-        .with_context(|| format!("{ALARM} It had {then} leaves, and {now} now."))
+        .with_context(|| format!("{ALARM} Its leaves were {then}, and are {now} now."))
 }
 
 /// The checkpoint as last seen.

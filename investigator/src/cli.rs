@@ -13,7 +13,8 @@ use crate::span::Span;
 #[command(name = "fieldseal", version, about, disable_help_subcommand = true)]
 #[command(after_help = "\
 Exit codes of every command: 0 done, or genuine and complete; 1 failed, refused, or not genuine;
-2 done with gaps, or genuine with gaps, parts missing or signer unknown; 64 usage.
+2 done with gaps, or genuine with gaps, parts or receipts missing, or signer unknown; 64 usage: the command
+line was not understood, or names a path, profile, host or collection that there is not.
 FIELDSEAL_PASSPHRASE opens the signing key where no terminal can ask for it.")]
 pub struct Cli {
     /// Where the tool keeps its settings and what it remembers of the server [default: ~/.config/fieldseal].
@@ -29,7 +30,7 @@ pub struct Cli {
 pub enum Command {
     /// Check evidence: whether it is what was sealed, by whom, and whether it is complete.
     ///
-    /// Exit codes: 0 genuine and complete; 2 genuine, but with gaps, parts missing, contents
+    /// Exit codes: 0 genuine and complete; 2 genuine, but with gaps, parts or receipts missing, contents
     /// unread or the signer unknown; 1 not genuine; 64 usage.
     Verify(Verify),
     /// Decrypt parts, each into part-0001.zip, and optionally extract them.

@@ -16,6 +16,7 @@ use protocol::{
 
 use crate::{
     commands::{files, table},
+    exit::{OrMisuse as _, misuse},
     inert::inert,
     span::Span,
     targets::Chosen,
@@ -49,8 +50,12 @@ pub struct Wish<'a> {
 /// The profile's text: a built-in one's, or a file's.
 ///
 /// # Errors
-/// There is neither, or it is no profile.
+/// There is neither, or it is no profile: a mistake of the command line.
 pub fn profile_text(named: &str) -> anyhow::Result<String> {
+    find_profile(named).or_misuse()
+}
+
+fn find_profile(named: &str) -> anyhow::Result<String> {
     let Err(no_such) = profile::built_in(named) else {
         return Ok(profile::built_in(named)?.0.to_owned());
     };
@@ -74,20 +79,24 @@ pub fn make(wish: &Wish<'_>, policy: &Policy, me: &Person, now: Instant) -> anyh
         "The policy has ended, and agents refuse orders under it. The holders of the root keys must sign a new one."
     );
     for (what, text) in [("case", &wish.case), ("reason", &wish.reason)] {
-        ensure!(
-            !text.trim().is_empty(),
-            "The {what} is empty. It is signed: say what it is."
-        );
-        ensure!(
-            text.len() <= 4096,
-            "The {what} is longer than 4,096 bytes. Shorten it."
-        );
+        if text.trim().is_empty() {
+            return Err(misuse(format!(
+                "The {what} is empty. It is signed: say what it is."
+            )));
+        }
+        if text.len() > 4096 {
+            return Err(misuse(format!(
+                "The {what} is longer than 4,096 bytes. Shorten it."
+            )));
+        }
     }
     let parameters = Parameters {
         paths: wish.paths.clone(),
         ..Parameters::default()
     };
-    parameters.apply(Profile::parse(&wish.profile)?)?;
+    parameters
+        .apply(Profile::parse(&wish.profile)?)
+        .or_misuse()?;
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).context("The system gave no random numbers.")?;
     let list = TargetList::new(wish.chosen.hosts.iter().map(|h| h.agent));
@@ -198,6 +207,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        exit::Exit,
         targets,
         testing::{World, at},
     };
@@ -241,6 +251,20 @@ mod tests {
             class_of: &|_| Some(Class::Triage),
         };
         order_check::check(&envelope, proof.as_ref(), &situation).err()
+    }
+
+    #[test]
+    fn a_profile_that_there_is_not_is_a_mistake_of_the_command_line() {
+        let error = profile_text("no-such-profile").unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::Usage, "{error:#}");
+        assert!(format!("{error:#}").contains("built-in"), "{error:#}");
+        let (world, hosts) = (World::new(), [World::host(1, "web-1")]);
+        let wish = Wish {
+            reason: "  ".into(),
+            ..wish(&hosts, &["web-1"])
+        };
+        let error = make(&wish, &world.policy, &world.policy.people[0], at(100)).unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::Usage, "{error:#}");
     }
 
     #[test]

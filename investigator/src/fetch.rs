@@ -13,7 +13,9 @@ use anyhow::{Context as _, bail, ensure};
 use evidence::{
     digest::{Digest, DigestWriter},
     ids::CollectionId,
-    statement, wrap,
+    statement,
+    verify::Paper,
+    wrap,
 };
 use protocol::messages::{CollectionRow, PartRow};
 
@@ -97,9 +99,9 @@ pub fn collection(
             folder.display()
         )
     })?;
-    keep(&folder.join("enrolment.receipt"), row.enrolment.as_bytes())?;
+    keep_each(&folder, files::ENROLMENT, row.enrolment.as_bytes())?;
     if let Some(revocation) = &row.revocation {
-        keep(&folder.join("revocation.receipt"), revocation.as_bytes())?;
+        keep_each(&folder, files::REVOCATION, revocation.as_bytes())?;
     }
     for part in &row.parts {
         let fetched = one_part(source, row.collection, part, &folder).with_context(|| {
@@ -272,6 +274,30 @@ fn keep(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         return Ok(());
     }
     private::replace(path, bytes).with_context(|| format!("{} can't be written.", path.display()))
+}
+
+/// Writes a receipt of the collection beside those of its kind that came before: a later one, of another leaf, takes
+/// nothing back. One of the same leaf, under a newer checkpoint, says nothing new.
+fn keep_each(folder: &Path, kind: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    let first = folder.join(format!("{kind}.receipt"));
+    let held = files::papers(&first, kind)?;
+    let leaf = leaf_of(bytes);
+    let is_held =
+        |paper: &Paper| paper.bytes == bytes || (leaf.is_some() && leaf_of(&paper.bytes) == leaf);
+    if held.iter().any(is_held) {
+        return Ok(());
+    }
+    let further = (2..).map(|number: u32| folder.join(format!("{kind}-{number}.receipt")));
+    let mut names = std::iter::once(first).chain(further);
+    let free = names.find(|path| path.symlink_metadata().is_err());
+    let free = free.context("There is no free name.")?;
+    private::replace(&free, bytes).with_context(|| format!("{} can't be written.", free.display()))
+}
+
+/// The leaf that a receipt claims to prove, as text; whether it does is for `fieldseal verify`.
+fn leaf_of(receipt: &[u8]) -> Option<String> {
+    let json: serde_json::Value = serde_json::from_slice(receipt).ok()?;
+    Some(json.get("leaf_b64")?.as_str()?.to_owned())
 }
 
 /// Writes a file that can't change: one that is there must be the same.

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => {
             commands::complain(&error);
-            Exit::Failed.into()
+            Exit::of(&error).into()
         }
     }
 }

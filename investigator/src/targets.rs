@@ -9,7 +9,11 @@ use protocol::{
     target::{Expression, Subject},
 };
 
-use crate::{inert::inert, span::Span};
+use crate::{
+    exit::{OrMisuse as _, misuse},
+    inert::inert,
+    span::Span,
+};
 
 /// The chosen hosts, and the expression that the order carries.
 #[derive(Debug)]
@@ -49,17 +53,17 @@ fn find<'h>(hosts: &'h [HostRow], name: &str) -> anyhow::Result<&'h HostRow> {
     let shown = inert(name);
     match (found.as_slice(), gone.is_empty()) {
         ([one], _) => Ok(one),
-        ([], true) => {
-            bail!("No host of your agencies is called {shown}. See `fieldseal hosts`.")
-        }
+        ([], true) => Err(misuse(format!(
+            "No host of your agencies is called {shown}. See `fieldseal hosts`."
+        ))),
         ([], false) => bail!("The agent of {shown} was revoked. Enrol the host again."),
         (several, _) => {
             let ids: Vec<_> = several.iter().map(|h| h.agent.to_string()).collect();
-            bail!(
+            Err(misuse(format!(
                 "{shown} is the name of {} hosts. Name one of: {}.",
                 ids.len(),
                 ids.join(", ")
-            )
+            )))
         }
     }
 }
@@ -79,7 +83,8 @@ pub fn by_expression<'h>(
             Some(span) => {
                 let span: Span = span
                     .parse()
-                    .with_context(|| format!("{term:?} is no time."))?;
+                    .with_context(|| format!("{term:?} is no time."))
+                    .or_misuse()?;
                 seen_since = Some(span.before(now)).max(seen_since);
             }
             None => terms.push(term),
@@ -90,15 +95,15 @@ pub fn by_expression<'h>(
     } else {
         terms.join(" ")
     };
-    let expression: Expression = signed.parse()?;
+    let expression: Expression = signed.parse().or_misuse()?;
     let seen =
         |h: &&HostRow| seen_since.is_none_or(|since| h.last_seen.is_some_and(|t| t >= since));
     let fits = |h: &&HostRow| h.revoked.is_none() && expression.matches(&subject(h)) && seen(h);
     let hosts: Vec<_> = hosts.iter().filter(fits).collect();
-    ensure!(
-        !hosts.is_empty(),
-        "No host of your agencies fits {text:?}. See `fieldseal hosts`."
-    );
+    if hosts.is_empty() {
+        let why = format!("No host of your agencies fits {text:?}. See `fieldseal hosts`.");
+        return Err(misuse(why));
+    }
     Ok(Chosen { hosts, expression })
 }
 
@@ -138,7 +143,10 @@ pub fn check_agencies(hosts: &[&HostRow], me: &Person) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{World, at};
+    use crate::{
+        exit::Exit,
+        testing::{World, at},
+    };
 
     fn hosts() -> Vec<HostRow> {
         let mut hosts = vec![
@@ -166,9 +174,15 @@ mod tests {
         assert_eq!(names(&chosen), ["web-1", "twin"]);
         let both = format!("id={},{id}", hosts[0].agent);
         assert_eq!(chosen.expression.to_string(), both);
-        for (name, says) in [("twin", "2 hosts"), ("gone", "revoked"), ("db", "No host")] {
-            let error = by_name(&hosts, &[name.into()]).unwrap_err().to_string();
-            assert!(error.contains(says), "{error}");
+        // What there is not, is a mistake of the command line; that a host was revoked is none.
+        for (name, says, exit) in [
+            ("twin", "2 hosts", Exit::Usage),
+            ("gone", "revoked", Exit::Failed),
+            ("db", "No host", Exit::Usage),
+        ] {
+            let error = by_name(&hosts, &[name.into()]).unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
+            assert_eq!(Exit::of(&error), exit, "{error}");
         }
     }
 

@@ -22,6 +22,7 @@ use x509_cert::serial_number::SerialNumber;
 use x509_cert::time::{Time, Validity};
 
 use super::SealError;
+use crate::digest::Digest;
 use crate::ids::AgentId;
 use crate::instant::Instant;
 use crate::keys::{PublicKey, SigningKey};
@@ -84,13 +85,27 @@ impl Trust {
         self.0.is_empty()
     }
 
-    /// The P-256 keys of the trusted certificates: a deployment's root signs its documents by the same key.
+    /// Whether one of the trusted certificates has this fingerprint (SHA-256).
+    pub fn names(&self, fingerprint: Digest) -> bool {
+        self.0.iter().any(|der| Digest::of(der) == fingerprint)
+    }
+
+    /// The P-256 keys of the trusted authorities: a deployment's root signs its documents by the same key.
+    ///
+    /// A seal certificate that is trusted by itself is none: its key seals, and says nothing on who may order.
     pub fn keys(&self) -> Vec<PublicKey> {
         let certificates = self.0.iter().map(|der| Certificate::from_der(der));
-        certificates
-            .filter_map(|one| public_key(&one.ok()?))
-            .collect()
+        let authorities = certificates.filter_map(Result::ok).filter(is_authority);
+        authorities.filter_map(|one| public_key(&one)).collect()
     }
+}
+
+fn is_authority(certificate: &Certificate) -> bool {
+    let constraints = certificate.tbs_certificate.get::<BasicConstraints>();
+    matches!(
+        constraints,
+        Ok(Some((_, BasicConstraints { ca: true, .. })))
+    )
 }
 
 /// The certificates of a PEM file, as DER, in their order.

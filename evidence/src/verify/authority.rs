@@ -77,6 +77,7 @@ pub(super) struct Person {
     pub(super) id: String,
     pub(super) name: String,
     roles: Vec<String>,
+    agencies: Vec<String>,
     pub(super) signing_key: PublicKey,
     recipient: String,
 }
@@ -114,10 +115,22 @@ impl Policy {
         !envelope.verify(&keys).is_empty()
     }
 
-    /// Whether evidence may be encrypted to `recipient`.
-    pub(super) fn knows_recipient(&self, recipient: &str) -> bool {
-        let mut vaults = self.vaults.values().flatten();
-        vaults.any(|one| one == recipient) || self.people.iter().any(|p| p.recipient == recipient)
+    /// Whether an order of `requester` may name `recipient`: as its own, or as one of its agencies' vaults'.
+    pub(super) fn lets_encrypt(&self, requester: &Person, recipient: &str) -> bool {
+        let vaults = requester.agencies.iter().filter_map(|a| self.vaults.get(a));
+        requester.recipient == recipient || vaults.flatten().any(|one| one == recipient)
+    }
+
+    /// The agencies whose whole vault is among `recipients`: the host is of one of them.
+    pub(super) fn agencies_of<'a>(
+        &'a self,
+        recipients: &'a [String],
+    ) -> impl Iterator<Item = &'a str> {
+        let whole = |vault: &[String]| {
+            !vault.is_empty() && vault.iter().all(|one| recipients.contains(one))
+        };
+        let vaults = self.vaults.iter().filter(move |(_, v)| whole(v));
+        vaults.map(|(agency, _)| agency.as_str())
     }
 
     pub(super) fn person(&self, key_id: Digest) -> Option<&Person> {
@@ -128,8 +141,13 @@ impl Policy {
 }
 
 impl Person {
-    pub(super) fn has_role(&self, role: &str) -> bool {
+    fn has_role(&self, role: &str) -> bool {
         self.roles.iter().any(|one| one == role)
+    }
+
+    /// Whether the person may act as `role` for `agency`.
+    pub(super) fn may(&self, role: &str, agency: &str) -> bool {
+        self.has_role(role) && self.agencies.iter().any(|one| one == agency)
     }
 }
 
@@ -199,9 +217,13 @@ pub(super) fn open_policy(json: &[u8], anchors: Anchors<'_>) -> Result<(Policy, 
         .iter()
         .map(|p| p.signing_key.key_id())
         .collect();
-    // One key, one person: else one hand could sign for two.
+    // One key, one person, one name: else one hand could sign for two.
     if keys.len() < policy.people.len() {
         return Err("Two people in it have the same signing key.".to_owned());
+    }
+    let names: HashSet<_> = policy.people.iter().map(|p| &p.id).collect();
+    if names.len() < policy.people.len() {
+        return Err("Two people in it have the same id.".to_owned());
     }
     if anchors.is_empty() {
         return Ok((policy, false));
@@ -246,7 +268,7 @@ mod tests {
         let people: Vec<_> = people
             .iter()
             .map(|key| {
-                json!({"id": "ann", "name": "Ann", "roles": [], "recipient": "age1",
+                json!({"id": key.public().key_id(), "name": "Ann", "roles": [], "recipient": "age1", "agencies": [],
                     "signing_key": key.public().to_pem().unwrap()})
             })
             .collect();

@@ -9,7 +9,7 @@ use super::{
     part::PartReport,
     verdict::{Code, Findings, Verdict},
 };
-use crate::{ids::CollectionId, records::Counts};
+use crate::{count, ids::CollectionId, records::Counts};
 
 /// What was found for one collection.
 #[derive(Debug, Serialize)]
@@ -157,6 +157,15 @@ fn check_chain(parts: &[PartReport], findings: &mut Findings) {
     }
     for pair in parts.windows(2) {
         let [before, after] = pair else { continue };
+        if let (Some(a), Some(b)) = (&before.record, &after.record)
+            && b.attempt < a.attempt
+        {
+            let text = format!(
+                "It is of attempt {}, after attempt {}.",
+                b.attempt, a.attempt
+            );
+            findings.add(Code::ChainPrevious, &*after.file, text);
+        }
         let follows = before.number.and_then(|n| n.checked_add(1)) == after.number;
         let (Some(digest), Some(Some(named))) = (before.plain_sha256, after.previous_sha256) else {
             continue;
@@ -234,7 +243,10 @@ fn say_gaps(parts: &[PartReport], findings: &mut Findings) {
         findings.add(
             Code::Gaps,
             "",
-            format!("{all} gaps, {serious} of them serious."),
+            format!(
+                "{}, {serious} of them serious.",
+                count::of(all, "gap", "gaps")
+            ),
         );
     }
     for part in parts {

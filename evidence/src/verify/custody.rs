@@ -4,6 +4,7 @@
 
 use super::{
     authority::Policy,
+    beside::Paper,
     verdict::{Code, Findings},
 };
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     },
     digest::Digest,
     envelope::Envelope,
-    ids::{AgentId, CollectionId},
+    ids::{AgentId, CollectionId, HostId},
     instant::Instant,
     seal::Signer,
 };
@@ -121,60 +122,86 @@ pub(super) fn check_received(
     same_all.then_some(event.time)
 }
 
-/// Checks the receipts of enrolment: one of them must name the key that sealed.
-pub(super) fn check_enrolment(
-    receipts: &[Vec<u8>],
-    signer: &Signer,
-    policies: &[Policy],
-    findings: &mut Findings,
-) {
-    const SUBJECT: &str = "enrolment.receipt";
-    let mut wrong = None;
-    for json in receipts {
-        let event = match proven(json, By::Server, policies) {
-            Ok(event) => event,
-            Err(why) => {
-                findings.add(Code::EnrolmentInvalid, SUBJECT, why);
-                continue;
-            }
-        };
-        let certified = match event.action {
-            Action::Enrolled {
-                agent, seal_key, ..
-            } => Some((agent, Some(seal_key))),
-            Action::Renewed {
-                agent, seal_key, ..
-            } => Some((agent, seal_key)),
-            _ => None,
-        };
-        let Some((agent, key)) = certified else {
-            findings.add(Code::EnrolmentInvalid, SUBJECT, "It is of another event.");
-            continue;
-        };
-        if Some(agent) == signer.agent && key.is_some() && key == signer.key.map(|k| k.key_id()) {
-            return;
-        }
-        wrong = Some((agent, key));
-    }
-    if let Some((agent, key)) = wrong {
-        let key = key.map_or_else(|| "no seal key".to_owned(), |k| format!("the seal key {k}"));
-        let text = format!("The log certifies {key} for agent {agent}.");
-        findings.add(Code::EnrolmentMismatch, SUBJECT, text);
+/// The key that an enrolment's receipt certifies.
+struct Certified {
+    agent: AgentId,
+    key: Option<Digest>,
+    /// Only the first enrolment names the host.
+    host: Option<HostId>,
+}
+
+fn certified(json: &[u8], policies: &[Policy]) -> Result<Certified, String> {
+    match proven(json, By::Server, policies)?.action {
+        Action::Enrolled {
+            agent,
+            seal_key,
+            host,
+            ..
+        } => Ok(Certified {
+            agent,
+            key: Some(seal_key),
+            host: Some(host),
+        }),
+        Action::Renewed {
+            agent, seal_key, ..
+        } => Ok(Certified {
+            agent,
+            key: seal_key,
+            host: None,
+        }),
+        _ => Err("It is of another event.".to_owned()),
     }
 }
 
-/// From when on seals of `agent` count no more, as `revocation.receipt` proves.
+/// Checks every receipt of enrolment: one of them must name the key that sealed, and none may be forged.
+/// Gives whether one does.
+pub(super) fn check_enrolments(
+    papers: &[Paper],
+    signer: &Signer,
+    host: Option<HostId>,
+    policies: &[Policy],
+    findings: &mut Findings,
+) -> bool {
+    let own = signer.key.map(|k| k.key_id());
+    let (mut fits, mut other) = (false, None);
+    for paper in papers {
+        let name = paper.name.as_str();
+        match certified(&paper.bytes, policies) {
+            Err(why) => findings.add(Code::EnrolmentInvalid, name, why),
+            Ok(one) if Some(one.agent) == signer.agent && own.is_some() && one.key == own => {
+                fits = true;
+                if let (Some(enrolled), Some(claimed)) = (one.host, host)
+                    && enrolled != claimed
+                {
+                    let text = format!(
+                        "The log certifies the key for host {enrolled}; collection.json names {claimed}."
+                    );
+                    findings.add(Code::EnrolmentMismatch, name, text);
+                }
+            }
+            Ok(one) => other = Some((name, one)),
+        }
+    }
+    if let Some((name, Certified { agent, key, .. })) = other.filter(|_| !fits) {
+        let key = key.map_or_else(|| "no seal key".to_owned(), |k| format!("the seal key {k}"));
+        let text = format!("The log certifies {key} for agent {agent}.");
+        findings.add(Code::EnrolmentMismatch, name, text);
+    }
+    fits
+}
+
+/// From when on seals of `agent` count no more, as a receipt of revocation proves.
 pub(super) fn invalid_from(
-    json: &[u8],
+    paper: &Paper,
     agent: Option<AgentId>,
     policies: &[Policy],
     findings: &mut Findings,
 ) -> Option<Instant> {
-    const SUBJECT: &str = "revocation.receipt";
-    let event = match proven(json, By::Admin, policies) {
+    let name = paper.name.as_str();
+    let event = match proven(&paper.bytes, By::Admin, policies) {
         Ok(event) => event,
         Err(why) => {
-            findings.add(Code::RevocationInvalid, SUBJECT, why);
+            findings.add(Code::RevocationInvalid, name, why);
             return None;
         }
     };
@@ -184,11 +211,11 @@ pub(super) fn invalid_from(
             invalid_from,
         } if Some(revoked) == agent => Some(invalid_from),
         Action::Revoked { .. } => {
-            findings.add(Code::RevocationInvalid, SUBJECT, "It is of another agent.");
+            findings.add(Code::RevocationInvalid, name, "It is of another agent.");
             None
         }
         _ => {
-            findings.add(Code::RevocationInvalid, SUBJECT, "It is of another event.");
+            findings.add(Code::RevocationInvalid, name, "It is of another event.");
             None
         }
     }

@@ -21,7 +21,7 @@ mod verdict;
 
 pub use self::{
     authority::{Root, RootError},
-    beside::Beside,
+    beside::{Beside, Paper},
     collection::{CollectionReport, collections, overall},
     order::Ordered,
     part::{Options, PartReport, verify_part},

@@ -17,6 +17,10 @@ use crate::{
 const POLICY: &str = "policy.json";
 const ORDER: &str = "order.json";
 
+/// Roles as policies write them.
+const INVESTIGATOR: &str = "investigator";
+const APPROVER: &str = "approver";
+
 /// An order, as far as a verdict needs it.
 #[derive(Debug, Clone, Deserialize)]
 struct Order {
@@ -119,6 +123,8 @@ fn check_order(
         return None;
     }
     let signers = check_signers(&envelope, &order, policy, record, findings);
+    check_mandate(&envelope, &order, policy, findings);
+    check_named_recipients(&order, policy, findings);
     compare(&order, policy, record, findings);
     check_span(&order, policy, record, findings);
     let requester = policy.people.iter().find(|p| p.id == order.requester);
@@ -167,16 +173,63 @@ fn check_signers(
         let text = "collection.json names another requester than the order.";
         findings.add(Code::OrderMismatch, ORDER, text);
     }
-    // Which class an order falls into only the agent knows; no class demands less than this.
-    let needed = policy.thresholds.values().copied().min().unwrap_or(1);
+    let people = signed.iter().filter_map(|id| policy.person(*id));
+    people.map(|p| p.name.clone()).collect()
+}
+
+/// Requester and approvers by the agent's own rules (`order_check` of the protocol).
+///
+/// What the archive does not tell is the host's agency, and which class its artifacts have: so the
+/// rules must hold for one of the agencies that it can be, and for the smallest of the thresholds.
+fn check_mandate(envelope: &Envelope, order: &Order, policy: &Policy, findings: &mut Findings) {
+    let keys: Vec<_> = policy.people.iter().map(|p| p.signing_key).collect();
+    let signed = envelope.verify(&keys);
     let people: Vec<_> = signed.iter().filter_map(|id| policy.person(*id)).collect();
-    let counting = |p: &&&Person| p.id == order.requester || p.has_role("approver");
-    let found = people.iter().filter(counting).count();
+    for person in &people {
+        let id = person.signing_key.key_id().to_string();
+        let times = envelope.signatures().iter().filter(|s| s.key_id == id);
+        if times.count() > 1 {
+            let text = format!("{} has signed it more than once.", person.name);
+            findings.add(Code::OrderUnsigned, ORDER, text);
+        }
+    }
+    // Who has not signed, or is unknown, is told already.
+    let Some(requester) = people.iter().find(|p| p.id == order.requester) else {
+        return;
+    };
+    let approvers = |agency: &str| {
+        let others = people.iter().filter(|p| p.id != requester.id);
+        others.filter(|p| p.may(APPROVER, agency)).count()
+    };
+    let agencies = policy.agencies_of(&order.recipients);
+    let allowed = agencies.filter(|agency| requester.may(INVESTIGATOR, agency));
+    let Some(found) = allowed.map(|agency| 1 + approvers(agency)).max() else {
+        let text = format!(
+            "{} is not an investigator of any agency whose vault can open the evidence.",
+            requester.name
+        );
+        findings.add(Code::OrderUnsigned, ORDER, text);
+        return;
+    };
+    let needed = policy.thresholds.values().copied().min().unwrap_or(1);
     if found < needed {
         let text = format!("{found} of those who may have signed it; the policy demands {needed}.");
         findings.add(Code::OrderUnsigned, ORDER, text);
     }
-    people.iter().map(|p| p.name.clone()).collect()
+}
+
+/// An agent obeys no order that names somebody as a recipient who is neither the requester nor a vault of
+/// the requester's agencies.
+fn check_named_recipients(order: &Order, policy: &Policy, findings: &mut Findings) {
+    let Some(requester) = policy.people.iter().find(|p| p.id == order.requester) else {
+        return;
+    };
+    for one in &order.recipients {
+        if !policy.lets_encrypt(requester, one) {
+            let text = format!("The order names {one}, which is not the requester's to name.");
+            findings.add(Code::RecipientForeign, ORDER, text);
+        }
+    }
 }
 
 /// collection.json says of the order what the order says.
@@ -225,13 +278,14 @@ pub(super) fn check_recipients(
     let Some(ordered) = &authority.ordered else {
         return;
     };
-    for one in recipients {
-        let known = authority
-            .policies
-            .first()
-            .is_some_and(|p| p.knows_recipient(one));
-        if !ordered.recipients.contains(one) || !known {
-            let text = format!("{one} is not among the recipients of the order and the policy.");
+    for (at, one) in recipients.iter().enumerate() {
+        if !ordered.recipients.contains(one) {
+            let text = format!("{one} is not among the recipients of the order.");
+            findings.add(Code::RecipientForeign, "statement", text);
+        }
+        // The number of those whom the file is encrypted to is held against this list.
+        if recipients[..at].contains(one) {
+            let text = format!("It lists {one} twice.");
             findings.add(Code::RecipientForeign, "statement", text);
         }
     }

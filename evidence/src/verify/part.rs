@@ -27,7 +27,7 @@ use crate::{
     instant::Instant,
     records::{CollectionRecord, Counts, RecordError},
     seal,
-    wrap::{Identity, UnwrapReader},
+    wrap::{Identity, Stanzas, UnwrapReader},
 };
 
 /// On what a check rests.
@@ -93,6 +93,8 @@ pub struct PartReport {
     pub stamp: Option<Stamp>,
     /// When the server received it, where a receipt proves it.
     pub received: Option<Instant>,
+    /// Whether a receipt proves that the custody log certifies the key that sealed.
+    pub enrolled: bool,
     /// On whose order, where one holds.
     pub ordered: Option<Ordered>,
     /// What was counted, by the verifier.
@@ -103,6 +105,9 @@ pub struct PartReport {
     pub findings: Findings,
     /// What was not checked, in words.
     pub not_checked: Vec<String>,
+    /// For whom the head of an encrypted part is; `None` too where the head can't be read.
+    #[serde(skip)]
+    pub stanzas: Option<Stanzas>,
     /// What only the other parts can settle; nothing to read by others.
     #[serde(skip)]
     pub across: records::Across,
@@ -114,6 +119,7 @@ impl PartReport {
         self.encrypted |= other.encrypted;
         self.cipher_sha256 = self.cipher_sha256.or(other.cipher_sha256);
         self.received = self.received.or(other.received);
+        self.enrolled |= other.enrolled;
         if self.stamp.is_none() {
             self.stamp = other.stamp;
         }
@@ -121,6 +127,15 @@ impl PartReport {
             .findings
             .without(&[Code::ContentUnread, Code::IdentityWrong]);
         self.findings.extend(kept);
+        // What is proven of one copy is proven of both.
+        let mut settled = Vec::new();
+        if self.received.is_some() {
+            settled.push(Code::ReceiptAbsent);
+        }
+        if self.enrolled {
+            settled.push(Code::EnrolmentAbsent);
+        }
+        self.findings = std::mem::take(&mut self.findings).without(&settled);
     }
 }
 
@@ -157,6 +172,8 @@ fn check<R: Read + Seek>(
     let mut contents = None;
     if report.encrypted {
         report.cipher_sha256 = Some(file_sha256);
+        report.stanzas = unwrap::stanzas_of(part)?;
+        part.seek(SeekFrom::Start(0))?;
         if let Some((digest, size)) = unwrap::prove(part, options, report)? {
             report.plain_sha256 = Some(digest);
             plain_bytes = Some(size);

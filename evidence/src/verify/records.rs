@@ -30,6 +30,8 @@ pub struct Across {
     pub(super) links: Vec<Link>,
     /// Pieces of files that are larger than a part.
     pub(super) pieces: Vec<PieceSeen>,
+    /// Links and pieces beyond those that are kept.
+    pub(super) left_out: u64,
 }
 
 /// A record that is a further name of a stored file.
@@ -197,12 +199,15 @@ fn check_files(contents: &Contents, read: &mut Read, findings: &mut Findings) {
 fn keep_across(record: &FileRecord, stored: &HashMap<&str, &Entry>, across: &mut Across) {
     if let Some(name) = &record.hard_link_of
         && !stored.contains_key(name.as_str())
-        && across.links.len() < ACROSS_KEPT
     {
-        across.links.push(Link {
-            to: short(name),
-            name: name.clone(),
-        });
+        if across.links.len() < ACROSS_KEPT {
+            across.links.push(Link {
+                to: short(name),
+                name: name.clone(),
+            });
+        } else {
+            across.left_out += 1;
+        }
     }
     let path = record.path_b64.as_ref().unwrap_or(&record.path);
     for piece in &record.pieces {
@@ -214,6 +219,8 @@ fn keep_across(record: &FileRecord, stored: &HashMap<&str, &Entry>, across: &mut
                 size_bytes: piece.size_bytes,
                 last: piece.last,
             });
+        } else {
+            across.left_out += 1;
         }
     }
 }

@@ -64,6 +64,7 @@ pub(super) fn check(
         }
     };
     check_bytes(&verified.statement, plain_bytes, report);
+    check_recipients(&verified.statement, report);
     check_place(&verified.statement, report);
     let certificate = verified.signer.fingerprint;
     if let Some(seal) = &report.signer
@@ -127,6 +128,30 @@ fn compare(what: &str, said: Measured, found: Measured, findings: &mut Findings)
         said.sha256, said.size_bytes, found.sha256, found.size_bytes
     );
     findings.add(Code::StatementMismatch, SUBJECT, text);
+}
+
+/// The part is encrypted to as many as the statement lists: which key a stanza is for, only its holder can see.
+fn check_recipients(said: &Statement, report: &mut PartReport) {
+    if !report.encrypted || said.ciphertext.is_none() {
+        return;
+    }
+    let findings = &mut report.findings;
+    let Some(stanzas) = &report.stanzas else {
+        let text = "The head of the encrypted file can't be read.";
+        findings.add(Code::StatementMismatch, SUBJECT, text);
+        return;
+    };
+    for kind in &stanzas.others {
+        let text = format!("The file is encrypted to a key of the type {kind:?} as well.");
+        findings.add(Code::RecipientForeign, SUBJECT, text);
+    }
+    let (listed, found) = (said.wrapping.recipients.len(), stanzas.x25519);
+    let text = format!("It lists {listed} recipients; the file is encrypted to {found}.");
+    if found > listed {
+        findings.add(Code::RecipientForeign, SUBJECT, text);
+    } else if found < listed {
+        findings.add(Code::StatementMismatch, SUBJECT, text);
+    }
 }
 
 /// It places the part where collection.json does.

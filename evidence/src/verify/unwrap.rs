@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     digest::{Digest, DigestWriter},
-    wrap::{self, UnwrapReader, WrapError},
+    wrap::{self, Stanzas, UnwrapReader, WrapError},
 };
 
 /// Whether it is an encrypted part.
@@ -26,6 +26,12 @@ pub(super) fn digest_of<R: Read + Seek>(part: &mut R) -> io::Result<(Digest, u64
     io::copy(part, &mut digest)?;
     let (_, sha256, size_bytes) = digest.finish();
     Ok((sha256, size_bytes))
+}
+
+/// Whom the head of an encrypted part is for.
+pub(super) fn stanzas_of<R: Read + Seek>(part: &mut R) -> io::Result<Option<Stanzas>> {
+    part.seek(SeekFrom::Start(0))?;
+    wrap::stanzas(part)
 }
 
 /// Decrypts the whole part once, which proves every piece of it, for its digest and length.

@@ -105,6 +105,8 @@ codes! {
     RevocationInvalid "revocation-invalid" Reservation "The receipt of a revocation proves nothing about this agent; ask the server whether it was revoked.";
     PieceMissing "piece-missing" Reservation "A file that is stored in pieces is not whole.";
     RevokedUndated "revoked-undated" Reservation "The agent was revoked later, and only the revoked key itself says that this seal is older.";
+    ReceiptAbsent "receipt-absent" Reservation "Nothing here shows that the custody log holds the part.";
+    EnrolmentAbsent "enrolment-absent" Reservation "Nothing here shows that the custody log knows the agent's seal key.";
     LinkAbsent "link-absent" Reservation "A further name of a file leads to content that no part holds.";
     StampTime "stamp-time" Note "The time of sealing rests on an outside authority's time stamp.";
     ReceiptTime "receipt-time" Note "The time of sealing rests on the server's receipt in the custody log.";
@@ -113,7 +115,6 @@ codes! {
     CertificateEnded "certificate-ended" Note "The seal's certificate was outside its validity at the time of sealing.";
     ClockWrong "clock-wrong" Note "The host's clock was wrong.";
     RevokedLater "revoked-later" Note "The agent was revoked after it had made this seal.";
-    EnrolmentAbsent "enrolment-absent" Note "Nothing here shows that the custody log knows the agent's seal key.";
     OrderAbsent "order-absent" Note "No order stands behind the collection.";
 }
 

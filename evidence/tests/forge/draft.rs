@@ -2,6 +2,7 @@
 
 use evidence::{
     digest::Digest,
+    envelope::{self, Envelope},
     records::{FileRecord, FileType, Times},
     seal,
     statement::{self, CertificateDer, Measured, Previous, Statement, Wrapping},
@@ -107,7 +108,13 @@ impl Draft {
 
     /// Puts another order in, and its digest into collection.json.
     pub(crate) fn put_order(&mut self, order: &Value, by: &evidence::keys::SigningKey) {
-        let envelope = authority::signed_order(order, by);
+        self.put_order_by(order, &[by]);
+    }
+
+    /// The same, signed by several, each time anew.
+    pub(crate) fn put_order_by(&mut self, order: &Value, by: &[&evidence::keys::SigningKey]) {
+        let mut envelope = authority::signed_order(order, by[0]);
+        by[1..].iter().for_each(|key| envelope.add_signature(key));
         self.order = envelope.to_json().unwrap();
         self.record["order"] = json!(ORDER);
         self.record["order_sha256"] = json!(envelope.digest());
@@ -115,7 +122,12 @@ impl Draft {
 
     /// Puts the policy in, signed by whom.
     pub(crate) fn put_policy(&mut self, world: &Deployment, by: &evidence::keys::SigningKey) {
-        let envelope = authority::signed_policy(world, by);
+        self.put_policy_of(&authority::policy(world), by);
+    }
+
+    /// Puts another policy in.
+    pub(crate) fn put_policy_of(&mut self, policy: &Value, by: &evidence::keys::SigningKey) {
+        let envelope = Envelope::sign_document(envelope::POLICY, policy, by).unwrap();
         self.policy = envelope.to_json().unwrap();
         self.record["policy_sha256"] = json!(envelope.digest());
     }

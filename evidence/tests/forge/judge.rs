@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, io::Cursor};
 
 use evidence::{
     seal::Trust,
-    verify::{self, Beside, CollectionReport, Options},
+    verify::{self, Beside, CollectionReport, Options, Paper},
     wrap::Identity,
 };
 
@@ -80,17 +80,24 @@ pub(crate) fn judge(files: &Files, options: &Options) -> (Said, Vec<CollectionRe
     (said, reports)
 }
 
-fn beside(files: &Files, part: &str) -> Beside {
+/// What lies beside a part.
+pub(crate) fn beside(files: &Files, part: &str) -> Beside {
     let stem = part.split('.').next().unwrap_or_default();
     let get = |name: String| files.get(&name).cloned();
-    let enrolments = files
-        .iter()
-        .filter(|(name, _)| name.starts_with("enrolment") && name.ends_with(".receipt"));
+    let papers = |kind: &str| {
+        let all = files.iter();
+        let of_kind = all.filter(|(name, _)| name.starts_with(kind) && name.ends_with(".receipt"));
+        let named = of_kind.map(|(name, bytes)| Paper {
+            name: name.clone(),
+            bytes: bytes.clone(),
+        });
+        named.collect()
+    };
     Beside {
         statement: get(format!("{stem}.statement.json")),
         stamp: get(format!("{stem}.tsr")),
         receipt: get(format!("{stem}.receipt")),
-        enrolments: enrolments.map(|(_, bytes)| bytes.clone()).collect(),
-        revocation: get("revocation.receipt".into()),
+        enrolments: papers("enrolment"),
+        revocations: papers("revocation"),
     }
 }

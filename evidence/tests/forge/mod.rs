@@ -9,6 +9,7 @@ pub(crate) mod certificate;
 pub(crate) mod deployment;
 pub(crate) mod draft;
 pub(crate) mod judge;
+pub(crate) mod log;
 pub(crate) mod zip;
 
 use std::collections::BTreeMap;
@@ -77,6 +78,8 @@ pub(crate) struct Case {
     pub(crate) notes: Vec<&'static str>,
     /// Every fault of the ZIP's form, sorted.
     pub(crate) faults: Vec<&'static str>,
+    /// Whether only those receipts lie there that the case itself has put there.
+    pub(crate) is_bare: bool,
 }
 
 impl Case {
@@ -91,6 +94,7 @@ impl Case {
             codes: Vec::new(),
             notes: Vec::new(),
             faults: Vec::new(),
+            is_bare: false,
         }
     }
 
@@ -125,6 +129,12 @@ impl Case {
     fn codes(mut self, codes: &[&'static str]) -> Self {
         self.codes = codes.to_vec();
         self.codes.sort_unstable();
+        self
+    }
+
+    /// Without the receipts that the server gave for the genuine evidence.
+    pub(crate) fn bare(mut self) -> Self {
+        self.is_bare = true;
         self
     }
 

@@ -9,6 +9,7 @@ pub mod words;
 use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::{
+    count,
     custody::{
         checkpoint::Checkpoint,
         event::{Action, Event, StoredPart},
@@ -236,13 +237,13 @@ impl Examiner {
             match self.tree.root_at(checkpoint.size) {
                 Some(root) if root == checkpoint.root => {}
                 Some(_) => whole(format!(
-                    "the leaves do not give the root that the {which} checkpoint signs for {} leaves: \
+                    "the leaves do not give the root that the {which} checkpoint signs for {}: \
                      they were changed, or others are shown",
-                    checkpoint.size
+                    leaves(checkpoint.size)
                 )),
                 None => whole(format!(
-                    "the {which} checkpoint signs for {} leaves, and only {} are shown",
-                    checkpoint.size,
+                    "the {which} checkpoint signs for {}, and the server shows no more than {}",
+                    leaves(checkpoint.size),
                     self.tree.size()
                 )),
             }
@@ -267,6 +268,10 @@ fn role_for(action: &Action) -> Option<Role> {
 
 fn key(part: &StoredPart) -> (CollectionId, u32, Digest) {
     (part.collection, part.part, part.stored_sha256)
+}
+
+fn leaves(size: u64) -> String {
+    count::of(size, "leaf", "leaves")
 }
 
 #[cfg(test)]

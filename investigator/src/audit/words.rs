@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use evidence::{
+    count,
     custody::event::{Action, Outcome, StoredPart},
     digest::Digest,
     ids::AgentId,
@@ -111,8 +112,9 @@ fn what(action: &Action, names: &Names) -> String {
             ..
         } => {
             format!(
-                "{} received, {size_bytes} bytes by {}",
+                "{} received, {} by {}",
                 name(part),
+                count::of(*size_bytes, "byte", "bytes"),
                 names.host(agent)
             )
         }

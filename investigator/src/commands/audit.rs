@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use anyhow::{Context as _, ensure};
+use evidence::count;
 use protocol::messages::MAX_LEAVES;
 use serde_json::json;
 
@@ -106,9 +107,9 @@ fn print(session: &Session, outcome: &Outcome, names: &words::Names) -> anyhow::
     };
     writeln!(
         out,
-        "{verdict}\n{}: {} leaves, root {}",
+        "{verdict}\n{}: {}, root {}",
         inert(&session.checkpoint.origin),
-        outcome.size,
+        count::of(outcome.size, "leaf", "leaves"),
         outcome.root
     )?;
     Ok(())

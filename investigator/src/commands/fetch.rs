@@ -2,13 +2,13 @@
 
 use std::io::{self, Write as _};
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use evidence::ids::{CollectionId, OrderId};
 use protocol::{messages::CollectionRow, policy::Role};
 
 use crate::{
     cli::Fetch,
-    exit::Exit,
+    exit::{Exit, misuse},
     fetch::{self, Fetched},
     home::Home,
     session::Session,
@@ -55,16 +55,17 @@ fn rows(session: &Session, which: &str) -> anyhow::Result<Vec<CollectionRow>> {
         return Ok(rows);
     }
     let Ok(wanted) = which.parse::<CollectionId>() else {
-        bail!(
+        return Err(misuse(format!(
             "{which:?} is no id of a collection (c-...) or an order (o-...). See `fieldseal list`."
-        );
+        )));
     };
     let mut rows = session.remote.collections(None)?.collections;
     rows.retain(|row| row.collection == wanted);
-    ensure!(
-        !rows.is_empty(),
-        "The server has no collection {wanted} of your agencies. See `fieldseal list`."
-    );
+    if rows.is_empty() {
+        return Err(misuse(format!(
+            "The server has no collection {wanted} of your agencies. See `fieldseal list`."
+        )));
+    }
     Ok(rows)
 }
 

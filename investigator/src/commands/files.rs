@@ -8,44 +8,104 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use evidence::{verify::Beside, wrap::Identity};
+use evidence::{
+    verify::{Beside, Paper},
+    wrap::Identity,
+};
+
+use super::aside::{self, Aside, Met};
+use crate::{
+    exit::{OrMisuse as _, misuse},
+    inert::inert,
+};
+
+/// How the names of what lies beside a part end.
+const STATEMENT: &str = ".statement.json";
+const STAMP: &str = ".tsr";
+const RECEIPT: &str = ".receipt";
+/// Receipts of a whole collection.
+pub const ENROLMENT: &str = "enrolment";
+/// Receipts of a whole collection: of a revocation.
+pub const REVOCATION: &str = "revocation";
 
 /// No statement is longer.
 const BESIDE_BYTES: u64 = 4 << 20;
-/// A seal key is renewed every few years, so that no collection sees more.
-const ENROLMENTS_READ: u32 = 8;
+/// Receipts of one kind in one folder: a seal key is renewed every few years, and agents are not revoked often.
+const PAPERS_READ: usize = 64;
 /// No key file or certificate file is longer.
 const KEY_BYTES: u64 = 1 << 20;
+
+/// The certificate of a key made for the run, which an agent lays beside a local collection.
+pub(super) const RUN_CERTIFICATE: &str = "seal.crt";
+
+/// What the paths name.
+#[derive(Debug)]
+pub struct Found {
+    /// The parts.
+    pub parts: Vec<PathBuf>,
+    /// What lies among them and is not taken into account.
+    pub aside: Vec<Aside>,
+}
 
 /// The parts that the paths name: files as given, folders searched (not through links).
 ///
 /// # Errors
 /// A path can't be read, or there is no part at all.
-pub fn parts(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut found = BTreeSet::new();
+pub fn parts(paths: &[PathBuf]) -> anyhow::Result<Found> {
+    let (mut found, mut aside) = (BTreeSet::new(), Vec::new());
     for path in paths {
         let is_folder = fs::metadata(path)
-            .with_context(|| format!("{} can't be read. Check the path.", path.display()))?
+            .with_context(|| format!("{} can't be read. Check the path.", path.display()))
+            .or_misuse()?
             .is_dir();
-        if !is_folder {
+        if is_folder {
+            let (parts, told) = search(path)?;
+            found.extend(parts);
+            aside.extend(told);
+        } else {
             found.insert(path.clone());
-            continue;
-        }
-        for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
-            let entry = entry.with_context(|| format!("{} can't be listed.", path.display()))?;
-            if entry.file_type().is_file() && is_part(entry.path()) {
-                found.insert(entry.into_path());
-            }
         }
     }
     if found.is_empty() {
-        bail!("There is no part (part-NNNN.zip or .zip.age) there. Name parts or their folder.");
+        let mut would_be = aside.iter().filter(|a| is_part(Path::new(&a.file)));
+        let told = would_be.next().map_or_else(String::new, |one| {
+            format!(" {}: {}", inert(&one.file), one.why)
+        });
+        return Err(misuse(format!(
+            "There is no part (part-NNNN.zip or .zip.age) there. Name parts or their folder.{told}"
+        )));
     }
-    Ok(found.into_iter().collect())
+    // A file that was named by itself is taken into account, wherever it lies.
+    aside.retain(|one: &Aside| !found.contains(Path::new(&one.file)));
+    aside.dedup();
+    Ok(Found {
+        parts: found.into_iter().collect(),
+        aside: aside::bounded(aside),
+    })
+}
+
+fn search(folder: &Path) -> anyhow::Result<(BTreeSet<PathBuf>, Vec<Aside>)> {
+    let (mut parts, mut met) = (BTreeSet::new(), Met::default());
+    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("{} can't be listed.", folder.display()))?;
+        let kind = entry.file_type();
+        let path = entry.into_path();
+        if kind.is_dir() {
+            met.folder(path);
+        } else if !kind.is_file() {
+            met.no_file(path);
+        } else if is_part(&path) {
+            parts.insert(path);
+        } else {
+            met.file(path);
+        }
+    }
+    let told = met.told(folder, &parts);
+    Ok((parts, told))
 }
 
 /// Whether the name is that of a part; what was extracted from one is not taken for evidence.
-fn is_part(path: &Path) -> bool {
+pub(super) fn is_part(path: &Path) -> bool {
     let name = path
         .file_name()
         .and_then(|n| n.to_str())
@@ -66,6 +126,23 @@ pub fn stem(part: &Path) -> PathBuf {
     part.with_file_name(stem.strip_suffix(".zip").unwrap_or(stem))
 }
 
+/// `part-0001` for `part-0001.statement.json` and its like.
+pub(super) fn stem_of_beside(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let stem = [STATEMENT, STAMP, RECEIPT]
+        .iter()
+        .find_map(|ending| name.strip_suffix(ending))?;
+    let digits = stem.strip_prefix("part-")?;
+    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| path.with_file_name(stem))
+}
+
+/// Whether it is the name of a receipt of the whole collection.
+pub(super) fn is_paper(name: &str) -> bool {
+    let of = |kind: &&str| number_of_paper(name, kind).is_some();
+    [ENROLMENT, REVOCATION].iter().any(of)
+}
+
 /// Reads what lies beside a part.
 ///
 /// # Errors
@@ -78,26 +155,58 @@ pub fn beside(part: &Path) -> anyhow::Result<Beside> {
         read_if_there(&PathBuf::from(name))
     };
     Ok(Beside {
-        statement: next_to(".statement.json")?,
-        stamp: next_to(".tsr")?,
-        receipt: next_to(".receipt")?,
-        enrolments: enrolments(part)?,
-        revocation: read_if_there(&part.with_file_name("revocation.receipt"))?,
+        statement: next_to(STATEMENT)?,
+        stamp: next_to(STAMP)?,
+        receipt: next_to(RECEIPT)?,
+        enrolments: papers(part, ENROLMENT)?,
+        revocations: papers(part, REVOCATION)?,
     })
 }
 
-/// `enrolment.receipt`, and `enrolment-2.receipt` on where the seal key was renewed meanwhile.
-fn enrolments(part: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
-    let first = read_if_there(&part.with_file_name("enrolment.receipt"))?;
-    let mut found: Vec<_> = first.into_iter().collect();
-    for number in 2..=ENROLMENTS_READ {
-        let path = part.with_file_name(format!("enrolment-{number}.receipt"));
-        let Some(next) = read_if_there(&path)? else {
-            break;
-        };
-        found.push(next);
+/// `KIND.receipt` and every `KIND-N.receipt` in the folder of `part`, by number: none hides behind one that is missing.
+///
+/// # Errors
+/// The folder or one of them can't be read.
+pub fn papers(part: &Path, kind: &str) -> anyhow::Result<Vec<Paper>> {
+    let folder = folder_of(part);
+    let shown = || format!("{} can't be listed.", folder.display());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(shown)? {
+        let name = entry.with_context(shown)?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if let Some(number) = number_of_paper(name, kind) {
+            found.push((number, name.to_owned()));
+        }
     }
-    Ok(found)
+    found.sort();
+    let mut papers = Vec::new();
+    for (at, (_, name)) in found.into_iter().enumerate() {
+        // Beyond the limit they are not read, and refused by their own check: nothing is passed over.
+        let bytes = if at < PAPERS_READ {
+            read_if_there(&part.with_file_name(&name))?
+        } else {
+            None
+        };
+        let bytes = bytes.unwrap_or_default();
+        papers.push(Paper { name, bytes });
+    }
+    Ok(papers)
+}
+
+fn folder_of(part: &Path) -> &Path {
+    let parent = part.parent().filter(|p| !p.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
+/// 1 for `KIND.receipt`, N for `KIND-N.receipt`.
+fn number_of_paper(name: &str, kind: &str) -> Option<u64> {
+    let rest = name.strip_prefix(kind)?.strip_suffix(".receipt")?;
+    if rest.is_empty() {
+        return Some(1);
+    }
+    let digits = rest.strip_prefix('-')?;
+    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
 /// What is no regular file, or longer than such a file may be, is none of ours: handed on empty, it

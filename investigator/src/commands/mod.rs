@@ -1,5 +1,6 @@
 //! One file a verb. Commands print what they found; errors go up and are printed once.
 
+pub mod aside;
 pub mod audit;
 pub mod collect;
 pub mod fetch;

@@ -15,10 +15,10 @@ use evidence::{
     wrap::{Identity, UnwrapReader},
 };
 
-use super::files;
+use super::{aside::Aside, files};
 use crate::{
     cli::Open,
-    exit::Exit,
+    exit::{Exit, OrMisuse as _, misuse},
     inert::inert,
     open::{self, Extracted},
     private,
@@ -34,15 +34,19 @@ pub fn run(args: &Open) -> anyhow::Result<Exit> {
     let Some(root) = &args.extract else {
         return Ok(Exit::Done);
     };
+    let folders = by_folder(&plain, root);
+    for (folder, zips) in &folders {
+        open::check_free(folder, zips)?;
+    }
     let mut is_whole = true;
-    for (folder, zips) in by_folder(&plain, root) {
+    for (folder, zips) in folders {
         let mut extracted: Vec<Extracted> = Vec::new();
         for zip in zips {
             let part = open::extract(&zip, &folder, &mut say)?;
             is_whole &= part.is_whole;
             extracted.push(part);
         }
-        is_whole &= open::join(&extracted, &folder.join("joined"), &mut say)?;
+        is_whole &= open::join(&extracted, &folder.join(open::JOINED), &mut say)?;
     }
     Ok(if is_whole { Exit::Done } else { Exit::Partial })
 }
@@ -53,17 +57,22 @@ fn decrypt_all(
     say: &mut dyn FnMut(&str) -> io::Result<()>,
 ) -> anyhow::Result<Vec<PathBuf>> {
     let identities = match &args.identity {
-        Some(path) => files::identities(path)?,
+        Some(path) => files::identities(path).or_misuse()?,
         None => Vec::new(),
     };
-    let parts = files::parts(&args.parts)?;
+    let files::Found { parts, aside } = files::parts(&args.parts)?;
+    for Aside { file, why } in &aside {
+        writeln!(io::stderr(), "{}: {why}", inert(file))?;
+    }
     let is_encrypted = |part: &&PathBuf| part.extension().is_some_and(|e| e == "age");
     let (encrypted, given): (Vec<_>, Vec<_>) = parts.iter().partition(is_encrypted);
     if encrypted.is_empty() && args.extract.is_none() {
-        bail!("None of these is an encrypted part (.zip.age). Name those, or say --extract.");
+        let why = "None of these is an encrypted part (.zip.age). Name those, or say --extract.";
+        return Err(misuse(why));
     }
     if !encrypted.is_empty() && identities.is_empty() {
-        bail!("Encrypted parts need the vault's key. Name its file with --identity.");
+        let why = "Encrypted parts need the vault's key. Name its file with --identity.";
+        return Err(misuse(why));
     }
     let mut plain = Vec::new();
     for part in encrypted {

@@ -10,7 +10,13 @@ use anyhow::Context as _;
 use evidence::verify::{self, Options, PartReport};
 
 use super::files;
-use crate::{cli::Verify, custody, exit::Exit, home::Home, report};
+use crate::{
+    cli::Verify,
+    custody,
+    exit::{Exit, OrMisuse as _},
+    home::Home,
+    report,
+};
 
 /// No root document and no policy is longer.
 const DOCUMENT_BYTES: u64 = 4 << 20;
@@ -21,8 +27,8 @@ const DOCUMENT_BYTES: u64 = 4 << 20;
 /// A path, the root or the key file can't be read, the report can't be written, or what was
 /// found can't be recorded.
 pub fn run(args: &Verify, home: impl FnOnce() -> anyhow::Result<Home>) -> anyhow::Result<Exit> {
-    let options = options(args)?;
-    let parts = files::parts(&args.paths)?;
+    let options = options(args).or_misuse()?;
+    let files::Found { parts, aside } = files::parts(&args.paths)?;
     let mut checked = Vec::with_capacity(parts.len());
     for path in &parts {
         checked.push(check(path, &options)?);
@@ -34,18 +40,18 @@ pub fn run(args: &Verify, home: impl FnOnce() -> anyhow::Result<Home>) -> anyhow
             .extension()
             .is_some_and(|e| e.eq_ignore_ascii_case("html"))
         {
-            report::html::page(&reports)
+            report::html::page(&reports, &aside)
         } else {
-            report::text::whole(&reports)
+            report::text::whole(&reports, &aside)
         };
         fs::write(path, text).with_context(|| format!("{} can't be written.", path.display()))?;
     }
     let mut out = io::stdout().lock();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &report::Json::new(verdict, &reports))?;
+        serde_json::to_writer_pretty(&mut out, &report::Json::new(verdict, &reports, &aside))?;
         writeln!(out)?;
     } else {
-        write!(out, "{}", report::text::whole(&reports))?;
+        write!(out, "{}", report::text::whole(&reports, &aside))?;
     }
     out.flush()?;
     let exit = Exit::from(verdict);

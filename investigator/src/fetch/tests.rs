@@ -182,6 +182,38 @@ fn a_collection_comes_with_all_that_proves_it() {
 }
 
 #[test]
+fn every_revocation_is_kept_and_none_takes_the_place_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let fetch = |leaf: &str, checkpoint: &str| {
+        let receipt = serde_json::json!({"v": 1, "leaf_b64": leaf, "checkpoint": checkpoint});
+        let row = CollectionRow {
+            revocation: Some(receipt.to_string()),
+            ..row()
+        };
+        collection(&script(&[Answer::Rest]), &row, dir.path(), &mut |_, _| {
+            Ok(())
+        })
+        .unwrap();
+    };
+    let held = || {
+        let names = names(dir.path()).into_iter();
+        let held: Vec<_> = names.filter(|n| n.starts_with("revocation")).collect();
+        held
+    };
+    fetch("later", "1");
+    fetch("later", "2");
+    assert_eq!(
+        held(),
+        ["revocation.receipt"],
+        "the same leaf says nothing new"
+    );
+    fetch("earlier", "3");
+    fetch("later", "4");
+    assert_eq!(held(), ["revocation-2.receipt", "revocation.receipt"]);
+    assert!(!names(dir.path()).contains(&"enrolment-2.receipt".to_owned()));
+}
+
+#[test]
 fn a_plain_part_is_named_so() {
     let dir = tempfile::tempdir().unwrap();
     let mut script = script(&[Answer::Rest]);

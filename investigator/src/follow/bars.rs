@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use evidence::ids::AgentId;
+use evidence::{count, ids::AgentId};
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 use protocol::messages::HostState;
 
@@ -66,14 +66,14 @@ fn message(host: &HostView) -> String {
     let name = inert(&host.hostname);
     match (&host.progress, host.state) {
         (Some(progress), HostState::Running) => format!(
-            "{name}: {}, {} records, {} files, {}, {} gaps, {} of {} parts there",
+            "{name}: {}, {}, {}, {}, {}, {} of {} there",
             inert(&progress.artifact),
-            progress.records,
-            progress.files,
+            count::of(progress.records, "record", "records"),
+            count::of(progress.files, "file", "files"),
             HumanBytes(progress.file_bytes),
-            progress.gaps,
+            count::of(progress.gaps, "gap", "gaps"),
             host.parts_received,
-            progress.parts_sealed,
+            count::of(progress.parts_sealed, "part", "parts"),
         ),
         (None, HostState::Running) => format!("{name}: begins"),
         _ => format!("{name}: waiting for its agent"),

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, io::Write};
 
-use evidence::ids::AgentId;
+use evidence::{count, ids::AgentId};
 use protocol::messages::{HostState, Progress};
 
 use super::{HostView, Show, View, word};
@@ -76,7 +76,7 @@ pub fn detail(host: &HostView) -> String {
         _ => {}
     }
     if host.state == HostState::Delivered {
-        parts.push(format!("{} parts", host.parts_received));
+        parts.push(count::of(host.parts_received, "part", "parts"));
     }
     if let Some(why) = &host.ended_early {
         parts.push(format!("cut short: {}", inert(why)));
@@ -99,8 +99,12 @@ fn working(progress: &Progress) -> String {
 
 /// What came out.
 pub fn counted(progress: &Progress) -> String {
-    format!(
-        "{} records, {} files ({} bytes), {} gaps",
-        progress.records, progress.files, progress.file_bytes, progress.gaps
-    )
+    let [records, files, bytes, gaps] = [
+        (progress.records, "record", "records"),
+        (progress.files, "file", "files"),
+        (progress.file_bytes, "byte", "bytes"),
+        (progress.gaps, "gap", "gaps"),
+    ]
+    .map(|(number, one, many)| count::of(number, one, many));
+    format!("{records}, {files} ({bytes}), {gaps}")
 }

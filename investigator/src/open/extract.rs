@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use evidence::{
     archive::{self, Limits},
     digest::Digest,
@@ -22,6 +22,8 @@ use super::{
 };
 use crate::{commands::files, private};
 
+/// The folder of files that were joined from their pieces, among those of the parts.
+pub const JOINED: &str = "joined";
 /// No line of files.jsonl is longer; one that is, is passed over.
 const LINE_BYTES: u64 = 16 << 20;
 /// So many changed names are said, and the rest counted.
@@ -77,10 +79,30 @@ pub fn extract(zip: &Path, root: &Path, say: &mut Say<'_>) -> anyhow::Result<Ext
     Ok(extracted)
 }
 
+/// Stops before anything is written where something of the same name was extracted below `root` before.
+///
+/// # Errors
+/// Something lies there.
+pub fn check_free(root: &Path, zips: &[PathBuf]) -> anyhow::Result<()> {
+    let folders = zips.iter().map(|zip| folder_of(root, zip));
+    for folder in folders.chain([root.join(JOINED)]) {
+        ensure!(
+            folder.symlink_metadata().is_err(),
+            "{} is there already: something was extracted here before, and nothing is overwritten. \
+             Name another folder with --extract, or move that one away.",
+            folder.display()
+        );
+    }
+    Ok(())
+}
+
+fn folder_of(root: &Path, zip: &Path) -> PathBuf {
+    root.join(files::stem(zip).file_name().unwrap_or_default())
+}
+
 /// A new folder named after the part: two parts never share one.
 fn new_folder(root: &Path, zip: &Path) -> anyhow::Result<PathBuf> {
-    let stem = files::stem(zip);
-    let folder = root.join(stem.file_name().unwrap_or_default());
+    let folder = folder_of(root, zip);
     private::create_folder(root).with_context(|| format!("{} can't be made.", root.display()))?;
     std::fs::create_dir(&folder).with_context(|| {
         format!(
@@ -124,8 +146,9 @@ fn write_entries(zip: &Path, folder: &Path, say: &mut Say<'_>) -> anyhow::Result
     .with_context(|| format!("{} can't be extracted.", zip.display()))?;
     if renamed > RENAMED_SAID {
         let more = renamed - RENAMED_SAID;
+        let verb = if more == 1 { "lies" } else { "lie" };
         say(&format!(
-            "{more} more lie under other names, with %XX or ~N in them"
+            "{more} more {verb} under other names, with %XX or ~N in them"
         ))?;
     }
     for fault in &report.faults {

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use evidence::{
+    count,
     digest::{Digest, DigestWriter},
     names,
 };
@@ -53,9 +54,9 @@ pub fn join(parts: &[Extracted], root: &Path, say: &mut Say<'_>) -> anyhow::Resu
         };
         match outcome {
             Ok(()) => say(&format!(
-                "{} joined from {} pieces",
+                "{} joined from {}",
                 target.display(),
-                pieces.len()
+                count::of(pieces.len() as u64, "piece", "pieces")
             ))?,
             Err(why) => {
                 is_whole = false;

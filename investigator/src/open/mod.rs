@@ -10,7 +10,7 @@ mod tests;
 mod times;
 
 pub use self::{
-    extract::{Extracted, extract},
+    extract::{Extracted, JOINED, check_free, extract},
     join::join,
 };
 

@@ -1,9 +1,10 @@
 //! Who, what, when, on whose order: the facts of a collection as labelled lines, for any form.
 
 use evidence::{
+    count,
     instant::Instant,
     records::CollectionRecord,
-    verify::{CollectionReport, PartReport},
+    verify::{CollectionReport, PartReport, Signer},
 };
 
 /// More certificates than this seal no collection.
@@ -64,13 +65,11 @@ fn what(report: &CollectionReport) -> Group {
     }
     let sum = |figure: fn(&PartReport) -> u64| report.parts.iter().map(figure).sum::<u64>();
     let (files, bytes) = (sum(|p| p.counts.files), sum(|p| p.counts.file_bytes));
-    group.say("Files", Some(format!("{files}, with {bytes} bytes")));
+    let bytes = count::of(bytes, "byte", "bytes");
+    group.say("Files", Some(format!("{files}, with {bytes}")));
     group.say("Records", Some(sum(|p| p.counts.records).to_string()));
     let opened = report.parts.iter().filter(|p| p.opened).count();
-    let text = format!(
-        "{}, of which {opened} were opened and read",
-        report.parts.len()
-    );
+    let text = format!("{}, {opened} of them opened and read", report.parts.len());
     group.say("Parts", Some(text));
     group
 }
@@ -169,6 +168,16 @@ fn sealer(report: &CollectionReport) -> Group {
             "nobody vouches for it here"
         };
         group.say("Sealed by", Some(format!("{name}; {known}")));
+        let enrolled = report.parts.iter().any(|p| {
+            let same = |s: &Signer| s.certificate_sha256 == signer.certificate_sha256;
+            p.enrolled && p.signer.as_ref().is_some_and(same)
+        });
+        let text = if enrolled {
+            "the custody log certifies it for this agent"
+        } else {
+            "nothing here shows that the custody log knows it"
+        };
+        group.say("Its key", Some(text.into()));
         let print = signer.certificate_sha256.to_string();
         group.say("Seal certificate SHA-256", Some(print));
     }

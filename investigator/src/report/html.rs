@@ -4,11 +4,17 @@ use std::fmt::{self, Write as _};
 
 use evidence::{
     gap::Severity,
-    verify::{CollectionReport, Verdict, Weight},
+    verify::{CollectionReport, PartReport, Verdict},
 };
 
-use super::{commands, facts, reasons, text::reason};
-use crate::inert::inert_html;
+use super::{
+    ASIDE,
+    facts::Group,
+    reasons,
+    sections::{self, Gaps, Section},
+    text::reason,
+};
+use crate::{commands::aside::Aside, inert::inert_html};
 
 const STYLE: &str = include_str!("style.css");
 /// Most gaps that one page shows; all of them stand in the archive.
@@ -47,14 +53,14 @@ const WORDS: &[(&str, &str)] = &[
 ];
 
 /// The whole page.
-pub fn page(reports: &[CollectionReport]) -> String {
+pub fn page(reports: &[CollectionReport], aside: &[Aside]) -> String {
     let mut out = String::new();
     // Writing to a string does not fail.
-    let _infallible = whole(&mut out, reports);
+    let _infallible = whole(&mut out, reports, aside);
     out
 }
 
-fn whole(out: &mut String, reports: &[CollectionReport]) -> fmt::Result {
+fn whole(out: &mut String, reports: &[CollectionReport], aside: &[Aside]) -> fmt::Result {
     write!(
         out,
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
@@ -68,6 +74,7 @@ fn whole(out: &mut String, reports: &[CollectionReport]) -> fmt::Result {
     for report in reports {
         collection(out, report)?;
     }
+    set_aside(out, aside)?;
     writeln!(out, "<h2>Words used here</h2><dl class=\"words\">")?;
     for (word, meaning) in WORDS {
         writeln!(out, "<dt>{word}</dt><dd>{meaning}</dd>")?;
@@ -75,40 +82,58 @@ fn whole(out: &mut String, reports: &[CollectionReport]) -> fmt::Result {
     writeln!(out, "</dl></body></html>")
 }
 
+fn set_aside(out: &mut String, aside: &[Aside]) -> fmt::Result {
+    if aside.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "<h2>{ASIDE}</h2><ul>")?;
+    for Aside { file, why } in aside {
+        writeln!(out, "<li>{}: {why}</li>", inert_html(file))?;
+    }
+    writeln!(out, "</ul>")
+}
+
 fn collection(out: &mut String, report: &CollectionReport) -> fmt::Result {
-    let class = match report.verdict {
+    for section in sections::of(report) {
+        match section {
+            Section::Verdict(verdict, _) => answer(out, verdict)?,
+            Section::Gaps(found) => gaps(out, &found)?,
+            Section::Reasons(head, found) => findings(out, &found, head)?,
+            Section::LeftOut(more) => {
+                writeln!(out, "<p>… and {more} more of the same kinds.</p>")?;
+            }
+            Section::Facts(group) => facts(out, &group)?,
+            Section::Parts(all) => parts(out, all)?,
+            Section::NotChecked(what) => unchecked(out, &what)?,
+            Section::Commands(steps) => check_it(out, &steps)?,
+        }
+    }
+    Ok(())
+}
+
+fn answer(out: &mut String, verdict: Verdict) -> fmt::Result {
+    let class = match verdict {
         Verdict::GenuineComplete => "good",
         Verdict::GenuineReserved => "fair",
         Verdict::NotGenuine => "bad",
     };
-    let (headline, meaning) = (report.verdict.headline(), report.verdict.meaning());
+    let (headline, meaning) = (verdict.headline(), verdict.meaning());
     writeln!(
         out,
         "<div class=\"verdict {class}\"><h2>{headline}</h2><p>{meaning}</p></div>"
-    )?;
-    gaps(out, report)?;
-    for (weight, head) in reasons::AGAINST {
-        findings(out, &reasons::of_weight(report, weight), head)?;
-    }
-    for group in facts::groups(report) {
-        writeln!(out, "<h2>{}</h2><table class=\"facts\">", group.title)?;
-        for (label, value) in group.facts {
-            let value = inert_html(&value);
-            writeln!(out, "<tr><th>{label}</th><td>{value}</td></tr>")?;
-        }
-        writeln!(out, "</table>")?;
-    }
-    parts(out, report)?;
-    findings(out, &reasons::of_weight(report, Weight::Note), "Notes")?;
-    unchecked(out, report)?;
-    check_it(out, report)
+    )
 }
 
-fn unchecked(out: &mut String, report: &CollectionReport) -> fmt::Result {
-    let unchecked = reasons::not_checked(report);
-    if unchecked.is_empty() {
-        return Ok(());
+fn facts(out: &mut String, group: &Group) -> fmt::Result {
+    writeln!(out, "<h2>{}</h2><table class=\"facts\">", group.title)?;
+    for (label, value) in &group.facts {
+        let value = inert_html(value);
+        writeln!(out, "<tr><th>{label}</th><td>{value}</td></tr>")?;
     }
+    writeln!(out, "</table>")
+}
+
+fn unchecked(out: &mut String, unchecked: &[&str]) -> fmt::Result {
     writeln!(out, "<h2>Not checked</h2><ul>")?;
     for what in unchecked {
         writeln!(out, "<li>{}</li>", inert_html(what))?;
@@ -116,11 +141,7 @@ fn unchecked(out: &mut String, report: &CollectionReport) -> fmt::Result {
     writeln!(out, "</ul>")
 }
 
-fn check_it(out: &mut String, report: &CollectionReport) -> fmt::Result {
-    let steps = commands::without_us(report);
-    if steps.is_empty() {
-        return Ok(());
-    }
+fn check_it(out: &mut String, steps: &[(String, Vec<String>)]) -> fmt::Result {
     writeln!(
         out,
         "<h2>How to check it without this program</h2><p>With programs that every Linux system has, in \
@@ -128,28 +149,26 @@ fn check_it(out: &mut String, report: &CollectionReport) -> fmt::Result {
     )?;
     for (words, lines) in steps {
         let lines: Vec<_> = lines.iter().map(|line| inert_html(line)).collect();
-        let (words, lines) = (inert_html(&words), lines.join("\n"));
+        let (words, lines) = (inert_html(words), lines.join("\n"));
         writeln!(out, "<h3>{words}</h3><pre>{lines}</pre>")?;
     }
     Ok(())
 }
 
-fn gaps(out: &mut String, report: &CollectionReport) -> fmt::Result {
-    let mut gaps: Vec<_> = report.parts.iter().flat_map(|p| &p.gaps).collect();
-    let all: u64 = report.parts.iter().map(|p| p.counts.gaps).sum();
+fn gaps(out: &mut String, gaps: &Gaps<'_>) -> fmt::Result {
+    let all = gaps.all;
     if all == 0 {
         return writeln!(
             out,
             "<h2>Gaps</h2><p>None were recorded in the parts that were opened.</p>"
         );
     }
-    gaps.sort_by_key(|g| std::cmp::Reverse(g.severity));
     writeln!(
         out,
         "<h2>Gaps: {all}</h2><p>Asked for and not obtained.</p><table class=\"gaps\"><thead><tr><th>Weight</th>\
          <th>Artifact</th><th>What</th><th>Why</th><th>More</th></tr></thead><tbody>"
     )?;
-    for gap in gaps.iter().take(GAPS_SHOWN) {
+    for gap in gaps.kept.iter().take(GAPS_SHOWN) {
         let weight = if gap.severity == Severity::Serious {
             "<td class=\"serious\">serious</td>"
         } else {
@@ -167,9 +186,6 @@ fn gaps(out: &mut String, report: &CollectionReport) -> fmt::Result {
 }
 
 fn findings(out: &mut String, found: &[reasons::Reason], head: &str) -> fmt::Result {
-    if found.is_empty() {
-        return Ok(());
-    }
     writeln!(out, "<h2>{head}</h2><dl class=\"reasons\">")?;
     for reason in found {
         let (meaning, code) = (reason.code.meaning(), reason.code);
@@ -184,13 +200,13 @@ fn findings(out: &mut String, found: &[reasons::Reason], head: &str) -> fmt::Res
     writeln!(out, "</dl>")
 }
 
-fn parts(out: &mut String, report: &CollectionReport) -> fmt::Result {
+fn parts(out: &mut String, parts: &[PartReport]) -> fmt::Result {
     writeln!(
         out,
         "<h2>Parts and digests</h2><table><thead><tr><th>Part</th><th>File and SHA-256</th>\
          <th>Bytes</th></tr></thead><tbody>"
     )?;
-    for part in &report.parts {
+    for part in parts {
         let number = part
             .number
             .map_or_else(|| "?".to_owned(), |n| n.to_string());

@@ -3,58 +3,77 @@
 use std::fmt::{self, Write as _};
 
 use evidence::{
+    count,
     gap::{Gap, Severity},
-    verify::{CollectionReport, Weight},
+    ids::CollectionId,
+    verify::{CollectionReport, PartReport, Verdict},
 };
 
-use super::{commands, facts, reasons};
-use crate::inert::inert;
+use super::{
+    ASIDE,
+    facts::Group,
+    reasons,
+    sections::{self, Gaps, Section},
+};
+use crate::{commands::aside::Aside, inert::inert};
 
 /// Most gaps that are printed; the rest is counted.
 const GAPS_SHOWN: usize = 50;
 
-/// All collections, one after the other.
-pub fn whole(reports: &[CollectionReport]) -> String {
+/// All collections, one after the other, and what was not taken into account.
+pub fn whole(reports: &[CollectionReport], aside: &[Aside]) -> String {
     let mut out = String::new();
     for report in reports {
         // Writing to a string does not fail.
         let _infallible = collection(&mut out, report);
     }
+    let _infallible = set_aside(&mut out, aside);
     out
 }
 
-fn collection(out: &mut String, report: &CollectionReport) -> fmt::Result {
-    let name = report
-        .collection
-        .map_or_else(|| "no collection named".to_owned(), |c| c.to_string());
-    writeln!(out, "{}: {name}", report.verdict.headline())?;
-    writeln!(out, "{}\n", report.verdict.meaning())?;
-    gaps(out, report)?;
-    for (weight, head) in reasons::AGAINST {
-        findings(out, &reasons::of_weight(report, weight), head)?;
-    }
-    let left_out = reasons::left_out(report);
-    if left_out > 0 {
-        writeln!(out, "... and {left_out} more of the same kinds\n")?;
-    }
-    for group in facts::groups(report) {
-        writeln!(out, "{}", group.title)?;
-        for (label, value) in group.facts {
-            writeln!(out, "  {label:<26} {}", inert(&value))?;
-        }
-        writeln!(out)?;
-    }
-    parts(out, report)?;
-    findings(out, &reasons::of_weight(report, Weight::Note), "Notes")?;
-    unchecked(out, report)?;
-    check_it(out, report)
-}
-
-fn unchecked(out: &mut String, report: &CollectionReport) -> fmt::Result {
-    let unchecked = reasons::not_checked(report);
-    if unchecked.is_empty() {
+fn set_aside(out: &mut String, aside: &[Aside]) -> fmt::Result {
+    if aside.is_empty() {
         return Ok(());
     }
+    writeln!(out, "{ASIDE}")?;
+    for Aside { file, why } in aside {
+        writeln!(out, "  - {}: {why}", inert(file))?;
+    }
+    writeln!(out)
+}
+
+fn collection(out: &mut String, report: &CollectionReport) -> fmt::Result {
+    for section in sections::of(report) {
+        match section {
+            Section::Verdict(verdict, of) => answer(out, verdict, of)?,
+            Section::Gaps(gaps) if gaps.all == 0 => {}
+            Section::Gaps(found) => gaps(out, &found)?,
+            Section::Reasons(head, found) => findings(out, &found, head)?,
+            Section::LeftOut(more) => writeln!(out, "... and {more} more of the same kinds\n")?,
+            Section::Facts(group) => facts(out, &group)?,
+            Section::Parts(all) => parts(out, all)?,
+            Section::NotChecked(what) => unchecked(out, &what)?,
+            Section::Commands(steps) => check_it(out, &steps)?,
+        }
+    }
+    writeln!(out)
+}
+
+fn answer(out: &mut String, verdict: Verdict, of: Option<CollectionId>) -> fmt::Result {
+    let name = of.map_or_else(|| "no collection named".to_owned(), |c| c.to_string());
+    writeln!(out, "{}: {name}", verdict.headline())?;
+    writeln!(out, "{}\n", verdict.meaning())
+}
+
+fn facts(out: &mut String, group: &Group) -> fmt::Result {
+    writeln!(out, "{}", group.title)?;
+    for (label, value) in &group.facts {
+        writeln!(out, "  {label:<26} {}", inert(value))?;
+    }
+    writeln!(out)
+}
+
+fn unchecked(out: &mut String, unchecked: &[&str]) -> fmt::Result {
     writeln!(out, "Not checked")?;
     for what in unchecked {
         writeln!(out, "  - {}", inert(what))?;
@@ -62,11 +81,7 @@ fn unchecked(out: &mut String, report: &CollectionReport) -> fmt::Result {
     writeln!(out)
 }
 
-fn check_it(out: &mut String, report: &CollectionReport) -> fmt::Result {
-    let steps = commands::without_us(report);
-    if steps.is_empty() {
-        return writeln!(out);
-    }
+fn check_it(out: &mut String, steps: &[(String, Vec<String>)]) -> fmt::Result {
     writeln!(
         out,
         "Check it without this program, in the folder of the parts (for the others likewise)"
@@ -74,26 +89,19 @@ fn check_it(out: &mut String, report: &CollectionReport) -> fmt::Result {
     for (words, lines) in steps {
         writeln!(out, "  {words}")?;
         for line in lines {
-            writeln!(out, "    {}", inert(&line))?;
+            writeln!(out, "    {}", inert(line))?;
         }
     }
-    writeln!(out)
+    Ok(())
 }
 
-fn gaps(out: &mut String, report: &CollectionReport) -> fmt::Result {
-    let (all, serious) = report.parts.iter().fold((0, 0), |(a, s), p| {
-        (a + p.counts.gaps, s + p.counts.serious_gaps)
-    });
-    if all == 0 {
-        return Ok(());
-    }
+fn gaps(out: &mut String, gaps: &Gaps<'_>) -> fmt::Result {
+    let (all, serious) = (gaps.all, gaps.serious);
     writeln!(
         out,
         "Gaps: {all} ({serious} serious), asked for and not obtained"
     )?;
-    let mut gaps: Vec<&Gap> = report.parts.iter().flat_map(|p| &p.gaps).collect();
-    gaps.sort_by_key(|g| std::cmp::Reverse(g.severity));
-    for gap in gaps.iter().take(GAPS_SHOWN) {
+    for gap in gaps.kept.iter().take(GAPS_SHOWN) {
         let mark = if gap.severity == Severity::Serious {
             "!"
         } else {
@@ -117,9 +125,6 @@ pub(super) fn reason(gap: &Gap) -> String {
 }
 
 fn findings(out: &mut String, reasons: &[reasons::Reason], head: &str) -> fmt::Result {
-    if reasons.is_empty() {
-        return Ok(());
-    }
     writeln!(out, "{head}")?;
     for reason in reasons {
         writeln!(out, "  [{}] {}", reason.code, reason.code.meaning())?;
@@ -133,14 +138,18 @@ fn findings(out: &mut String, reasons: &[reasons::Reason], head: &str) -> fmt::R
     writeln!(out)
 }
 
-fn parts(out: &mut String, report: &CollectionReport) -> fmt::Result {
+fn parts(out: &mut String, parts: &[PartReport]) -> fmt::Result {
     writeln!(out, "Parts and digests")?;
-    for part in &report.parts {
+    for part in parts {
         let number = part
             .number
             .map_or_else(|| "?".to_owned(), |n| n.to_string());
         let (file, size) = (inert(&part.file), part.size_bytes);
-        writeln!(out, "  Part {number}: {file}, {size} bytes")?;
+        writeln!(
+            out,
+            "  Part {number}: {file}, {}",
+            count::of(size, "byte", "bytes")
+        )?;
         if let Some(digest) = part.plain_sha256 {
             writeln!(out, "    SHA-256 of the ZIP       {digest}")?;
         }

@@ -1,9 +1,14 @@
 //! Policy and order: by the wrong hands, of another text, too late.
 
+use evidence::keys::SigningKey;
 use serde_json::{Value, json};
 
 use super::super::{
-    Case, DAY, Given, at, authority, certificate::key, deployment::Deployment, draft::Draft,
+    Case, at, authority,
+    certificate::key,
+    deployment::{Deployment, SECOND_VAULT, STRANGERS_VAULT},
+    draft::Draft,
+    log,
 };
 
 /// A part on an order that `change` has been at.
@@ -21,6 +26,11 @@ fn order_with(field: &str, value: Value) -> Value {
 
 pub(super) fn cases(world: &Deployment) -> Vec<Case> {
     let (ann, eve, stranger) = (world.ann(), world.eve(), world.stranger());
+    let mut lacking = ordered(world, |d| {
+        d.order.clear();
+        d.record["order_sha256"] = Value::Null;
+    });
+    log::give(world, &mut lacking, |_| true);
     let forged =
         |name, about, files, codes: &[&'static str]| Case::forged(name, about, files, codes);
     let mut cases = vec![
@@ -131,10 +141,7 @@ pub(super) fn cases(world: &Deployment) -> Vec<Case> {
         forged(
             "order-lacking",
             "collection.json names an order, and none is there.",
-            ordered(world, |d| {
-                d.order.clear();
-                d.record["order_sha256"] = Value::Null;
-            }),
+            lacking,
             &["order-mismatch"],
         ),
     ];
@@ -146,30 +153,138 @@ pub(super) fn cases(world: &Deployment) -> Vec<Case> {
         }),
         &["order-expired"],
     ));
-    cases.push(threshold(world));
+    cases.extend(thresholds(world));
+    cases.extend(mandates(world));
     cases
 }
 
-/// The policy wants two and one signed.
-fn threshold(world: &Deployment) -> Case {
+/// The policy with more people and another threshold.
+fn policy(world: &Deployment, change: impl FnOnce(&mut Value)) -> Value {
     let mut policy = authority::policy(world);
-    policy["thresholds"] = json!({"triage": 2, "files": 2});
-    policy["expires"] = json!(at(300 * DAY));
-    let envelope = evidence::envelope::Envelope::sign_document(
-        evidence::envelope::POLICY,
-        &policy,
-        &world.root.key,
-    )
-    .unwrap();
-    let files = ordered(world, |d| {
-        d.policy = envelope.to_json().unwrap();
-        d.record["policy_sha256"] = json!(envelope.digest());
+    let ben = json!({
+        "id": "ben", "name": "BEN of the lab", "roles": ["approver"], "agencies": ["lab"],
+        "signing_key": key(8).public().to_pem().unwrap(),
+        "tls_key": evidence::digest::Digest::of(b"ben"), "recipient": SECOND_VAULT,
     });
-    Case::forged(
-        "order-below-threshold",
-        "The policy demands two signatures and the order has one.",
-        files,
-        &["order-unsigned"],
-    )
-    .given(&[Given::Trust])
+    policy["people"].as_array_mut().unwrap().push(ben);
+    policy["thresholds"] = json!({"triage": 2, "files": 2});
+    change(&mut policy);
+    policy
+}
+
+/// The policy wants two.
+fn thresholds(world: &Deployment) -> Vec<Case> {
+    let (ann, ben) = (world.ann(), key(8));
+    let signed = |by: &[&SigningKey], change: fn(&mut Value)| {
+        ordered(world, |d| {
+            d.put_policy_of(&policy(world, change), &world.root.key);
+            d.put_order_by(&authority::order(), by);
+        })
+    };
+    let unsigned = ["order-unsigned"];
+    vec![
+        Case::genuine(
+            "genuine-approved",
+            "The policy demands two signatures, and an approver has signed as well.",
+            signed(&[&ann, &ben], |_| ()),
+        ),
+        Case::forged(
+            "order-below-threshold",
+            "The policy demands two signatures and the order has one.",
+            signed(&[&ann], |_| ()),
+            &unsigned,
+        ),
+        Case::forged(
+            "order-signed-twice",
+            "The policy demands two signatures and Ann has signed twice.",
+            signed(&[&ann, &ann], |p| {
+                p["people"][0]["roles"] = json!(["investigator", "approver"]);
+            }),
+            &unsigned,
+        ),
+        Case::forged(
+            "order-approver-twice",
+            "An approver has signed twice, to count for two.",
+            signed(&[&ann, &ben, &ben], |p| {
+                p["thresholds"] = json!({"triage": 3, "files": 3});
+            }),
+            &unsigned,
+        ),
+        Case::forged(
+            "order-approved-by-admin",
+            "The second signature is by an admin, who may not approve.",
+            signed(&[&ann, &world.eve()], |_| ()),
+            &unsigned,
+        ),
+        Case::forged(
+            "order-approved-elsewhere",
+            "The second signature is by an approver of another agency.",
+            signed(&[&ann, &ben], |p| {
+                p["people"][2]["agencies"] = json!(["north"])
+            }),
+            &unsigned,
+        ),
+    ]
+}
+
+/// Who may ask for what, by the rules that agents obey.
+fn mandates(world: &Deployment) -> Vec<Case> {
+    let (ann, eve) = (world.ann(), world.eve());
+    let under = |change: fn(&mut Value)| {
+        ordered(world, |d| {
+            let mut policy = authority::policy(world);
+            change(&mut policy);
+            d.put_policy_of(&policy, &world.root.key);
+        })
+    };
+    let by_admin = ordered(world, |d| {
+        d.put_order(&order_with("requester", json!("eve")), &eve);
+        let person = json!({"name": "eve", "key_sha256": eve.public().key_id()});
+        d.record["requester"] = person.clone();
+        d.record["signers"] = json!([person]);
+    });
+    let stranger = STRANGERS_VAULT.parse::<evidence::wrap::Identity>().unwrap();
+    let recipients = |named: &[String]| {
+        ordered(world, |d| {
+            d.put_order(&order_with("recipients", json!(named)), &ann);
+        })
+    };
+    let all = [authority::recipient(), SECOND_VAULT.to_owned()];
+    let more = [&all[..], &[stranger.recipient().to_string()]].concat();
+    vec![
+        Case::forged(
+            "order-by-admin",
+            "The requester has signed, and is an admin and no investigator.",
+            by_admin,
+            &["order-unsigned"],
+        ),
+        Case::forged(
+            "order-of-another-agency",
+            "The requester is an investigator of another agency than the one whose vault is named.",
+            under(|p| {
+                p["people"][0]["agencies"] = json!(["north"]);
+                p["vaults"]["north"] = p["vaults"]["lab"].clone();
+                p["vaults"]["north"][0] = "age1north".into();
+            }),
+            &["order-unsigned", "recipient-foreign"],
+        ),
+        Case::forged(
+            "order-leaves-vault-out",
+            "The order leaves out a recipient of the vault.",
+            recipients(&all[1..]),
+            &["order-unsigned"],
+        ),
+        Case::forged(
+            "order-foreign-recipient",
+            "The order itself names a recipient that is not the requester's to name.",
+            recipients(&more),
+            &["recipient-foreign"],
+        ),
+        Case::forged(
+            "policy-one-name-twice",
+            "Two people of the policy have one id.",
+            under(|p| p["people"][1]["id"] = "ann".into()),
+            &["policy-untrusted"],
+        ),
+    ]
 }

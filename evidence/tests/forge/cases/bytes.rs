@@ -9,7 +9,7 @@ use super::super::{
 
 /// The part with `zip` in its place.
 pub(super) fn replaced(world: &Deployment, zip: Vec<u8>) -> Files {
-    let mut files = Draft::local().folder(&world.agent);
+    let mut files = Draft::ordered(world).folder(&world.agent);
     files.insert("part-0001.zip".into(), zip);
     files
 }
@@ -36,7 +36,7 @@ fn flip(bytes: &mut [u8]) {
 
 pub(super) fn cases(world: &Deployment) -> Vec<Case> {
     let mut cases = entries(world);
-    let good = Draft::local().zip(&world.agent);
+    let good = Draft::ordered(world).zip(&world.agent);
     let whole = |name, about, zip: Vec<u8>, codes: &[&'static str], faults: &[&'static str]| {
         Case::forged(name, about, replaced(world, zip), codes).faults(faults)
     };
@@ -118,7 +118,7 @@ impl Case {
 
 /// A bit of the stored data, without mending the checksum.
 fn stored_bit(world: &Deployment) -> Case {
-    let entries = Draft::local().sealed(&world.agent);
+    let entries = Draft::ordered(world).sealed(&world.agent);
     let zip = zip::write(&items(&entries));
     let at = zip.data[1];
     let first = zip.bytes[at];

@@ -182,6 +182,10 @@ fn forged(world: &Deployment) -> Vec<Case> {
     let mut named = Files::new();
     put_as_said(&mut named, 1, &numbers[0], Some(b"other"), &world.agent);
 
+    let mut again = chain(world, &[|d| d.record["attempt"] = 2.into(), |_| ()]);
+    again[1].draft.record["attempt"] = 1.into();
+    reseal(&mut again[1], world);
+
     let mut swapped = two();
     for (link, number) in swapped.iter_mut().zip([2, 1]) {
         link.draft.record["part"] = number.into();
@@ -219,6 +223,12 @@ fn forged(world: &Deployment) -> Vec<Case> {
             &["chain-after-last"],
         ),
         Case::forged(
+            "chain-attempt-falls",
+            "Part 2 is of an earlier attempt than part 1.",
+            some(world, &again, &[1, 2]),
+            &["chain-previous"],
+        ),
+        Case::forged(
             "chain-first-names-one",
             "Part 1 names a part before it.",
             named,
@@ -243,7 +253,8 @@ fn forged(world: &Deployment) -> Vec<Case> {
             "Part 2 names another host.",
             |d| d.record["host"] = json!(evidence::ids::HostId::from_bytes([9; 16])),
             &world.agent,
-        ),
+        )
+        .and("enrolment-mismatch"),
         foreign(
             world,
             "chain-foreign-case",
@@ -258,6 +269,15 @@ fn forged(world: &Deployment) -> Vec<Case> {
             &world.agent,
         ),
     ]
+}
+
+impl Case {
+    /// With one more reason.
+    fn and(mut self, code: &'static str) -> Self {
+        self.codes.push(code);
+        self.codes.sort_unstable();
+        self
+    }
 }
 
 /// Part 2 changed and sealed by `by`.

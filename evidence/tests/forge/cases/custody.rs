@@ -10,6 +10,7 @@ use super::{
         Case, Files, Given, at, authority,
         deployment::{AGENT, Deployment, OTHER_AGENT},
         draft::Draft,
+        log,
     },
     encryption,
     genuine::{with_receipts, with_stamp},
@@ -32,11 +33,84 @@ fn own_leaf(world: &Deployment, part: u32) -> Action {
 }
 
 pub(super) fn cases(world: &Deployment, stamps: &Path) -> Vec<Case> {
-    let mut cases = receipts(world);
+    let mut cases = stripped(world);
+    cases.extend(receipts(world));
     cases.extend(enrolments(world));
     cases.extend(revocations(world));
     cases.extend(stamped(world, stamps));
     cases
+}
+
+/// Genuine evidence from which somebody took what proves it.
+fn stripped(world: &Deployment) -> Vec<Case> {
+    let without = |gone: &[&str]| {
+        let mut files = with_receipts(world);
+        files.retain(|name, _| !gone.contains(&name.as_str()));
+        files
+    };
+    let (receipt, enrolment) = ("part-0001.receipt", "enrolment.receipt");
+    let mut local = Draft::local().folder(&world.agent);
+    local.insert(enrolment.into(), with_receipts(world)[enrolment].clone());
+    let mut untied = {
+        let mut draft = Draft::ordered(world);
+        draft.record["unencrypted"] = false.into();
+        draft.folder(&world.agent)
+    };
+    log::receipts(world, &mut untied);
+    let statement = untied.remove("part-0001.statement.json").unwrap();
+    let leaf = authority::received(1, b"the ciphertext", &statement);
+    let untied_receipt = authority::receipt(&world.log, leaf, at(60), &world.time_key());
+    untied.insert(receipt.into(), untied_receipt);
+    let case = |name, about, files, codes: &[&'static str]| {
+        Case::reserved(name, about, files, codes).bare()
+    };
+    vec![
+        case(
+            "custody-stripped",
+            "A part on an order with its statement alone: receipt and enrolment are gone.",
+            without(&[receipt, enrolment]),
+            &["receipt-absent", "enrolment-absent"],
+        )
+        .notes(&["signer-time"]),
+        case(
+            "receipt-stripped",
+            "The receipt of the part is gone.",
+            without(&[receipt]),
+            &["receipt-absent"],
+        ),
+        case(
+            "receipt-untied",
+            "The opened copy of an encrypted part with its receipt, and no statement that ties the two.",
+            untied,
+            &["receipt-absent", "statement-absent"],
+        ),
+        case(
+            "enrolment-stripped",
+            "The receipt of the agent's enrolment is gone.",
+            without(&[enrolment]),
+            &["enrolment-absent"],
+        ),
+        case(
+            "enrolment-without-policy",
+            "A local collection with an enrolment's receipt, and no policy by which that would hold.",
+            local.clone(),
+            &["enrolment-absent"],
+        ),
+        case(
+            "minted-without-order",
+            "A seal certificate minted by an issuing authority in wrong hands, on a collection that claims to be local.",
+            Draft::local().folder(&world.minted()),
+            &["enrolment-absent"],
+        ),
+        Case::genuine(
+            "genuine-local-enrolled",
+            "A local collection of an enrolled agent, with its enrolment and a policy from outside.",
+            local,
+        )
+        .bare()
+        .given(&[Given::Trust, Given::Policy])
+        .notes(&["order-absent"]),
+    ]
 }
 
 fn receipts(world: &Deployment) -> Vec<Case> {
@@ -159,6 +233,18 @@ fn enrolments(world: &Deployment) -> Vec<Case> {
         files.insert("enrolment-2.receipt".into(), receipt(action, &server));
         files
     };
+    let forged = {
+        let mut files = with_receipts(world);
+        let leaf = authority::enrolled(AGENT, world.minted().key.public().key_id());
+        let more = authority::receipt(&world.log, leaf, at(-900_000), &world.stranger());
+        files.insert("enrolment-2.receipt".into(), more);
+        files
+    };
+    let moved = {
+        let mut draft = Draft::ordered(world);
+        draft.record["host"] = serde_json::json!(evidence::ids::HostId::from_bytes([9; 16]));
+        draft.folder(&world.agent)
+    };
     let mismatch = ["enrolment-mismatch"];
     vec![
         Case::forged(
@@ -180,6 +266,18 @@ fn enrolments(world: &Deployment) -> Vec<Case> {
                 name,
                 receipt(authority::enrolled(OTHER_AGENT, own), &server),
             ),
+            &mismatch,
+        ),
+        Case::forged(
+            "enrolment-forged-beside",
+            "Beside the genuine enrolment lies a second one, whose leaf a stranger signed.",
+            forged,
+            &["enrolment-invalid"],
+        ),
+        Case::forged(
+            "enrolment-other-host",
+            "The agent seals for another host than the one that it was enrolled on.",
+            moved,
             &mismatch,
         ),
         Case::forged(
@@ -205,6 +303,12 @@ fn revocations(world: &Deployment) -> Vec<Case> {
         with(world, "revocation.receipt", receipt)
     };
     let (eve, ann) = (world.eve(), world.ann());
+    let two = |first, second| {
+        let mut files = revoked(first, AGENT, &eve);
+        let more = revoked(second, AGENT, &eve)["revocation.receipt"].clone();
+        files.insert("revocation-2.receipt".into(), more);
+        files
+    };
     let mut undated = revoked(80_000, AGENT, &eve);
     undated.remove("part-0001.receipt");
     vec![
@@ -230,7 +334,20 @@ fn revocations(world: &Deployment) -> Vec<Case> {
             "revoked-later-undated",
             "The agent was revoked after the time that its own key claims, and no receipt says when the part came.",
             undated,
-            &["revoked-undated"],
+            &["receipt-absent", "revoked-undated"],
+        )
+        .bare(),
+        Case::forged(
+            "revocation-earlier",
+            "Two revocations lie there: by the first the seal would be older, by the second it is not.",
+            two(80_000, -100),
+            &["seal-revoked"],
+        ),
+        Case::forged(
+            "revocation-later-beside",
+            "A later revocation lies there besides: it takes nothing back.",
+            two(-100, 80_000),
+            &["seal-revoked"],
         ),
         Case::reserved(
             "revocation-by-investigator",

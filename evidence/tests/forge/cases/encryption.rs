@@ -1,8 +1,8 @@
 //! Encrypted parts: opened, closed, damaged, and encrypted to others.
 
 use super::super::{
-    Case, Files, Given,
-    deployment::Deployment,
+    Case, Files, Given, authority,
+    deployment::{Deployment, SECOND_VAULT, STRANGERS_VAULT},
     draft::{Draft, encrypted},
 };
 
@@ -114,7 +114,7 @@ pub(super) fn cases(world: &Deployment) -> Vec<Case> {
             "cipher-made-again",
             "The genuine contents, encrypted once more by somebody else.",
             with(again),
-            &["statement-mismatch"],
+            &["receipt-invalid", "statement-mismatch"],
         )
         .given(&opened),
         Case::reserved(
@@ -125,19 +125,28 @@ pub(super) fn cases(world: &Deployment) -> Vec<Case> {
         ),
     ];
     cases.push(recipient(world, &good));
+    cases.extend(heads(world, &good));
     cases
 }
 
 /// The agent encrypted to somebody more than the order names.
 fn recipient(world: &Deployment, good: &Sealed) -> Case {
-    let mut statement = good
-        .draft
-        .statement(&good.plain, Some(&good.cipher), None, &world.agent);
-    let more = evidence::wrap::Identity::generate().recipient().to_string();
-    statement.wrapping.recipients.push(more);
-    let mut all = files(world, good);
-    let json = statement.sign(&world.agent.key).unwrap().to_json().unwrap();
-    all.insert("part-0001.statement.json".into(), json);
+    let stranger = STRANGERS_VAULT.parse::<evidence::wrap::Identity>().unwrap();
+    let stranger = stranger.recipient().to_string();
+    let all = [
+        authority::recipient(),
+        SECOND_VAULT.to_owned(),
+        stranger.clone(),
+    ];
+    let cipher = evidence::wrap::wrap(&all.map(|r| r.parse().unwrap()), &good.plain).unwrap();
+    let by = &world.agent;
+    let mut statement = good.draft.statement(&good.plain, Some(&cipher), None, by);
+    statement.wrapping.recipients.push(stranger);
+    let json = statement.sign(&by.key).unwrap().to_json().unwrap();
+    let all = Files::from([
+        ("part-0001.zip.age".to_owned(), cipher),
+        ("part-0001.statement.json".to_owned(), json),
+    ]);
     Case::forged(
         "cipher-foreign-recipient",
         "The part is encrypted to somebody whom the order does not name.",
@@ -145,4 +154,45 @@ fn recipient(world: &Deployment, good: &Sealed) -> Case {
         &["recipient-foreign"],
     )
     .given(&[Given::Trust, Given::Identity])
+}
+
+/// The statement lists the vault, and the file is encrypted to another number of keys.
+fn heads(world: &Deployment, good: &Sealed) -> Vec<Case> {
+    let to = |recipients: &[String]| {
+        let to: Vec<_> = recipients.iter().map(|r| r.parse().unwrap()).collect();
+        let cipher = evidence::wrap::wrap(&to, &good.plain).unwrap();
+        files(
+            world,
+            &Sealed {
+                cipher,
+                plain: good.plain.clone(),
+                draft: good.draft.clone(),
+            },
+        )
+    };
+    let vault = [authority::recipient(), SECOND_VAULT.to_owned()];
+    let stranger = STRANGERS_VAULT.parse::<evidence::wrap::Identity>().unwrap();
+    let more = to(&[&vault[..], &[stranger.recipient().to_string()]].concat());
+    vec![
+        Case::forged(
+            "cipher-one-more",
+            "The part is encrypted to one more key than its statement lists.",
+            more.clone(),
+            &["recipient-foreign"],
+        )
+        .given(&[Given::Trust, Given::Identity]),
+        Case::forged(
+            "cipher-one-more-closed",
+            "The same, seen without the vault's key.",
+            more,
+            &["content-unread", "recipient-foreign"],
+        ),
+        Case::forged(
+            "cipher-one-less",
+            "The part is encrypted to one key less than its statement lists.",
+            to(&vault[..1]),
+            &["statement-mismatch"],
+        )
+        .given(&[Given::Trust, Given::Identity]),
+    ]
 }

@@ -43,12 +43,6 @@ pub(super) fn cases(world: &Deployment, stamps: &Path) -> Vec<Case> {
     let both = [Given::Trust, Given::StampTrust];
     vec![
         Case::genuine(
-            "genuine-plain",
-            "A part on an order, with its statement.",
-            Draft::ordered(world).folder(&world.agent),
-        )
-        .notes(&["enrolment-absent", "signer-time"]),
-        Case::genuine(
             "genuine-streamed",
             "The same, as an agent streams it: deflated, with data descriptors and zip64 fields.",
             streamed(world),

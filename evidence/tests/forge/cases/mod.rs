@@ -10,7 +10,7 @@ mod records;
 mod seal;
 mod structure;
 
-use super::{Case, deployment::Deployment};
+use super::{Case, deployment::Deployment, log};
 
 /// All of them; `folder` has the time-stamping authority's files.
 pub(crate) fn all(stamps: &std::path::Path) -> Vec<Case> {
@@ -24,5 +24,8 @@ pub(crate) fn all(stamps: &std::path::Path) -> Vec<Case> {
     cases.extend(encryption::cases(&world));
     cases.extend(authority::cases(&world));
     cases.extend(custody::cases(&world, stamps));
+    for case in cases.iter_mut().filter(|case| !case.is_bare) {
+        log::receipts(&world, &mut case.files);
+    }
     cases
 }

@@ -12,7 +12,7 @@ type Change = fn(&mut Draft);
 
 /// A part that `change` has been at before it was sealed.
 fn made(world: &Deployment, change: Change) -> super::super::Files {
-    let mut draft = Draft::local();
+    let mut draft = Draft::ordered(world);
     change(&mut draft);
     draft.folder(&world.agent)
 }
@@ -33,7 +33,7 @@ fn results(draft: &mut Draft, text: &str) {
 
 /// collection.json put in as it is.
 fn with_collection(world: &Deployment, change: fn(String) -> String) -> super::super::Files {
-    let draft = Draft::local();
+    let draft = Draft::ordered(world);
     let mut entries = draft.entries();
     let record = entries.last_mut().unwrap();
     record.1 = change(String::from_utf8(record.1.clone()).unwrap()).into_bytes();

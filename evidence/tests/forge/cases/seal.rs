@@ -5,8 +5,10 @@ use super::{
         Case, Given,
         deployment::{AGENT, Deployment, Sealer},
         draft::{Draft, Entries, folder, seal_entries, sums, written},
+        log,
     },
     bytes::replaced,
+    genuine::with_receipts,
 };
 
 fn at<'a>(entries: &'a mut Entries, name: &str) -> &'a mut Vec<u8> {
@@ -15,7 +17,7 @@ fn at<'a>(entries: &'a mut Entries, name: &str) -> &'a mut Vec<u8> {
 
 /// SHA256SUMS changed after it was sealed; `again` seals the change by the agent's own key.
 fn listed(world: &Deployment, again: bool, change: impl FnOnce(String) -> String) -> Vec<u8> {
-    let mut entries = Draft::local().entries();
+    let mut entries = Draft::ordered(world).entries();
     let list = change(String::from_utf8(sums(&entries)).unwrap()).into_bytes();
     let by = &world.agent;
     let sealed = if again { list.clone() } else { sums(&entries) };
@@ -47,29 +49,29 @@ fn lists(world: &Deployment) -> Vec<Case> {
         all.push("statement-mismatch");
         Case::forged(name, about, replaced(world, zip), &all)
     };
-    let mut resummed = Draft::local().sealed(&world.agent);
+    let mut resummed = Draft::ordered(world).sealed(&world.agent);
     *at(&mut resummed, "fs/$rootfs$/etc/hostname") = b"host-2\n".to_vec();
     let list = sums(&resummed);
     *at(&mut resummed, "SHA256SUMS") = list;
-    let mut removed = Draft::local().sealed(&world.agent);
+    let mut removed = Draft::ordered(world).sealed(&world.agent);
     removed.retain(|(name, _)| name != "results/processes.jsonl");
     let mut removed_resummed = removed.clone();
     let list = sums(&removed_resummed);
     *at(&mut removed_resummed, "SHA256SUMS") = list;
-    let mut added = Draft::local().sealed(&world.agent);
+    let mut added = Draft::ordered(world).sealed(&world.agent);
     added.insert(1, ("fs/$rootfs$/etc/evil".into(), b"evil".to_vec()));
-    let mut behind = Draft::local().sealed(&world.agent);
+    let mut behind = Draft::ordered(world).sealed(&world.agent);
     behind.push(("fs/$rootfs$/etc/evil".into(), b"evil".to_vec()));
-    let mut renamed = Draft::local().sealed(&world.agent);
+    let mut renamed = Draft::ordered(world).sealed(&world.agent);
     renamed[1].0.push('s');
-    let mut moved = Draft::local().sealed(&world.agent);
+    let mut moved = Draft::ordered(world).sealed(&world.agent);
     moved.swap(1, 2);
     let without = |name: &str| {
-        let mut entries = Draft::local().sealed(&world.agent);
+        let mut entries = Draft::ordered(world).sealed(&world.agent);
         entries.retain(|(n, _)| n != name);
         written(&entries)
     };
-    let mut unknown = Draft::local().entries();
+    let mut unknown = Draft::ordered(world).entries();
     unknown.push(("notes.txt".into(), b"x".to_vec()));
     vec![
         case(
@@ -200,8 +202,8 @@ fn lists(world: &Deployment) -> Vec<Case> {
 
 /// The list and the seal of another archive, both genuine.
 fn of_another(world: &Deployment) -> Vec<u8> {
-    let mut entries = Draft::local().sealed(&world.agent);
-    let mut other = Draft::local();
+    let mut entries = Draft::ordered(world).sealed(&world.agent);
+    let mut other = Draft::ordered(world);
     other.content[1].1 = b"host-2\n".to_vec();
     let mut other = other.sealed(&world.agent);
     for name in ["SHA256SUMS", "SHA256SUMS.p7s"] {
@@ -213,18 +215,18 @@ fn of_another(world: &Deployment) -> Vec<u8> {
 fn signers(world: &Deployment) -> Vec<Case> {
     let identity = ["seal-chain", "seal-identity", "statement-invalid"];
     let on_order = Draft::ordered(world).folder(&world.for_run());
-    let mut trailing = Draft::local().folder(&world.agent);
+    let mut trailing = with_receipts(world);
     trailing.remove("part-0001.statement.json");
     vec![
         Case::forged("seal-by-tls", "The part is sealed by the agent's TLS certificate.", by(&world.tls()), &identity),
         Case::forged("seal-by-server", "The part is sealed by the server's certificate.", by(&world.server()), &identity),
-        Case::forged("seal-by-other-agent", "The part is sealed by another agent's seal.", by(&world.other), &["seal-identity", "statement-invalid"]),
+        Case::forged("seal-by-other-agent", "The part is sealed by another agent's seal.", by(&world.other), &["enrolment-absent", "seal-identity", "statement-invalid"]),
         Case::reserved("seal-by-stranger", "The part is sealed under a stranger's root: nobody vouches for it.", by(&world.foreign("Stranger")), &["signer-unknown"]),
         Case::forged("seal-by-namesake", "The part is sealed under a root and an authority that bear the names of the genuine ones.", by(&world.foreign("Fieldseal")), &["seal-chain", "statement-invalid"]),
         Case::forged("seal-by-stranger-on-order", "A part on an order of the deployment is sealed by a key that nobody vouches for.", on_order, &["seal-chain", "signer-unknown"]),
-        Case::genuine("genuine-certificate-ended", "The seal's certificate had ended when the host sealed.", Draft::local().folder(&world.ended())).notes(&["certificate-ended"]),
+        Case::genuine("genuine-certificate-ended", "The seal's certificate had ended when the host sealed.", Draft::ordered(world).folder(&world.ended())).notes(&["certificate-ended"]),
         Case::reserved("genuine-local", "A host without enrolment: the key was made for the run.", Draft::local().folder(&world.for_run()), &["signer-unknown"]),
-        Case::genuine("genuine-without-order", "An enrolled agent collected locally, on nobody's order.", Draft::local().folder(&world.agent)).notes(&["order-absent"]),
+        Case::reserved("genuine-without-order", "An enrolled agent collected locally, on nobody's order, and nothing proves that the custody log knows its key.", Draft::local().folder(&world.agent), &["enrolment-absent"]).notes(&["order-absent"]).bare(),
         Case::reserved("genuine-no-trust", "A genuine part, checked without any root.", Draft::ordered(world).folder(&world.agent), &["signer-unknown"]).given(&[]),
         Case::reserved("statement-absent", "The statement of an enrolled agent's part is missing.", trailing, &["statement-absent"]),
     ]
@@ -234,7 +236,7 @@ fn signers(world: &Deployment) -> Vec<Case> {
 }
 
 fn statements(world: &Deployment) -> Vec<Case> {
-    let draft = Draft::local();
+    let draft = Draft::ordered(world);
     let zip = draft.zip(&world.agent);
     let good = draft.statement(&zip, None, None, &world.agent);
     let put = |statement: &evidence::statement::Statement, by: &Sealer| {
@@ -247,6 +249,7 @@ fn statements(world: &Deployment) -> Vec<Case> {
     let mut other_bytes = good.clone();
     other_bytes.plain.sha256 = evidence::digest::Digest::of(b"other");
     let mut version = put(&good, &world.agent);
+    log::receipts(world, &mut version);
     let mut document = serde_json::to_value(&good).unwrap();
     document["v"] = 2.into();
     let newer = evidence::envelope::Envelope::sign_document(
@@ -257,6 +260,7 @@ fn statements(world: &Deployment) -> Vec<Case> {
     let newer = newer.unwrap().to_json().unwrap();
     version.insert("part-0001.statement.json".into(), newer);
     let mut flipped = put(&good, &world.agent);
+    log::receipts(world, &mut flipped);
     let bytes = flipped.get_mut("part-0001.statement.json").unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] = if bytes[middle] == b'A' { b'B' } else { b'A' };
@@ -265,7 +269,7 @@ fn statements(world: &Deployment) -> Vec<Case> {
             "statement-of-another-part",
             "The statement speaks of part 2.",
             put(&other_part, &world.agent),
-            &["statement-mismatch"],
+            &["receipt-invalid", "statement-mismatch"],
         ),
         Case::forged(
             "statement-unknown-wrapping",
@@ -286,7 +290,7 @@ fn statements(world: &Deployment) -> Vec<Case> {
                 &draft.statement(&zip, None, None, &world.other),
                 &world.other,
             ),
-            &["statement-invalid"],
+            &["enrolment-mismatch", "receipt-invalid", "statement-invalid"],
         ),
         Case::forged(
             "statement-by-other-key",

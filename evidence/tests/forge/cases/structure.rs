@@ -20,7 +20,7 @@ const DISK: usize = 34;
 
 /// The genuine part's entries, to be written otherwise; the file is the second, after its folder.
 fn genuine(world: &Deployment) -> Vec<Item> {
-    items(&Draft::local().sealed(&world.agent))
+    items(&Draft::ordered(world).sealed(&world.agent))
 }
 
 fn case(
@@ -315,7 +315,7 @@ fn overlapping(world: &Deployment) -> Vec<u8> {
 fn names(world: &Deployment) -> Vec<Case> {
     // Sealed by the agent's own key, so that the name alone is at fault.
     let named = |entry: &str| {
-        let mut draft = Draft::local();
+        let mut draft = Draft::ordered(world);
         draft
             .content
             .insert(1, (entry.to_owned(), b"evil".to_vec()));
@@ -398,7 +398,7 @@ fn names(world: &Deployment) -> Vec<Case> {
 
 /// Two entries of one name: tools differ in which one they extract.
 fn twice(world: &Deployment) -> Case {
-    let mut entries = Draft::local().sealed(&world.agent);
+    let mut entries = Draft::ordered(world).sealed(&world.agent);
     entries.insert(1, ("fs/$rootfs$/etc/hostname".into(), b"evil-1\n".to_vec()));
     case(
         world,
@@ -412,7 +412,7 @@ fn twice(world: &Deployment) -> Case {
 
 /// A folder that no record lists: SHA256SUMS can't seal one.
 fn folder_unlisted(world: &Deployment) -> Case {
-    let mut entries = Draft::local().sealed(&world.agent);
+    let mut entries = Draft::ordered(world).sealed(&world.agent);
     entries.insert(1, ("fs/$rootfs$/run/".into(), Vec::new()));
     case(
         world,
@@ -425,7 +425,7 @@ fn folder_unlisted(world: &Deployment) -> Case {
 }
 
 fn bombs(world: &Deployment) -> Vec<Case> {
-    let mut zeros = Draft::local();
+    let mut zeros = Draft::ordered(world);
     zeros.store("/var/zeros", &vec![0; 4_000_000]);
     let ratio = Case::genuine(
         "genuine-zeros",
