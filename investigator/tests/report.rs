@@ -96,9 +96,31 @@ fn the_printed_commands_fail_for_what_was_changed() {
     }
 }
 
+/// As it stands in the report.
+fn root_sha256() -> String {
+    let pem = fs::read_to_string(home().join("trust/root.crt")).unwrap();
+    let trust = evidence::verify::Trust::from_pem(&pem).unwrap();
+    format!("SHA-256 {}", trust.fingerprints()[0])
+}
+
+#[test]
+fn gaps_come_first() {
+    let dir = copy("genuine-gaps");
+    for name in ["report.txt", "report.html"] {
+        let text = report(dir.path(), name);
+        let at = |words: &str| {
+            text.find(words)
+                .unwrap_or_else(|| panic!("{words}: {text}"))
+        };
+        assert!(at("Gaps") < at("What was collected"), "{name}");
+        assert!(at("Gaps") < at("On whose order"), "{name}");
+    }
+}
+
 #[test]
 fn a_lawyer_finds_who_what_when_and_on_whose_order() {
     let dir = copy("genuine-stamped");
+    let root = root_sha256();
     for name in ["report.txt", "report.html"] {
         let text = report(dir.path(), name);
         for wanted in [
@@ -109,7 +131,11 @@ fn a_lawyer_finds_who_what_when_and_on_whose_order() {
             "host-1",
             "by the time stamp of an outside authority",
             "signed by the trusted root",
-            "SHA-256",
+            "Ended",
+            "How this was checked",
+            &root,
+            "In the custody log",
+            "leaf ",
             "openssl ts -verify",
         ] {
             assert!(

@@ -90,6 +90,11 @@ impl Trust {
         self.0.iter().any(|der| Digest::of(der) == fingerprint)
     }
 
+    /// The fingerprints (SHA-256) of the trusted certificates.
+    pub fn fingerprints(&self) -> Vec<Digest> {
+        self.0.iter().map(|der| Digest::of(der)).collect()
+    }
+
     /// The P-256 keys of the trusted authorities: a deployment's root signs its documents by the same key.
     ///
     /// A seal certificate that is trusted by itself is none: its key seals, and says nothing on who may order.

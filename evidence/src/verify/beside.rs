@@ -150,8 +150,8 @@ fn check_receipt(
                 statement_sha256: stated.map(|s| s.digest),
             };
             let findings = &mut report.findings;
-            report.received =
-                custody::check_received(receipt, stored, &authority.policies, findings);
+            let found = custody::check_received(receipt, stored, &authority.policies, findings);
+            (report.received, report.logged) = found.unzip();
             return;
         }
     };

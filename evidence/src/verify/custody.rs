@@ -2,6 +2,8 @@
 //!
 //! Each proves that the log holds a leaf; what the leaf says is held against the part here.
 
+use serde::Serialize;
+
 use super::{
     authority::Policy,
     beside::Paper,
@@ -10,7 +12,7 @@ use super::{
 use crate::{
     custody::{
         event::{Action, Event},
-        receipt::Receipt,
+        receipt::{Proven, Receipt},
     },
     digest::Digest,
     envelope::Envelope,
@@ -18,6 +20,30 @@ use crate::{
     instant::Instant,
     seal::Signer,
 };
+
+/// Where the custody log holds a leaf, and the checkpoint of the log that proves it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Logged {
+    /// The leaf's place, from 0.
+    pub index: u64,
+    /// The log's name.
+    pub origin: String,
+    /// How many leaves the log had.
+    pub size: u64,
+    /// The Merkle root over them.
+    pub root: Digest,
+}
+
+impl Logged {
+    fn of(proven: &Proven) -> Self {
+        Self {
+            index: proven.index,
+            origin: proven.checkpoint.origin.clone(),
+            size: proven.checkpoint.size,
+            root: proven.checkpoint.root,
+        }
+    }
+}
 
 /// Who must have signed a leaf.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +53,7 @@ enum By {
 }
 
 /// The leaf that a receipt proves, under any of the policies.
-fn proven(json: &[u8], by: By, policies: &[Policy]) -> Result<Event, String> {
+fn proven(json: &[u8], by: By, policies: &[Policy]) -> Result<(Event, Logged), String> {
     let receipt = Receipt::parse(json).map_err(|e| e.to_string())?;
     let mut why = "No policy names the log's key.".to_owned();
     for policy in policies {
@@ -35,7 +61,10 @@ fn proven(json: &[u8], by: By, policies: &[Policy]) -> Result<Event, String> {
             continue;
         };
         match receipt.verify(&key) {
-            Ok(proven) => return signed(&proven.leaf, by, policies),
+            Ok(proven) => {
+                let event = signed(&proven.leaf, by, policies)?;
+                return Ok((event, Logged::of(&proven)));
+            }
             Err(error) => why = error.to_string(),
         }
     }
@@ -69,16 +98,16 @@ pub(super) struct Stored {
     pub(super) statement_sha256: Option<Digest>,
 }
 
-/// Checks `part-NNNN.receipt`; gives when the server received the part.
+/// Checks `part-NNNN.receipt`; gives when the server received the part, and where its log says so.
 pub(super) fn check_received(
     json: &[u8],
     stored: Stored,
     policies: &[Policy],
     findings: &mut Findings,
-) -> Option<Instant> {
+) -> Option<(Instant, Logged)> {
     const SUBJECT: &str = "receipt";
-    let event = match proven(json, By::Server, policies) {
-        Ok(event) => event,
+    let (event, logged) = match proven(json, By::Server, policies) {
+        Ok(found) => found,
         Err(why) => {
             findings.add(Code::ReceiptInvalid, SUBJECT, why);
             return None;
@@ -119,7 +148,7 @@ pub(super) fn check_received(
             same_all = false;
         }
     }
-    same_all.then_some(event.time)
+    same_all.then_some((event.time, logged))
 }
 
 /// The key that an enrolment's receipt certifies.
@@ -131,7 +160,7 @@ struct Certified {
 }
 
 fn certified(json: &[u8], policies: &[Policy]) -> Result<Certified, String> {
-    match proven(json, By::Server, policies)?.action {
+    match proven(json, By::Server, policies)?.0.action {
         Action::Enrolled {
             agent,
             seal_key,
@@ -198,7 +227,8 @@ pub(super) fn invalid_from(
     findings: &mut Findings,
 ) -> Option<Instant> {
     let name = paper.name.as_str();
-    let event = match proven(&paper.bytes, By::Admin, policies) {
+    let found = proven(&paper.bytes, By::Admin, policies);
+    let event = match found.map(|(event, _)| event) {
         Ok(event) => event,
         Err(why) => {
             findings.add(Code::RevocationInvalid, name, why);

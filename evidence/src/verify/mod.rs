@@ -23,6 +23,7 @@ pub use self::{
     authority::{Root, RootError},
     beside::{Beside, Paper},
     collection::{CollectionReport, collections, overall},
+    custody::Logged,
     order::Ordered,
     part::{Options, PartReport, verify_part},
     records::Across,

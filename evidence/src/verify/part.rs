@@ -10,6 +10,7 @@ use super::{
     authority::{self, Anchors, Root},
     beside::{self, Beside},
     contents::{self, Contents},
+    custody::Logged,
     order::{self, Authority, Ordered},
     records,
     signer::{self, Signer, Trust},
@@ -93,6 +94,8 @@ pub struct PartReport {
     pub stamp: Option<Stamp>,
     /// When the server received it, where a receipt proves it.
     pub received: Option<Instant>,
+    /// Where the custody log says so.
+    pub logged: Option<Logged>,
     /// Whether a receipt proves that the custody log certifies the key that sealed.
     pub enrolled: bool,
     /// On whose order, where one holds.
@@ -119,6 +122,7 @@ impl PartReport {
         self.encrypted |= other.encrypted;
         self.cipher_sha256 = self.cipher_sha256.or(other.cipher_sha256);
         self.received = self.received.or(other.received);
+        self.logged = self.logged.take().or(other.logged);
         self.enrolled |= other.enrolled;
         if self.stamp.is_none() {
             self.stamp = other.stamp;

@@ -31,27 +31,29 @@ pub fn run(args: &Verify, home: impl FnOnce() -> anyhow::Result<Home>) -> anyhow
     let files::Found { parts, aside } = files::parts(&args.paths)?;
     let mut checked = Vec::with_capacity(parts.len());
     for path in &parts {
-        checked.push(check(path, &options)?);
+        checked.push(check_part(path, &options)?);
     }
     let reports = verify::collections(checked);
     let verdict = verify::overall(&reports);
+    let check = report::Check::now(&options);
     if let Some(path) = &args.report {
         let text = if path
             .extension()
             .is_some_and(|e| e.eq_ignore_ascii_case("html"))
         {
-            report::html::page(&reports, &aside)
+            report::html::page(&check, &reports, &aside)
         } else {
-            report::text::whole(&reports, &aside)
+            report::text::whole(&check, &reports, &aside)
         };
         fs::write(path, text).with_context(|| format!("{} can't be written.", path.display()))?;
     }
     let mut out = io::stdout().lock();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &report::Json::new(verdict, &reports, &aside))?;
+        let json = report::Json::new(verdict, &check, &reports, &aside);
+        serde_json::to_writer_pretty(&mut out, &json)?;
         writeln!(out)?;
     } else {
-        write!(out, "{}", report::text::whole(&reports, &aside))?;
+        write!(out, "{}", report::text::whole(&check, &reports, &aside))?;
     }
     out.flush()?;
     let exit = Exit::from(verdict);
@@ -90,7 +92,7 @@ fn trust(path: &Path) -> anyhow::Result<verify::Trust> {
         .with_context(|| format!("{} is not a root certificate.", path.display()))
 }
 
-fn check(path: &Path, options: &Options) -> anyhow::Result<PartReport> {
+fn check_part(path: &Path, options: &Options) -> anyhow::Result<PartReport> {
     let beside = files::beside(path)?;
     let name = path.display().to_string();
     // Opening a pipe would wait for a writer that never comes.

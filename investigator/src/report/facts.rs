@@ -2,10 +2,13 @@
 
 use evidence::{
     count,
+    digest::Digest,
     instant::Instant,
     records::CollectionRecord,
     verify::{CollectionReport, PartReport, Signer},
 };
+
+use super::Check;
 
 /// More certificates than this seal no collection.
 const SIGNERS_SHOWN: usize = 8;
@@ -36,8 +39,14 @@ impl Group {
 }
 
 /// The facts by question; what nothing is known of is left out.
-pub fn groups(report: &CollectionReport) -> Vec<Group> {
-    let mut groups = vec![what(report), order(report), when(report), sealer(report)];
+pub fn groups(check: &Check, report: &CollectionReport) -> Vec<Group> {
+    let mut groups = vec![
+        what(report),
+        order(report),
+        when(report),
+        sealer(report),
+        checked(check),
+    ];
     groups.retain(|group| !group.facts.is_empty());
     groups
 }
@@ -127,6 +136,10 @@ fn when(report: &CollectionReport) -> Group {
             },
         );
         group.say("The host's clock", Some(clock));
+        let ended = report.parts.iter().filter_map(|p| p.record.as_ref());
+        let ended = ended.filter(|r| r.last).map(|r| r.ended).max();
+        let ended = ended.map(|at| format!("{} (host's clock)", time(at)));
+        group.say("Ended", ended);
     }
     for part in &report.parts {
         let number = part.number.map_or_else(|| "?".into(), |n| n.to_string());
@@ -142,6 +155,13 @@ fn when(report: &CollectionReport) -> Group {
             .received
             .map(|at| format!("part {number}: {}", time(at)));
         group.say("Received by the server", received);
+        let logged = part.logged.as_ref().map(|l| {
+            format!(
+                "part {number}: leaf {} of {}, proven by its root over {} leaves, {}",
+                l.index, l.origin, l.size, l.root
+            )
+        });
+        group.say("In the custody log", logged);
         let stamp = part.stamp.as_ref().map(|s| {
             let known = if s.anchored { "" } else { " (not known here)" };
             format!("part {number}: {} by {}{known}", time(s.at), s.authority)
@@ -188,6 +208,27 @@ fn sealer(report: &CollectionReport) -> Group {
             record.agent_sha256.map(|d| d.to_string()),
         );
         group.say("Walls around its reader", Some(record.sandbox.clone()));
+    }
+    group
+}
+
+fn checked(check: &Check) -> Group {
+    let mut group = Group::new("How this was checked");
+    let at = format!(
+        "{}, {} (clock of this machine)",
+        check.program,
+        time(check.at)
+    );
+    group.say("By", Some(at));
+    let none = || vec!["none: the signer stays unknown".to_owned()];
+    let shown = |roots: &[Digest]| roots.iter().map(|d| format!("SHA-256 {d}")).collect();
+    let roots: Vec<String> = shown(&check.roots_sha256);
+    for root in if roots.is_empty() { none() } else { roots } {
+        group.say("Under the root", Some(root));
+    }
+    let stamps: Vec<String> = shown(&check.stamp_roots_sha256);
+    for root in stamps {
+        group.say("Time stamps under", Some(root));
     }
     group
 }

@@ -8,7 +8,7 @@ use evidence::{
 };
 
 use super::{
-    ASIDE,
+    ASIDE, Check,
     facts::Group,
     reasons,
     sections::{self, Gaps, Section},
@@ -53,26 +53,31 @@ const WORDS: &[(&str, &str)] = &[
 ];
 
 /// The whole page.
-pub fn page(reports: &[CollectionReport], aside: &[Aside]) -> String {
+pub fn page(check: &Check, reports: &[CollectionReport], aside: &[Aside]) -> String {
     let mut out = String::new();
     // Writing to a string does not fail.
-    let _infallible = whole(&mut out, reports, aside);
+    let _infallible = whole(&mut out, check, reports, aside);
     out
 }
 
-fn whole(out: &mut String, reports: &[CollectionReport], aside: &[Aside]) -> fmt::Result {
+fn whole(
+    out: &mut String,
+    check: &Check,
+    reports: &[CollectionReport],
+    aside: &[Aside],
+) -> fmt::Result {
     write!(
         out,
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>Acquisition report</title>\n<style>\n{STYLE}</style></head><body>\n\
-         <h1>Acquisition report</h1>\n<p class=\"lead\">Checked by fieldseal {}. Everything below was \
+         <h1>Acquisition report</h1>\n<p class=\"lead\">Checked by {}. Everything below was \
          computed from the evidence itself; nothing was asked of the server.</p>\n",
-        env!("CARGO_PKG_VERSION")
+        check.program
     )?;
     for report in reports {
-        collection(out, report)?;
+        collection(out, check, report)?;
     }
     set_aside(out, aside)?;
     writeln!(out, "<h2>Words used here</h2><dl class=\"words\">")?;
@@ -93,8 +98,8 @@ fn set_aside(out: &mut String, aside: &[Aside]) -> fmt::Result {
     writeln!(out, "</ul>")
 }
 
-fn collection(out: &mut String, report: &CollectionReport) -> fmt::Result {
-    for section in sections::of(report) {
+fn collection(out: &mut String, check: &Check, report: &CollectionReport) -> fmt::Result {
+    for section in sections::of(check, report) {
         match section {
             Section::Verdict(verdict, _) => answer(out, verdict)?,
             Section::Gaps(found) => gaps(out, &found)?,

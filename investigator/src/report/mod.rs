@@ -7,13 +7,42 @@ pub mod reasons;
 pub mod sections;
 pub mod text;
 
-use evidence::verify::{CollectionReport, Verdict};
+use evidence::{
+    digest::Digest,
+    instant::Instant,
+    verify::{CollectionReport, Options, Verdict},
+};
 use serde::Serialize;
 
 use crate::commands::aside::Aside;
 
 /// The heading over what was not taken into account.
 pub(crate) const ASIDE: &str = "Lying there and not taken into account";
+
+/// By what, when and under whose roots a check was made.
+#[derive(Debug, Serialize)]
+pub struct Check {
+    /// The program and its version.
+    pub program: String,
+    /// When, by the clock of the machine that checked.
+    pub at: Instant,
+    /// The SHA-256 of each root certificate that was believed.
+    pub roots_sha256: Vec<Digest>,
+    /// The same for time-stamping authorities.
+    pub stamp_roots_sha256: Vec<Digest>,
+}
+
+impl Check {
+    /// A check by this program, now, with `options`.
+    pub fn now(options: &Options) -> Self {
+        Self {
+            program: format!("fieldseal {}", env!("CARGO_PKG_VERSION")),
+            at: Instant::now(),
+            roots_sha256: options.trust.fingerprints(),
+            stamp_roots_sha256: options.stamp_trust.fingerprints(),
+        }
+    }
+}
 
 /// The result for programs: `v` grows when a field changes its meaning.
 #[derive(Debug, Serialize)]
@@ -22,18 +51,25 @@ pub struct Json<'a> {
     verdict: Verdict,
     exit_code: u8,
     headline: &'static str,
+    check: &'a Check,
     collections: &'a [CollectionReport],
     aside: &'a [Aside],
 }
 
 impl<'a> Json<'a> {
     /// The result of a run, and what lay there and was not taken into account.
-    pub fn new(verdict: Verdict, collections: &'a [CollectionReport], aside: &'a [Aside]) -> Self {
+    pub fn new(
+        verdict: Verdict,
+        check: &'a Check,
+        collections: &'a [CollectionReport],
+        aside: &'a [Aside],
+    ) -> Self {
         Self {
             v: 1,
             verdict,
             exit_code: verdict.exit_code(),
             headline: verdict.headline(),
+            check,
             collections,
             aside,
         }

@@ -7,7 +7,7 @@ use evidence::{
 };
 
 use super::{
-    commands,
+    Check, commands,
     facts::{self, Group},
     reasons::{self, Reason},
 };
@@ -45,7 +45,7 @@ pub enum Section<'r> {
 }
 
 /// All that is to be said, in its order: gaps first, then what speaks against it; what is empty is left out.
-pub fn of(report: &CollectionReport) -> Vec<Section<'_>> {
+pub fn of<'r>(check: &Check, report: &'r CollectionReport) -> Vec<Section<'r>> {
     let against = reasons::AGAINST
         .map(|(weight, head)| Section::Reasons(head, reasons::of_weight(report, weight)));
     let mut sections = vec![
@@ -54,7 +54,7 @@ pub fn of(report: &CollectionReport) -> Vec<Section<'_>> {
     ];
     sections.extend(against);
     sections.push(Section::LeftOut(reasons::left_out(report)));
-    sections.extend(facts::groups(report).into_iter().map(Section::Facts));
+    sections.extend(facts::groups(check, report).into_iter().map(Section::Facts));
     sections.extend([
         Section::Parts(&report.parts),
         Section::Reasons("Notes", reasons::of_weight(report, Weight::Note)),

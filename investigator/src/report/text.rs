@@ -10,7 +10,7 @@ use evidence::{
 };
 
 use super::{
-    ASIDE,
+    ASIDE, Check,
     facts::Group,
     reasons,
     sections::{self, Gaps, Section},
@@ -21,11 +21,11 @@ use crate::{commands::aside::Aside, inert::inert};
 const GAPS_SHOWN: usize = 50;
 
 /// All collections, one after the other, and what was not taken into account.
-pub fn whole(reports: &[CollectionReport], aside: &[Aside]) -> String {
+pub fn whole(check: &Check, reports: &[CollectionReport], aside: &[Aside]) -> String {
     let mut out = String::new();
     for report in reports {
         // Writing to a string does not fail.
-        let _infallible = collection(&mut out, report);
+        let _infallible = collection(&mut out, check, report);
     }
     let _infallible = set_aside(&mut out, aside);
     out
@@ -42,8 +42,8 @@ fn set_aside(out: &mut String, aside: &[Aside]) -> fmt::Result {
     writeln!(out)
 }
 
-fn collection(out: &mut String, report: &CollectionReport) -> fmt::Result {
-    for section in sections::of(report) {
+fn collection(out: &mut String, check: &Check, report: &CollectionReport) -> fmt::Result {
+    for section in sections::of(check, report) {
         match section {
             Section::Verdict(verdict, of) => answer(out, verdict, of)?,
             Section::Gaps(gaps) if gaps.all == 0 => {}
