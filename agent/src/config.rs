@@ -22,7 +22,8 @@ pub const MEMORY_BYTES: u64 = 64 << 20;
 /// What both processes take before a part is opened, and what each part that is being filled may take more.
 const BASE_BYTES: u64 = 24 << 20;
 const LANE_BYTES: u64 = 16 << 20;
-/// A part's directory waits in memory, some 600 bytes an entry while it grows.
+/// A part's directory waits in memory, some 600 bytes an entry while it grows. With 20,000 the agent passes its 64 MiB
+/// where a walk runs beside two lanes (ARCHITECTURE.md has the figures).
 const PART_ENTRIES: u64 = 10_000;
 /// The waiting index of a part, deflated.
 const INDEX_BYTES: u64 = 4 << 20;

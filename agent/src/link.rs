@@ -97,6 +97,15 @@ pub enum FromReader {
         /// 128 random bits in hex.
         nonce: String,
     },
+    /// Asks for the custody log's newest checkpoint.
+    AskCheckpoint {},
+    /// Asks for the proof that the custody log of the second size continues that of the first.
+    AskConsistency {
+        /// The earlier size.
+        from: u64,
+        /// The later size.
+        to: u64,
+    },
     /// What the server shall hear of an order.
     Report {
         /// The report.
@@ -190,6 +199,22 @@ pub enum FromSpool {
         /// The envelope; none where no server answered.
         signed: Option<String>,
     },
+    /// The custody log's newest checkpoint.
+    Checkpoint {
+        /// The signed note; none where no server answered.
+        note: Option<String>,
+    },
+    /// The server's proof of consistency.
+    Consistency {
+        /// The earlier size.
+        from: u64,
+        /// The later size.
+        to: u64,
+        /// The proof (RFC 6962, 2.1.2), empty where the server has none; none where no server answered.
+        proof: Option<Vec<Digest>>,
+    },
+    /// The receipt of a delivered part, in the file that comes as a descriptor.
+    Receipt {},
     /// An order: a `HandedOrder` message, in the file that comes as a descriptor.
     Order {},
     /// A newer policy: a `Trust` message, in the file that comes as a descriptor.
@@ -342,8 +367,11 @@ impl Link {
     pub fn receive<M: DeserializeOwned>(
         &mut self,
     ) -> Result<Option<(M, Option<OwnedFd>)>, LinkError> {
-        let (length, handed) =
-            socket::receive(&self.socket, &mut self.buffer).map_err(LinkError::Socket)?;
+        let (length, handed) = match socket::receive(&self.socket, &mut self.buffer) {
+            // It left without hearing our last words, which is an end as any other.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+            other => other.map_err(LinkError::Socket)?,
+        };
         if length == 0 {
             return Ok(None);
         }
@@ -380,6 +408,21 @@ mod tests {
         assert!(handed.is_some());
         drop(spool);
         assert!(reader.receive::<FromSpool>().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_half_that_leaves_without_hearing_our_last_words_has_closed_the_link() {
+        let (mut reader, mut spool) = ends();
+        let (nonce, signed) = ("00".repeat(16), None);
+        spool
+            .send(&FromSpool::Time { nonce, signed }, None)
+            .unwrap();
+        drop(reader.receive::<FromSpool>().unwrap());
+        spool
+            .send(&FromSpool::Checkpoint { note: None }, None)
+            .unwrap();
+        drop(reader);
+        assert!(spool.receive::<FromReader>().unwrap().is_none());
     }
 
     #[test]

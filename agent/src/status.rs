@@ -81,6 +81,8 @@ impl Status {
             })),
             "orders_used": known.map(|k| k.used.len()),
             "highest_signed_time": known.and_then(|k| k.highest_signed),
+            "custody_checkpoint": known.and_then(|k| k.checkpoint.as_ref()),
+            "custody_alarm": known.and_then(|k| k.log_alarm.as_ref()),
             "courier": self.courier.as_ref().ok().and_then(Option::as_ref),
             "courier_error": self.courier.as_ref().err(),
             "limits": self.limits.as_ref().ok(),
@@ -127,6 +129,14 @@ impl Status {
         }
         writeln!(to, "Root        {}", enrolment.root_sha256)?;
         writeln!(to, "Seal until  {}", shown(enrolment.seal_until))?;
+        if let Some(alarm) = &known.log_alarm {
+            writeln!(
+                to,
+                "ALARM       since {}: the custody log is not the one that was seen before: {}. Tell the deployment's auditors; --json has both notes.",
+                shown(alarm.time),
+                alarm.why
+            )?;
+        }
         self.write_courier(to)?;
         match &known.running {
             Some(running) => writeln!(

@@ -2,6 +2,7 @@
 
 mod clock;
 mod context;
+mod custody;
 mod disk;
 pub mod enrol;
 pub mod folder;

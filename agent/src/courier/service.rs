@@ -12,6 +12,7 @@ pub use super::context::CourierError;
 use super::{
     clock,
     context::{self, Context, DEAF},
+    custody,
     orders::{self, Handed},
     outbox, renewal,
     reports::{self, Reports},
@@ -45,6 +46,7 @@ pub fn run(state_dir: &Path, socket: OwnedFd, stop: &AtomicBool) -> Result<(), C
         reports: &reports,
         slots: slots::questions(),
         times: clock::questions(),
+        log: custody::questions(),
         renewals: renewal::requests(),
     };
     thread::scope(|scope| {
@@ -59,6 +61,9 @@ pub fn run(state_dir: &Path, socket: OwnedFd, stop: &AtomicBool) -> Result<(), C
         });
         start(scope, context, "clock", || {
             clock::serve(context, &desk.times)
+        });
+        start(scope, context, "custody", || {
+            custody::serve(context, &desk.log)
         });
         start(scope, context, "renewal", || {
             renewal::serve(context, &desk.renewals)
@@ -100,6 +105,7 @@ struct Desk<'c> {
     reports: &'c Reports,
     slots: slots::Questions,
     times: clock::Questions,
+    log: custody::Questions,
     renewals: renewal::Requests,
 }
 
@@ -171,6 +177,15 @@ impl Desk<'_> {
             | FromReader::Discard { .. }
             | FromReader::End { .. } => slots::ask(self.context, &self.slots, message),
             FromReader::AskTime { nonce } => clock::ask(self.context, &self.times, nonce),
+            FromReader::AskCheckpoint {} => {
+                custody::ask(self.context, &self.log, custody::Asked::Checkpoint);
+                Ok(())
+            }
+            FromReader::AskConsistency { from, to } => {
+                let asked = custody::Asked::Consistency { from, to };
+                custody::ask(self.context, &self.log, asked);
+                Ok(())
+            }
             FromReader::Report { report } => self.reports.put(self.context, report),
             FromReader::Holds { policy_version } => {
                 self.holds(policy_version);
@@ -200,6 +215,8 @@ pub(super) fn name_of(message: &FromReader) -> &'static str {
         FromReader::Discard { .. } => "discard",
         FromReader::End { .. } => "end",
         FromReader::AskTime { .. } => "ask_time",
+        FromReader::AskCheckpoint {} => "ask_checkpoint",
+        FromReader::AskConsistency { .. } => "ask_consistency",
         FromReader::Report { .. } => "report",
         FromReader::Holds { .. } => "holds",
         FromReader::SealRequest { .. } => "seal_request",

@@ -15,12 +15,13 @@ use evidence::{
 };
 
 use super::{
-    context::Context,
+    context::{Context, CourierError},
     disk::{self, DiskError, failed},
     http::{Answer, Client, HttpError},
     receipt,
     shelf::Waiting,
 };
+use crate::link::FromSpool;
 
 /// What one request carries: so much is sent again at most when a line breaks.
 const CHUNK_BYTES: u64 = 8 << 20;
@@ -65,6 +66,7 @@ pub(super) fn deliver(context: &Context, waiting: &Waiting) -> Result<(), Undeli
             send(context, &part)?;
             fetch_receipt(context, &part)?;
         }
+        hand_receipt_over(context, waiting)?;
         // In this order: a crash in between finds the receipt, and only removes.
         disk::remove(&waiting.beside("upload"))?;
         disk::remove(&waiting.sealed())?;
@@ -312,6 +314,16 @@ fn fetch_receipt(context: &Context, part: &Part<'_>) -> Result<(), Undelivered> 
         &part.waiting.beside("receipt"),
         &answer.body,
     )?)
+}
+
+/// The reader holds the policy, and so the log's key: it is who looks whether the log goes on as it was.
+fn hand_receipt_over(context: &Context, waiting: &Waiting) -> Result<(), Undelivered> {
+    let receipt = disk::read_capped(&waiting.beside("receipt"), RECEIPT_BYTES_MAX as u64)?;
+    match context.hand_over(&FromSpool::Receipt {}, &receipt) {
+        Err(CourierError::Disk(error)) => Err(error.into()),
+        // A reader that is gone ends the courier elsewhere; it asks for the log's checkpoint when it is back.
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 #[cfg(test)]

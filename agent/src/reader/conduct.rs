@@ -1,11 +1,14 @@
 //! Conducts one run: the volatile artifacts alone into the first part, then the others while the lanes store the files
 //! that they name; watches that nothing hangs, and ends the chain whatever happened.
 
+mod ending;
+mod hearing;
+
 use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, channel, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, channel},
     },
     thread,
     time::{Duration, Instant},
@@ -19,32 +22,18 @@ use protocol::messages::Progress;
 
 use super::{
     chain::{ChainError, Run, Trouble},
-    fetch::Fetched,
     inbox::Inbox,
     lane::Lane,
     outcome::SealedPart,
-    port::SlotError,
-    queue::{Job, What},
-    sink::{ArtifactSink, Say},
+    queue::What,
 };
 use crate::{
     artifacts::{self, Artifact},
     config::Wanted,
-    files::Pace,
 };
 
 /// How often the run is looked at while nothing is said.
 const TICK: Duration = Duration::from_millis(100);
-/// How long an artifact may take to notice that the run stops.
-const STOP_PATIENCE: Duration = Duration::from_millis(800);
-/// What an artifact may say before the conductor has heard it.
-const WORDS: usize = 64;
-/// Open files that wait while records stream: each holds a descriptor.
-const WAITING_OPEN: usize = 64;
-/// Paths that wait while records stream.
-const WAITING: usize = 8192;
-/// Files handed to the conductor's own fetcher at once.
-const HANDFUL: usize = 32;
 
 /// The artifacts that there are, the most volatile first.
 pub(super) type Registry = &'static [&'static dyn Artifact];
@@ -237,147 +226,6 @@ impl<'r> Conductor<'r> {
         Ok(())
     }
 
-    fn gather_one(
-        &mut self,
-        artifact: &'static dyn Artifact,
-        wanted: &Wanted,
-    ) -> Result<(), Trouble> {
-        let began = Instant::now();
-        let (says, hears) = sync_channel(WORDS);
-        let pace = self.run.shared.pace.another();
-        let sink = ArtifactSink {
-            artifact,
-            shared: Arc::clone(&self.run.shared),
-            pace: pace.clone(),
-            says,
-        };
-        let wanted = wanted.clone();
-        // Not a scoped thread: it may never come back from the host, and nobody shall wait for it then.
-        let started = thread::Builder::new()
-            .name("artifact".to_owned())
-            .spawn(move || sink.run(&wanted));
-        let name = artifact.name();
-        if let Err(error) = started {
-            let text = format!("no thread for it: {error}");
-            return self.serious(name, name, Reason::Limit, &text);
-        }
-        self.hear(name, &hears, &pace)?;
-        self.lane.end_results()?;
-        self.store_waiting(name)?;
-        let took = began.elapsed().as_millis();
-        self.lane.log(Some(name), format!("{name} took {took} ms"))
-    }
-
-    /// Hears an artifact to its end, or to the end of patience with it.
-    fn hear(
-        &mut self,
-        name: &'static str,
-        hears: &Receiver<Say>,
-        pace: &Pace,
-    ) -> Result<(), Trouble> {
-        let patience = self.run.shared.plan.patience;
-        let mut stopped_at = None;
-        loop {
-            match hears.recv_timeout(TICK) {
-                Ok(Say::Done) => {
-                    if self.run.shared.stopped().is_none() {
-                        self.run.shared.tally.said(name);
-                    }
-                    return Ok(());
-                }
-                Ok(word) => self.word(name, word)?,
-                Err(RecvTimeoutError::Disconnected) => {
-                    let text = "its thread ended before it had said all; what came before is here";
-                    return self.serious(name, name, Reason::Interrupted, text);
-                }
-                // Only now: while words wait here, the artifact waits for us.
-                Err(RecvTimeoutError::Timeout) if pace.silent_for() >= patience => {
-                    let text = format!(
-                        "the host did not answer for {} s; the artifact was left there, and what came before is here",
-                        patience.as_secs()
-                    );
-                    self.run.shared.tally.said(name);
-                    return self.serious(name, name, Reason::ReadError, &text);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            self.look();
-            if self.run.shared.stopped().is_some() {
-                let at: &mut Instant = stopped_at.get_or_insert_with(Instant::now);
-                if at.elapsed() >= STOP_PATIENCE {
-                    return Ok(());
-                }
-            }
-        }
-    }
-
-    fn word(&mut self, name: &'static str, word: Say) -> Result<(), Trouble> {
-        match word {
-            Say::Record(record) => {
-                if self.lane.is_full_for(name) {
-                    self.lane.end_results()?;
-                    self.store_waiting(name)?;
-                    self.lane.close(false, None)?;
-                }
-                self.lane.record(name, &record)
-            }
-            Say::Gap(subject, reason, text) => {
-                let weight = (reason, severity(reason));
-                self.lane.gap(name, subject.as_bytes(), weight, &text)
-            }
-            Say::File(what) => {
-                self.waiting.push_back(what);
-                let is_open = |w: &&What| matches!(w, What::Open(..));
-                let open = self.waiting.iter().filter(is_open).count();
-                if self.waiting.len() >= WAITING || open >= WAITING_OPEN {
-                    self.lane.end_results()?;
-                    self.store_waiting(name)?;
-                }
-                Ok(())
-            }
-            Say::Done => Ok(()),
-        }
-    }
-
-    /// Stores the files that waited for the end of the records, into the same part.
-    fn store_waiting(&mut self, artifact: &'static str) -> Result<(), Trouble> {
-        while !self.waiting.is_empty() {
-            let inbox = match &mut self.inbox {
-                Some(inbox) => inbox,
-                none => match Inbox::start(&self.run.shared) {
-                    Ok(inbox) => none.insert(inbox),
-                    // They are told as not taken at the run's end.
-                    Err(_) => {
-                        self.waiting.clear();
-                        return Ok(());
-                    }
-                },
-            };
-            let handful = self.waiting.len().min(HANDFUL);
-            for what in self.waiting.drain(..handful) {
-                let job = Job { artifact, what };
-                if self
-                    .run
-                    .shared
-                    .queue
-                    .push(job, &self.run.shared.pace)
-                    .is_err()
-                {
-                    return Err(Trouble::Stopped);
-                }
-            }
-            let mut settled = 0;
-            while settled < handful {
-                let Some(word) = inbox.next() else {
-                    return Err(Trouble::Stopped);
-                };
-                settled += usize::from(matches!(word, Fetched::Settled(_)));
-                self.lane.hear(word, inbox)?;
-            }
-        }
-        Ok(())
-    }
-
     fn serious(
         &mut self,
         artifact: &str,
@@ -409,102 +257,6 @@ impl<'r> Conductor<'r> {
         }
         self.run.watch.progress(&self.progress);
     }
-
-    /// Seals what is open and leaves the chain as it is, to be gone on with.
-    fn pause(mut self) -> ChainError {
-        if !self.lane.is_open() {
-            return ChainError::Paused;
-        }
-        let text = "the agent was told to stop; the collection goes on at its next start";
-        let sealed = self
-            .lane
-            .log(None, text.to_owned())
-            .and_then(|()| self.lane.close(false, None));
-        match sealed {
-            Err(Trouble::Fatal(error)) => error,
-            // What could not be sealed is gathered again.
-            Ok(()) | Err(Trouble::Stopped | Trouble::Lost(_)) => ChainError::Paused,
-        }
-    }
-
-    /// Ends the chain: what is missing is told in the last part, which is sealed whatever stopped the run.
-    fn finish(mut self) -> Result<Done, ChainError> {
-        let is_stopped = self.run.shared.stopped().is_some();
-        if !is_stopped {
-            // The last file may have met a limit just now.
-            self.run.must_stop();
-        }
-        self.lane.begin_closing();
-        let closed = match self.close_chain() {
-            // What was in the part so far is lost and told as such; what tells it is small.
-            Err(Trouble::Lost(_)) => self.close_chain(),
-            other => other,
-        };
-        match closed {
-            Ok(()) => {}
-            Err(Trouble::Fatal(error)) => return Err(error),
-            Err(Trouble::Lost(text)) => return Err(SlotError::Failed(text).into()),
-            Err(Trouble::Stopped) => {
-                let text = "the run was stopped before its chain could be ended".to_owned();
-                return Err(SlotError::Failed(text).into());
-            }
-        }
-        self.tell();
-        let (parts, counts) = self.run.end()?;
-        Ok(Done {
-            parts,
-            counts,
-            ended_early: self.run.shared.stopped().map(|s| s.why.clone()),
-        })
-    }
-
-    fn close_chain(&mut self) -> Result<(), Trouble> {
-        let stop = self.run.shared.stopped().cloned();
-        self.tell_missing()?;
-        let why = stop.map(|s| s.why);
-        let message = match &why {
-            Some(why) => format!("the collection ends early: {why}"),
-            None => "the collection ends".to_owned(),
-        };
-        self.lane.log(None, message)?;
-        self.lane.close(true, why)
-    }
-
-    /// A gap for every artifact that is not whole, and for what limits left out.
-    fn tell_missing(&mut self) -> Result<(), Trouble> {
-        let standings = self.run.shared.tally.standings();
-        let stop = self.run.shared.stopped().cloned();
-        for (artifact, _) in self.wanted.clone() {
-            let name = artifact.name();
-            let standing = standings.get(name).copied().unwrap_or_default();
-            if standing.beyond > 0 {
-                let text = format!("{} files are beyond the limits of the run", standing.beyond);
-                self.serious(name, name, Reason::Limit, &text)?;
-            }
-            if standing.is_lost {
-                let text = "a part that held some of it could not be sealed";
-                self.serious(name, name, Reason::ReadError, text)?;
-            }
-            if standing.is_whole() {
-                continue;
-            }
-            let files = match standing.waiting {
-                0 => String::new(),
-                n => format!(", {n} files that it named not being read"),
-            };
-            match &stop {
-                Some(stop) => {
-                    let text = format!("it is not whole{files}: {}", stop.why);
-                    self.serious(name, name, stop.reason, &text)?;
-                }
-                None => {
-                    let text = format!("it is not whole{files}");
-                    self.serious(name, name, Reason::Interrupted, &text)?;
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// One lane from its first file to its last part but the chain's.
@@ -520,12 +272,4 @@ fn fill(run: &Run<'_>, id: usize) -> Result<(), Trouble> {
     };
     lane.store_all(&mut inbox)?;
     lane.close(false, None)
-}
-
-/// What was asked for by name and is not there weighs more than what a rule swept past.
-fn severity(reason: Reason) -> Severity {
-    match reason {
-        Reason::NotFound | Reason::UnknownArtifact | Reason::Interrupted => Severity::Serious,
-        _ => Severity::Ordinary,
-    }
 }

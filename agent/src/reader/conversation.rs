@@ -110,13 +110,19 @@ impl Conversation {
                     | FromSpool::Order {}
                     | FromSpool::Trust {}
                     | FromSpool::Enrolled {}
+                    | FromSpool::Receipt {}
             );
             if carries != handed.is_some() {
                 return Err(out_of_turn(&said));
             }
             match said {
                 FromSpool::Failed { text } => return Err(LinkError::Failed(text)),
-                FromSpool::Order {} | FromSpool::Trust {} | FromSpool::SealRenewed { .. } => {
+                FromSpool::Order {}
+                | FromSpool::Trust {}
+                | FromSpool::Receipt {}
+                | FromSpool::Checkpoint { .. }
+                | FromSpool::Consistency { .. }
+                | FromSpool::SealRenewed { .. } => {
                     if !rest((said, handed)) {
                         return Ok(());
                     }

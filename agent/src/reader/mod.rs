@@ -6,6 +6,7 @@ mod chain;
 pub mod collect;
 mod conduct;
 pub mod conversation;
+pub mod custody;
 pub mod enrol;
 mod extents;
 mod fetch;

@@ -241,6 +241,32 @@ impl World {
         String::from_utf8(receipt.to_json().unwrap()).unwrap()
     }
 
+    /// A custody log of `size` leaves, numbered from `first` on.
+    pub(crate) fn log_of(&self, first: u64, size: u64) -> Tree {
+        let mut tree = Tree::default();
+        for which in first..first + size {
+            tree.push(leaf_hash(&which.to_be_bytes()));
+        }
+        tree
+    }
+
+    /// What the log's key says of `tree`.
+    pub(crate) fn checkpoint(&self, tree: &Tree) -> String {
+        Checkpoint::sign(&self.log, tree.size(), tree.root()).unwrap()
+    }
+
+    /// A receipt for the first leaf of `tree`, which is numbered 0.
+    pub(crate) fn part_receipt(&self, tree: &Tree) -> Vec<u8> {
+        self.part_receipt_at(tree, 0)
+    }
+
+    /// A receipt for the first leaf of `tree`, which is numbered `first`.
+    pub(crate) fn part_receipt_at(&self, tree: &Tree, first: u64) -> Vec<u8> {
+        let (leaf, note) = (first.to_be_bytes(), self.checkpoint(tree));
+        let receipt = Receipt::new(tree, &leaf, 0, tree.size(), note).unwrap();
+        receipt.to_json().unwrap()
+    }
+
     pub(crate) fn enrolled(&self, agent: AgentId, host: HostId, csr_pem: &str) -> EnrolResponse {
         let key = csr_key(csr_pem);
         EnrolResponse {

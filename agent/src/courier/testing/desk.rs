@@ -40,6 +40,8 @@ pub(in crate::courier) const COLLECTION: CollectionId = CollectionId::from_bytes
 /// A running courier.
 pub(in crate::courier) struct Courier {
     pub(in crate::courier) link: Link,
+    /// Receipts that came in between.
+    pub(in crate::courier) receipts: Vec<OwnedFd>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<(), CourierError>>>,
 }
@@ -78,6 +80,7 @@ impl Courier {
         let thread = thread::spawn(move || service::run(&dir, theirs, &stopped));
         let mut courier = Self {
             link: Link::new(ours),
+            receipts: Vec::new(),
             stop,
             thread: Some(thread),
         };
@@ -99,7 +102,12 @@ impl Courier {
     }
 
     pub(in crate::courier) fn hear(&mut self) -> (FromSpool, Option<OwnedFd>) {
-        self.link.receive().unwrap().expect("the courier is gone")
+        loop {
+            match self.link.receive().unwrap().expect("the courier is gone") {
+                (FromSpool::Receipt {}, Some(handed)) => self.receipts.push(handed),
+                heard => return heard,
+            }
+        }
     }
 
     /// Begins the collection; says how many parts are durable.

@@ -29,7 +29,7 @@ use evidence::{
 };
 use protocol::{
     enrolment::{EnrolRequest, EnrolResponse, RenewRequest, RenewResponse},
-    messages::{AgentOrders, AgentReport, HandedOrder, Report, TimeRequest, Trust},
+    messages::{AgentOrders, AgentReport, Consistency, HandedOrder, Report, TimeRequest, Trust},
 };
 use rustls::{
     RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
@@ -360,6 +360,17 @@ impl Inner {
             ("HEAD", _) => self.show(path),
             ("PATCH", _) => self.patch(head, path, body),
             ("GET", _) if path.ends_with("/receipt") => self.receipt(path),
+            ("GET", "/v1/custody/checkpoint") => Said {
+                body: b"the log's note".to_vec(),
+                ..Said::of(200)
+            },
+            ("GET", "/v1/custody/consistency") => match head.path.as_str() {
+                "/v1/custody/consistency?from=3&to=8" => Said::json(&Consistency {
+                    v: 1,
+                    proof: vec![Digest::of(b"node")],
+                }),
+                _ => Said::of(422),
+            },
             _ => Said::of(404),
         }
     }

@@ -156,3 +156,24 @@ fn a_courier_that_is_told_to_stop_lets_the_reader_seal_what_it_has_open() {
     assert!(world.has("part-0001.statement.json"));
     courier.stop().unwrap();
 }
+
+#[test]
+fn the_reader_gets_the_logs_checkpoint_and_proofs_or_hears_that_there_are_none() {
+    let world = World::new();
+    let mut courier = world.start();
+    courier.say(&FromReader::AskCheckpoint {});
+    let note = Some("the log's note".to_owned());
+    assert_eq!(courier.hear().0, FromSpool::Checkpoint { note });
+    let node = evidence::digest::Digest::of(b"node");
+    // A server that has no proof has none; one that is not reached says nothing.
+    for ((from, to), proof) in [((3, 8), Some(vec![node])), ((8, 3), Some(Vec::new()))] {
+        courier.say(&FromReader::AskConsistency { from, to });
+        assert_eq!(courier.hear().0, FromSpool::Consistency { from, to, proof });
+    }
+    world.server.vanish();
+    let (from, to) = (3, 8);
+    courier.say(&FromReader::AskConsistency { from, to });
+    let proof = None;
+    assert_eq!(courier.hear().0, FromSpool::Consistency { from, to, proof });
+    courier.stop().unwrap();
+}

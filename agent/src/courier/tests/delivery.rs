@@ -26,6 +26,12 @@ fn a_part_reaches_the_server_and_leaves_the_host_against_a_receipt() {
         !world.has("part-0001.zip.age")
     });
     assert_eq!(world.server.part(1).unwrap(), sent);
+    // The reader gets the receipt, who can judge it.
+    let (said, handed) = courier.link.receive::<FromSpool>().unwrap().unwrap();
+    assert_eq!(said, FromSpool::Receipt {});
+    let mut receipt = Vec::new();
+    std::io::Read::read_to_end(&mut fs::File::from(handed.unwrap()), &mut receipt).unwrap();
+    assert!(evidence::custody::receipt::Receipt::parse(&receipt).is_ok());
     assert_eq!(
         world.names(),
         ["part-0001.receipt", "part-0001.statement.json"]

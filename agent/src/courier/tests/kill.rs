@@ -88,10 +88,17 @@ fn seal_until_gone(link: &mut Link, first: u32) -> u32 {
         if link.send(&sealed, None).is_err() {
             return durable;
         }
-        match link.receive::<FromSpool>() {
-            Ok(Some((FromSpool::Durable { part, .. }, _))) => durable = part,
-            Ok(Some((other, _))) => panic!("{other:?}"),
-            Ok(None) | Err(_) => return durable,
+        loop {
+            match link.receive::<FromSpool>() {
+                Ok(Some((FromSpool::Durable { part, .. }, _))) => {
+                    durable = part;
+                    break;
+                }
+                // Of a part that was delivered meanwhile.
+                Ok(Some((FromSpool::Receipt {}, _))) => {}
+                Ok(Some((other, _))) => panic!("{other:?}"),
+                Ok(None) | Err(_) => return durable,
+            }
         }
     }
     durable

@@ -3,11 +3,18 @@
 use std::os::fd::AsFd as _;
 
 use evidence::ids::CollectionId;
-use protocol::{order::Order, policy::Policy};
+use protocol::{messages::Report, order::Order, order_check::Refusal, policy::Policy};
 
-use super::*;
-use crate::reader::testing::{World, at};
+use super::{collections::ATTEMPTS, *};
+use crate::{
+    link::FromReader,
+    reader::{
+        renewal,
+        testing::{World, at},
+    },
+};
 
+mod custody;
 mod script;
 use script::{Host, PROFILE, parts, record};
 
@@ -263,10 +270,6 @@ fn told_to_stop_it_seals_what_is_open_and_goes_on_at_the_next_start() {
     let told = Moment::now();
     assert!(courier.serving_to_the_end().is_ok());
     assert!(told.elapsed() < Duration::from_secs(10));
-    println!(
-        "sealed and ended {} ms after it was told",
-        told.elapsed().as_millis()
-    );
     let running = host.known().running.unwrap();
     let sealed = parts(&host, collection);
     assert!(sealed.len() >= 2, "{sealed:?}");

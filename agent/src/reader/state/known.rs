@@ -51,8 +51,25 @@ pub struct Known {
     pub refused: VecDeque<Refused>,
     /// Refusals that no collection has told yet.
     pub untold: VecDeque<Refusal>,
-    /// The last custody checkpoint that was seen.
+    /// The last custody checkpoint that was proven to continue those before.
     pub checkpoint: Option<String>,
+    /// That the custody log is not the one that was seen before; the first time stays, with both notes as the proof.
+    #[serde(default)]
+    pub log_alarm: Option<LogAlarm>,
+}
+
+/// The custody log was cut, rewritten, or shows different faces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogAlarm {
+    /// When it was found.
+    pub time: Instant,
+    /// What is wrong, for people.
+    pub why: String,
+    /// The note that was seen before.
+    pub held: String,
+    /// The note that denies it.
+    pub shown: String,
 }
 
 /// What enrolment gave.
@@ -327,6 +344,13 @@ pub enum Change {
         /// The signed note.
         note: String,
     },
+    /// The custody log denies what it said before.
+    LogAlarm {
+        /// How.
+        alarm: LogAlarm,
+        /// What the next collection tells of it.
+        told: Refusal,
+    },
 }
 
 impl Known {
@@ -345,6 +369,7 @@ impl Known {
             refused: VecDeque::new(),
             untold: VecDeque::new(),
             checkpoint: None,
+            log_alarm: None,
         })
     }
 
@@ -365,6 +390,8 @@ impl Known {
                 self.enrolment = Some(enrolment);
                 self.roots = vec![root];
                 self.policy = Some(policy);
+                // Of another deployment's log, perhaps; who enrols a host anew has seen the alarm.
+                self.log_alarm = None;
             }
             Change::Trust { more_roots, policy } => {
                 self.roots.extend(more_roots);
@@ -416,6 +443,12 @@ impl Known {
                 }
             }
             Change::Checkpoint { note } => self.checkpoint = Some(note),
+            Change::LogAlarm { alarm, told } => {
+                if self.log_alarm.is_none() {
+                    self.log_alarm = Some(alarm);
+                }
+                push(&mut self.untold, told, UNTOLD);
+            }
         }
     }
 

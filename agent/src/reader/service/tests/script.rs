@@ -10,6 +10,7 @@ use std::{
 };
 
 use evidence::{
+    custody::tree::Tree,
     envelope::Envelope,
     ids::{AgentId, CollectionId},
     instant::Instant,
@@ -95,6 +96,8 @@ impl Host {
             folder: self.path("spool"),
             world: &self.world,
             has_time: true,
+            log: Tree::default(),
+            is_reachable: true,
             dead_after: None,
         };
         let hello = courier.next();
@@ -121,6 +124,10 @@ pub(super) struct Courier<'w> {
     world: &'w World,
     /// Whether a server answers with its time.
     pub(super) has_time: bool,
+    /// The custody log that the server shows.
+    pub(super) log: Tree,
+    /// Whether the server answers questions about it.
+    pub(super) is_reachable: bool,
     /// Falls silent when asked to make this part durable, as if killed.
     pub(super) dead_after: Option<u32>,
 }
@@ -221,11 +228,26 @@ impl Courier<'_> {
                 let spool = self.spools.get_mut(&collection).unwrap();
                 local::answer(spool, self.link.as_mut().unwrap(), message).unwrap();
             }
+            FromReader::AskCheckpoint {} => {
+                let is_there = self.is_reachable && self.log.size() > 0;
+                let note = is_there.then(|| self.world.checkpoint(&self.log));
+                self.say(&FromSpool::Checkpoint { note });
+            }
+            FromReader::AskConsistency { from, to } => {
+                let proof = self.log.prove_consistency(from, to).unwrap_or_default();
+                let proof = self.is_reachable.then_some(proof);
+                self.say(&FromSpool::Consistency { from, to, proof });
+            }
             FromReader::Report { .. } | FromReader::Holds { .. } | FromReader::RenewSeal { .. } => {
             }
             other => panic!("{other:?}"),
         }
         true
+    }
+
+    /// Serves until the reader has asked what the log is.
+    pub(super) fn checkpoint_asked(&mut self) {
+        self.serving_until(|said| matches!(said, FromReader::AskCheckpoint {}));
     }
 
     pub(super) fn accepted(&mut self) -> CollectionId {

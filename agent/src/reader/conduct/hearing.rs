@@ -1,0 +1,188 @@
+//! Hears one artifact, on a thread of its own, to its end or to the end of patience with it.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use evidence::gap::{Reason, Severity};
+
+use super::{Conductor, TICK};
+use crate::{
+    artifacts::Artifact,
+    config::Wanted,
+    files::Pace,
+    reader::{
+        chain::Trouble,
+        fetch::Fetched,
+        inbox::Inbox,
+        queue::{Job, What},
+        sink::{ArtifactSink, Say},
+    },
+};
+
+/// How long an artifact may take to notice that the run stops.
+const STOP_PATIENCE: Duration = Duration::from_millis(800);
+/// What an artifact may say before the conductor has heard it.
+const WORDS: usize = 64;
+/// Open files that wait while records stream: each holds a descriptor.
+const WAITING_OPEN: usize = 64;
+/// Paths that wait while records stream.
+const WAITING: usize = 8192;
+/// Files handed to the conductor's own fetcher at once.
+const HANDFUL: usize = 32;
+
+impl Conductor<'_> {
+    pub(super) fn gather_one(
+        &mut self,
+        artifact: &'static dyn Artifact,
+        wanted: &Wanted,
+    ) -> Result<(), Trouble> {
+        let began = Instant::now();
+        let (says, hears) = sync_channel(WORDS);
+        let pace = self.run.shared.pace.another();
+        let sink = ArtifactSink {
+            artifact,
+            shared: Arc::clone(&self.run.shared),
+            pace: pace.clone(),
+            says,
+        };
+        let wanted = wanted.clone();
+        // Not a scoped thread: it may never come back from the host, and nobody shall wait for it then.
+        let started = thread::Builder::new()
+            .name("artifact".to_owned())
+            .spawn(move || sink.run(&wanted));
+        let name = artifact.name();
+        if let Err(error) = started {
+            let text = format!("no thread for it: {error}");
+            return self.serious(name, name, Reason::Limit, &text);
+        }
+        self.hear(name, &hears, &pace)?;
+        self.lane.end_results()?;
+        self.store_waiting(name)?;
+        let took = began.elapsed().as_millis();
+        self.lane.log(Some(name), format!("{name} took {took} ms"))
+    }
+
+    /// Hears an artifact to its end, or to the end of patience with it.
+    fn hear(
+        &mut self,
+        name: &'static str,
+        hears: &Receiver<Say>,
+        pace: &Pace,
+    ) -> Result<(), Trouble> {
+        let patience = self.run.shared.plan.patience;
+        let mut stopped_at = None;
+        loop {
+            match hears.recv_timeout(TICK) {
+                Ok(Say::Done) => {
+                    if self.run.shared.stopped().is_none() {
+                        self.run.shared.tally.said(name);
+                    }
+                    return Ok(());
+                }
+                Ok(word) => self.word(name, word)?,
+                Err(RecvTimeoutError::Disconnected) => {
+                    let text = "its thread ended before it had said all; what came before is here";
+                    return self.serious(name, name, Reason::Interrupted, text);
+                }
+                // Only now: while words wait here, the artifact waits for us.
+                Err(RecvTimeoutError::Timeout) if pace.silent_for() >= patience => {
+                    let text = format!(
+                        "the host did not answer for {} s; the artifact was left there, and what came before is here",
+                        patience.as_secs()
+                    );
+                    self.run.shared.tally.said(name);
+                    return self.serious(name, name, Reason::ReadError, &text);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.look();
+            if self.run.shared.stopped().is_some() {
+                let at: &mut Instant = stopped_at.get_or_insert_with(Instant::now);
+                if at.elapsed() >= STOP_PATIENCE {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn word(&mut self, name: &'static str, word: Say) -> Result<(), Trouble> {
+        match word {
+            Say::Record(record) => {
+                if self.lane.is_full_for(name) {
+                    self.lane.end_results()?;
+                    self.store_waiting(name)?;
+                    self.lane.close(false, None)?;
+                }
+                self.lane.record(name, &record)
+            }
+            Say::Gap(subject, reason, text) => {
+                let weight = (reason, severity(reason));
+                self.lane.gap(name, subject.as_bytes(), weight, &text)
+            }
+            Say::File(what) => {
+                self.waiting.push_back(what);
+                let is_open = |w: &&What| matches!(w, What::Open(..));
+                let open = self.waiting.iter().filter(is_open).count();
+                if self.waiting.len() >= WAITING || open >= WAITING_OPEN {
+                    self.lane.end_results()?;
+                    self.store_waiting(name)?;
+                }
+                Ok(())
+            }
+            Say::Done => Ok(()),
+        }
+    }
+
+    /// Stores the files that waited for the end of the records, into the same part.
+    fn store_waiting(&mut self, artifact: &'static str) -> Result<(), Trouble> {
+        while !self.waiting.is_empty() {
+            let inbox = match &mut self.inbox {
+                Some(inbox) => inbox,
+                none => match Inbox::start(&self.run.shared) {
+                    Ok(inbox) => none.insert(inbox),
+                    // They are told as not taken at the run's end.
+                    Err(_) => {
+                        self.waiting.clear();
+                        return Ok(());
+                    }
+                },
+            };
+            let handful = self.waiting.len().min(HANDFUL);
+            for what in self.waiting.drain(..handful) {
+                let job = Job { artifact, what };
+                if self
+                    .run
+                    .shared
+                    .queue
+                    .push(job, &self.run.shared.pace)
+                    .is_err()
+                {
+                    return Err(Trouble::Stopped);
+                }
+            }
+            let mut settled = 0;
+            while settled < handful {
+                let Some(word) = inbox.next() else {
+                    return Err(Trouble::Stopped);
+                };
+                settled += usize::from(matches!(word, Fetched::Settled(_)));
+                self.lane.hear(word, inbox)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was asked for by name and is not there weighs more than what a rule swept past.
+fn severity(reason: Reason) -> Severity {
+    match reason {
+        Reason::NotFound | Reason::UnknownArtifact | Reason::Interrupted => Severity::Serious,
+        _ => Severity::Ordinary,
+    }
+}
