@@ -75,8 +75,6 @@ pub enum FromReader {
         part: u32,
         /// How many bytes lie in its file.
         size_bytes: u64,
-        /// Their digest.
-        sha256: Digest,
         /// The signed statement, as it shall lie beside the part.
         statement: String,
     },

@@ -95,10 +95,9 @@ pub(crate) fn answer(
             slot,
             part,
             size_bytes,
-            sha256,
             statement,
             ..
-        } => match spool.seal(slot, part, size_bytes, sha256, &statement) {
+        } => match spool.seal(slot, part, size_bytes, &statement) {
             Ok(_) => Ok(link.send(&FromSpool::Durable { collection, part }, None)?),
             Err(error) => slot_failed(spool, link, slot, error),
         },
@@ -133,7 +132,7 @@ fn slot_failed(
 mod tests {
     use std::{fs::File, io::Write as _, thread};
 
-    use evidence::{digest::Digest, ids::CollectionId};
+    use evidence::ids::CollectionId;
 
     use super::*;
     use crate::{link::Wrapping, platform::socket};
@@ -191,7 +190,6 @@ mod tests {
             slot,
             part,
             size_bytes: bytes.len() as u64,
-            sha256: Digest::of(bytes),
             statement: "{}".into(),
         }
     }
@@ -202,7 +200,7 @@ mod tests {
         let (mut link, half) = begun(folder.path());
         let mut one = opened(&mut link, 1);
         let mut two = opened(&mut link, 2);
-        one.write_all(b"evidencE").unwrap();
+        one.write_all(b"evidenc").unwrap();
         two.write_all(b"evidence").unwrap();
         link.send(&sealed(1, 1, b"evidence"), None).unwrap();
         assert!(matches!(

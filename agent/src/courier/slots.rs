@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evidence::{digest::Digest, ids::CollectionId};
+use evidence::ids::CollectionId;
 
 use super::{
     context::{Context, CourierError},
@@ -91,9 +91,8 @@ impl Slots<'_> {
                 slot,
                 part,
                 size_bytes,
-                sha256,
                 statement,
-            } => self.seal(collection, slot, part, (size_bytes, sha256), &statement),
+            } => self.seal(collection, slot, part, size_bytes, &statement),
             FromReader::Discard { collection, slot } => {
                 self.waiting.retain(|one| *one != (collection, slot));
                 self.spool(collection)?.discard(slot);
@@ -206,11 +205,11 @@ impl Slots<'_> {
         collection: CollectionId,
         slot: u32,
         part: u32,
-        sealed: (u64, Digest),
+        size_bytes: u64,
         statement: &str,
     ) -> Result<(), CourierError> {
         let spool = self.spool(collection)?;
-        match spool.seal(slot, part, sealed.0, sealed.1, statement) {
+        match spool.seal(slot, part, size_bytes, statement) {
             Ok(_) => {
                 let durable = FromSpool::Durable { collection, part };
                 self.context.say(&durable, None)?;

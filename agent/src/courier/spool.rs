@@ -9,15 +9,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
+    fs::{self, File},
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
-use evidence::{
-    digest::{Digest, DigestWriter},
-    ids::CollectionId,
-};
+use evidence::ids::CollectionId;
 
 use super::{
     leftovers,
@@ -48,7 +45,7 @@ pub enum SpoolError {
         /// The system's answer.
         source: io::Error,
     },
-    /// What lies in the file is not what was sealed.
+    /// What lies in the file is not as long as what was sealed.
     #[error("{0} doesn't hold what was sealed. The medium may be failing; use another one.")]
     Damaged(PathBuf),
     /// Less space is free than shall stay free.
@@ -254,13 +251,12 @@ impl Spool {
     /// Makes the part in `slot` and its statement durable under the part's number; gives the part's path.
     ///
     /// # Errors
-    /// The number is not the next; what lies there is not what was sealed; the disk fails. The file is removed then.
+    /// The number is not the next; what lies there is not as long as what was sealed; the disk fails. The file is removed then.
     pub fn seal(
         &mut self,
         slot: u32,
         part: u32,
         size_bytes: u64,
-        sha256: Digest,
         statement: &str,
     ) -> Result<PathBuf, SpoolError> {
         let Some(Kept { file, path: from }) = self.open.remove(&slot) else {
@@ -272,7 +268,7 @@ impl Spool {
                 "part {part} is not the next"
             )));
         }
-        let kept = self.keep(&from, file, part, (size_bytes, sha256), statement);
+        let kept = self.keep(&from, file, part, size_bytes, statement);
         if kept.is_err() {
             // Nothing that was not sealed whole may look like evidence.
             let _ = fs::remove_file(&from);
@@ -335,19 +331,19 @@ impl Spool {
         from: &Path,
         file: File,
         part: u32,
-        sealed: (u64, Digest),
+        size_bytes: u64,
         statement: &str,
     ) -> Result<PathBuf, SpoolError> {
         let is_closing = from.ends_with(reserve::PART);
         if is_closing {
             // The room that it was given and doesn't need goes back, for the names to come.
-            file.set_len(sealed.0)
+            file.set_len(size_bytes)
                 .map_err(|e| failed("cut to its length", from, e))?;
         }
         file.sync_all()
             .map_err(|e| failed("made durable", from, e))?;
+        check(&file, from, size_bytes)?;
         drop(file);
-        check(from, sealed)?;
         let name = format!("part-{part:04}.statement.json");
         let reserve = self.reserve.as_mut().filter(|_| is_closing);
         match reserve.and_then(Reserve::statement) {
@@ -375,26 +371,12 @@ impl Drop for Spool {
     }
 }
 
-/// Reads the file back and compares: the reader's descriptor is the only other way into it.
-fn check(path: &Path, sealed: (u64, Digest)) -> Result<(), SpoolError> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .open(path)
-        .map_err(|e| failed("read back", path, e))?;
-    let mut hash = DigestWriter::new(io::sink());
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let count = file
-            .read(&mut buffer)
-            .map_err(|e| failed("read back", path, e))?;
-        if count == 0 {
-            break;
-        }
-        hash.write_all(&buffer[..count])
-            .map_err(|e| failed("read back", path, e))?;
-    }
-    let (_, found, length) = hash.finish();
-    if (length, found) == sealed {
+/// Compares the length. The digest is the server's to check, and everyone's after it: a part may be a gigabyte, and
+/// what was just written would be read from memory, not from the disk.
+fn check(file: &File, path: &Path, size_bytes: u64) -> Result<(), SpoolError> {
+    let found = file.metadata();
+    let found = found.map_err(|e| failed("looked at", path, e))?;
+    if found.len() == size_bytes {
         Ok(())
     } else {
         Err(SpoolError::Damaged(path.to_path_buf()))

@@ -262,7 +262,6 @@ impl<'r> Run<'r> {
             slot,
             part: number,
             size_bytes: written.stored_bytes,
-            sha256: written.stored_sha256,
             statement,
         };
         port::seal(self.port, self.facts.collection, sealed)?;

@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use evidence::{digest::Digest, ids::CollectionId};
+use evidence::ids::CollectionId;
 
 use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION, Wrapping};
 use crate::platform::handle::OwnedFd;
@@ -180,7 +180,6 @@ pub(super) struct SealedSlot {
     pub(super) slot: u32,
     pub(super) part: u32,
     pub(super) size_bytes: u64,
-    pub(super) sha256: Digest,
     pub(super) statement: String,
 }
 
@@ -195,7 +194,6 @@ pub(super) fn seal(
         slot: sealed.slot,
         part: sealed.part,
         size_bytes: sealed.size_bytes,
-        sha256: sealed.sha256,
         statement: sealed.statement,
     };
     match port.ask(&said, &|| false)?.0 {

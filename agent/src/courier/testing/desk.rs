@@ -151,7 +151,6 @@ impl Courier {
             slot: part,
             part,
             size_bytes: bytes.len() as u64,
-            sha256: Digest::of(bytes),
             statement: part_of(part, bytes),
         });
         let durable = FromSpool::Durable {
