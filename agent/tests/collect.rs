@@ -113,6 +113,43 @@ fn an_unencrypted_collection_satisfies_unzip_sha256sum_and_openssl() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// An artifact that found nothing has neither records nor gaps: that it ran stands in the log.
+#[test]
+fn every_artifact_of_the_profile_says_that_it_ran_whatever_it_found() {
+    let output = tempfile::tempdir().unwrap();
+    let profile = output.path().join("profile.yaml");
+    let names = ["mounts", "containers", "file_hashes"];
+    let list: String = names.iter().map(|n| format!("- name: {n}\n")).collect();
+    let text = format!("v: 1\nname: few\nabout: For tests\nartifacts:\n{list}");
+    fs::write(&profile, text).unwrap();
+    let empty = output.path().canonicalize().unwrap().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let out = agent(
+        &[
+            profile.to_str().unwrap(),
+            "--unencrypted",
+            "--path",
+            empty.to_str().unwrap(),
+        ],
+        &output.path().join("out"),
+    );
+    let folder = folder_of(&out);
+    let mut log = String::new();
+    for part in parts(&folder) {
+        let (open, record) = judged(&part, &folder.join("seal.crt"));
+        assert_eq!(record["ended_early"], serde_json::Value::Null);
+        log += &fs::read_to_string(open.path().join("log.jsonl")).unwrap();
+    }
+    let lines = log.lines().map(|l| serde_json::from_str(l).unwrap());
+    let lines: Vec<serde_json::Value> = lines.collect();
+    for name in names {
+        let told: Vec<_> = lines.iter().filter(|l| l["artifact"] == name).collect();
+        assert_eq!(told.len(), 1, "{name} in {log}");
+        let message = told[0]["message"].as_str().unwrap();
+        assert!(message.starts_with(&format!("{name} took ")), "{message}");
+    }
+}
+
 #[test]
 fn an_encrypted_collection_is_opened_by_its_recipient_only() {
     let output = tempfile::tempdir().unwrap();

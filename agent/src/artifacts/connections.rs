@@ -9,14 +9,14 @@ use serde_json::json;
 
 pub(crate) use tables::address;
 
-use super::namespaces::{text, windows};
+use super::namespaces::{bytes, windows};
 use super::passwd::Names;
 use super::processes::open_descriptors;
 use super::source::{has_procfs, put, reason_of};
 use super::{Artifact, Field, Request, Sink, Stopped};
 use crate::files::record::field;
 use crate::platform::procfs;
-use tables::{TABLES, parse};
+use tables::{Row, TABLES, rows};
 
 /// A table past this size (some 400,000 sockets) is read only up to it.
 const CAP: usize = 64 << 20;
@@ -65,6 +65,17 @@ const FIELDS: &[Field] = &[
         "path",
         "string or null",
         "Name of a unix socket; @ begins an abstract one.",
+    ),
+    field(
+        "path_b64",
+        "string, base64",
+        "Exact bytes as the kernel prints them, where they are not UTF-8.",
+    ),
+    field(
+        "path_broken",
+        "boolean",
+        "true where the name holds line breaks, which the kernel prints as they are: such a name may also \
+         forge whole rows after its own.",
     ),
     field(
         "ethertype",
@@ -116,14 +127,24 @@ impl Artifact for Connections {
         let owners = owners(request, sink)?;
         for window in windows(request, "net", sink)? {
             for (name, table) in TABLES {
-                let Some(text) = text(&window, &format!("net/{name}"), CAP, sink)? else {
+                let Some(bytes) = bytes(&window, &format!("net/{name}"), CAP, sink)? else {
                     continue;
                 };
-                for line in text.lines().skip(1) {
-                    let Some((mut record, inode)) = parse(name, table, line) else {
-                        let subject = format!("/proc/{}/net/{name}", window.pid);
-                        sink.gap(&subject, Reason::Malformed, line)?;
-                        continue;
+                let subject = format!("/proc/{}/net/{name}", window.pid);
+                rows(name, table, &bytes, |row| {
+                    let (mut record, inode) = match row {
+                        Row::Socket(record, inode) => (record, inode),
+                        Row::Broken(line) => {
+                            let line = String::from_utf8_lossy(line);
+                            return sink.gap(&subject, Reason::Malformed, &line);
+                        }
+                        Row::Twice(inode) => {
+                            let text = format!(
+                                "two rows have the inode {inode}: one of them is part of a socket's \
+                                 name that holds a line break"
+                            );
+                            return sink.gap(&subject, Reason::Malformed, &text);
+                        }
                     };
                     put(&mut record, "namespace", window.inode);
                     let uid = record.get("uid").and_then(serde_json::Value::as_u64);
@@ -132,8 +153,8 @@ impl Artifact for Connections {
                     }
                     let held = owners.get(&inode).cloned().unwrap_or_default();
                     put(&mut record, "owners", held);
-                    sink.record(record)?;
-                }
+                    sink.record(record)
+                })?;
             }
         }
         Ok(())
@@ -206,6 +227,30 @@ mod tests {
         let unix = |r: &&super::super::Record| r.get("path").is_some_and(|p| p == wanted);
         let found = sink.records.iter().find(unix).unwrap();
         assert_eq!(found["state"], "listen");
+        assert_eq!(found["owners"][0]["pid"], std::process::id());
         assert_eq!(sink.undeclared(&Connections), Vec::<String>::new());
+    }
+    /// Names as the kernel of the running host prints them: raw bytes, and a line break that splits the row.
+    #[test]
+    fn hostile_names_of_live_unix_sockets_stay_exact() {
+        use crate::platform::names::OsStrExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let bind = |name: &[u8]| {
+            let path = folder.path().join(std::ffi::OsStr::from_bytes(name));
+            let socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+            (path.as_os_str().as_bytes().to_owned(), socket)
+        };
+        let (raw, _raw) = bind(b"r\xff");
+        let (split, _split) = bind(b"a\nb");
+        let sink = MemorySink::run(&Connections, Path::new("/"), serde_json::Value::Null);
+        let exact = data_encoding::BASE64.encode(&raw);
+        let of = |key: &str, value: &str| {
+            let is = |r: &&super::super::Record| r.get(key).is_some_and(|p| p == value);
+            sink.records.iter().find(is).unwrap()
+        };
+        assert_eq!(of("path_b64", &exact)["type"], "stream");
+        let split = of("path", std::str::from_utf8(&split).unwrap());
+        assert_eq!(split["path_broken"], true);
+        assert_eq!(split["owners"][0]["pid"], std::process::id());
     }
 }

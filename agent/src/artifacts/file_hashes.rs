@@ -410,6 +410,9 @@ impl Entry {
     }
 }
 
+#[cfg(all(test, target_os = "linux"))]
+mod places_tests;
+
 #[cfg(test)]
 mod tests {
     use std::{

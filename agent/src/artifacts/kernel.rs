@@ -1,14 +1,18 @@
 //! The kernel's own state: modules, taint, settings that attackers turn, tracing hooks and eBPF.
 
 mod ebpf;
+mod file_systems;
 mod modules;
 mod taint;
 
 use std::io::ErrorKind;
+use std::path::Path;
 
-use super::source::{has_procfs, put, reason_of, small, text};
+use super::source::{bytes, has_procfs, names, put, put_bytes, put_lines, reason_of, small, text};
 use super::{Artifact, Field, Record, Request, Sink, Stopped};
 use crate::files::record::field;
+use crate::platform::{names::OsStrExt as _, procfs};
+use file_systems::{BINFMT_MISC, DEBUGFS, FileSystem, SECURITYFS, TRACEFS};
 
 /// A state file past this size is read only up to it.
 const CAP: usize = 4 << 20;
@@ -41,21 +45,31 @@ const SETTINGS: [&str; 24] = [
     "vm/mmap_min_addr",
 ];
 
-/// What hooks into the kernel by tracing, and what runs on odd formats. Reading changes nothing;
-/// the files that consume what they give (trace_pipe) are not among them.
-const STATE: [(&str, &str); 12] = [
-    ("ftrace", "/sys/kernel/tracing/current_tracer"),
-    ("ftrace", "/sys/kernel/tracing/tracing_on"),
-    ("ftrace", "/sys/kernel/tracing/enabled_functions"),
-    ("ftrace", "/sys/kernel/tracing/touched_functions"),
-    ("ftrace", "/sys/kernel/tracing/set_ftrace_filter"),
-    ("ftrace", "/sys/kernel/tracing/set_event"),
-    ("ftrace", "/sys/kernel/tracing/kprobe_events"),
-    ("ftrace", "/sys/kernel/tracing/uprobe_events"),
-    ("kprobes", "/sys/kernel/debug/kprobes/list"),
-    ("kprobes", "/sys/kernel/debug/kprobes/enabled"),
-    ("lockdown", "/sys/kernel/security/lockdown"),
-    ("security_modules", "/sys/kernel/security/lsm"),
+/// What hooks into the kernel by tracing, and what guards it: kind, and file below the file system
+/// that shows it. Reading changes nothing; the files that consume what they give (trace_pipe) are not
+/// among them.
+const STATE: [(&FileSystem, &[(&str, &str)]); 3] = [
+    (
+        &TRACEFS,
+        &[
+            ("ftrace", "current_tracer"),
+            ("ftrace", "tracing_on"),
+            ("ftrace", "enabled_functions"),
+            ("ftrace", "touched_functions"),
+            ("ftrace", "set_ftrace_filter"),
+            ("ftrace", "set_event"),
+            ("ftrace", "kprobe_events"),
+            ("ftrace", "uprobe_events"),
+        ],
+    ),
+    (
+        &DEBUGFS,
+        &[("kprobes", "kprobes/list"), ("kprobes", "kprobes/enabled")],
+    ),
+    (
+        &SECURITYFS,
+        &[("lockdown", "lockdown"), ("security_modules", "lsm")],
+    ),
 ];
 
 /// The state of the kernel.
@@ -75,11 +89,26 @@ const FIELDS: &[Field] = &[
         "Name of the module, setting, format, pin or program.",
     ),
     field(
+        "name_b64",
+        "string, base64",
+        "Exact bytes where they are not UTF-8.",
+    ),
+    field(
         "path",
         "string",
         "Where it was read, or where it is pinned.",
     ),
+    field(
+        "path_b64",
+        "string, base64",
+        "Exact bytes where they are not UTF-8.",
+    ),
     field("lines", "array of strings", "What the kernel prints there."),
+    field(
+        "lines_b64",
+        "string, base64",
+        "All of it exactly where it is not UTF-8.",
+    ),
     field(
         "value",
         "string or integer",
@@ -108,6 +137,11 @@ const FIELDS: &[Field] = &[
         "parameters",
         "object of strings",
         "Its parameters, where readable.",
+    ),
+    field(
+        "parameters_b64",
+        "object of strings, base64",
+        "Exact bytes of those that are not UTF-8.",
     ),
     field(
         "listed",
@@ -155,9 +189,16 @@ impl Artifact for Kernel {
             sink.record(taint::record(&bits))?;
         }
         settings(request, sink)?;
-        for (kind, path) in STATE {
-            if let Some(text) = text(request, path, CAP, true, sink)? {
-                sink.record(state(kind, path, &text))?;
+        for (system, files) in STATE {
+            let Some(folder) = system.folder(request, sink)? else {
+                continue;
+            };
+            for (kind, file) in files {
+                let path = format!("{folder}/{file}");
+                // A file that is not there belongs to what this kernel was built without.
+                if let Some(bytes) = bytes(request, &path, CAP, true, sink)? {
+                    sink.record(state(kind, path.as_bytes(), &bytes))?;
+                }
             }
         }
         binary_formats(request, sink)?;
@@ -165,12 +206,11 @@ impl Artifact for Kernel {
     }
 }
 
-fn state(kind: &str, path: &str, text: &str) -> Record {
+fn state(kind: &str, path: &[u8], bytes: &[u8]) -> Record {
     let mut record = Record::new();
     put(&mut record, "kind", kind);
-    put(&mut record, "path", path);
-    let lines: Vec<&str> = text.lines().collect();
-    put(&mut record, "lines", lines);
+    put_bytes(&mut record, "path", path);
+    put_lines(&mut record, "lines", bytes);
     record
 }
 
@@ -196,20 +236,29 @@ fn settings(request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
 
 /// Interpreters that the kernel starts for formats of files.
 fn binary_formats(request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
-    const FOLDER: &str = "/proc/sys/fs/binfmt_misc";
-    let Ok(entries) = std::fs::read_dir(request.root.join(&FOLDER[1..])) else {
+    let Some(folder) = BINFMT_MISC.folder(request, sink)? else {
         return Ok(());
     };
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let path = format!("{FOLDER}/{name}");
+    for name in names(request, folder, sink)?.unwrap_or_default() {
         if name == "register" {
             continue;
         }
-        if let Some(text) = text(request, &path, 1 << 16, true, sink)? {
-            let mut record = state("binary_format", &path, &text);
-            put(&mut record, "name", name);
-            sink.record(record)?;
+        let path = Path::new(folder).join(&name);
+        let read = procfs::read_capped(
+            &request.root.join(path.strip_prefix("/").unwrap_or(&path)),
+            1 << 16,
+        );
+        match read {
+            Ok(read) => {
+                let mut record = state("binary_format", path.as_os_str().as_bytes(), &read.bytes);
+                put_bytes(&mut record, "name", name.as_bytes());
+                sink.record(record)?;
+            }
+            Err(error) => sink.gap(
+                &path.to_string_lossy(),
+                reason_of(&error),
+                &error.to_string(),
+            )?,
         }
     }
     Ok(())

@@ -2,8 +2,8 @@
 
 use evidence::gap::Reason;
 
-use super::namespaces::{Window, text, windows};
-use super::source::{has_procfs, put};
+use super::namespaces::{Window, bytes, windows};
+use super::source::{has_procfs, put, put_bytes};
 use super::{Artifact, Field, Record, Request, Sink, Stopped};
 use crate::files::record::field;
 
@@ -32,7 +32,17 @@ const FIELDS: &[Field] = &[
         "string",
         "Which folder of the file system is mounted.",
     ),
+    field(
+        "root_b64",
+        "string, base64",
+        "Exact bytes where they are not UTF-8.",
+    ),
     field("mount_point", "string", "Where, as the namespace sees it."),
+    field(
+        "mount_point_b64",
+        "string, base64",
+        "Exact bytes where they are not UTF-8.",
+    ),
     field("options", "array of strings", "Options of the mount."),
     field(
         "propagation",
@@ -42,9 +52,19 @@ const FIELDS: &[Field] = &[
     field("file_system", "string", "Type of file system."),
     field("source", "string", "What is mounted."),
     field(
+        "source_b64",
+        "string, base64",
+        "Exact bytes where they are not UTF-8.",
+    ),
+    field(
         "file_system_options",
         "array of strings",
         "Options of the file system.",
+    ),
+    field(
+        "file_system_options_b64",
+        "string, base64",
+        "All of them exactly where they are not UTF-8.",
     ),
     field(
         "hides_process",
@@ -82,48 +102,58 @@ impl Artifact for Mounts {
 }
 
 fn namespace(window: &Window, sink: &mut dyn Sink) -> Result<(), Stopped> {
-    let Some(text) = text(window, "mountinfo", CAP, sink)? else {
+    let Some(table) = bytes(window, "mountinfo", CAP, sink)? else {
         return Ok(());
     };
-    for line in text.lines() {
+    for line in table.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
         if let Some(mut record) = mount(line) {
             put(&mut record, "namespace", window.inode);
             sink.record(record)?;
         } else {
             let subject = format!("/proc/{}/mountinfo", window.pid);
-            sink.gap(&subject, Reason::Malformed, line)?;
+            sink.gap(&subject, Reason::Malformed, &String::from_utf8_lossy(line))?;
         }
     }
     Ok(())
 }
 
-fn mount(line: &str) -> Option<Record> {
-    let (before, after) = line.split_once(" - ")?;
-    let words: Vec<&str> = before.split(' ').collect();
-    let system: Vec<&str> = after.split(' ').collect();
-    let list = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+fn mount(line: &[u8]) -> Option<Record> {
+    let words: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
+    let dash = words.iter().skip(6).position(|w| *w == b"-")? + 6;
+    let (before, system) = (words.get(..dash)?, words.get(dash + 1..)?);
+    let text = |at: usize| before.get(at).and_then(|w| std::str::from_utf8(w).ok());
     let mut record = Record::new();
-    put(&mut record, "mount_id", words.first()?.parse::<u64>().ok()?);
-    put(&mut record, "parent_id", words.get(1)?.parse::<u64>().ok()?);
-    put(&mut record, "device", *words.get(2)?);
-    put(&mut record, "root", plain(words.get(3)?));
-    let point = plain(words.get(4)?);
+    put(&mut record, "mount_id", text(0)?.parse::<u64>().ok()?);
+    put(&mut record, "parent_id", text(1)?.parse::<u64>().ok()?);
+    put(&mut record, "device", text(2)?);
+    put_bytes(&mut record, "root", &plain(before.get(3)?));
+    let point = plain(before.get(4)?);
     put(&mut record, "hides_process", covered(&point));
-    put(&mut record, "mount_point", point);
-    put(&mut record, "options", list(words.get(5)?));
-    put(
-        &mut record,
-        "propagation",
-        words.get(6..).unwrap_or_default().to_vec(),
-    );
-    put(&mut record, "file_system", plain(system.first()?));
-    put(&mut record, "source", plain(system.get(1)?));
-    put(&mut record, "file_system_options", list(system.get(2)?));
+    put_bytes(&mut record, "mount_point", &point);
+    put(&mut record, "options", list(before.get(5)?));
+    let propagation = before.get(6..).unwrap_or_default().iter();
+    let propagation: Vec<_> = propagation.map(|w| String::from_utf8_lossy(w)).collect();
+    put(&mut record, "propagation", propagation);
+    let kind = plain(system.first()?);
+    put(&mut record, "file_system", String::from_utf8_lossy(&kind));
+    put_bytes(&mut record, "source", &plain(system.get(1)?));
+    // An overlay's hold paths.
+    let options = system.get(2)?;
+    put_bytes(&mut record, "file_system_options", options);
+    put(&mut record, "file_system_options", list(options));
     Some(record)
 }
 
+fn list(options: &[u8]) -> Vec<String> {
+    let options = options.split(|b| *b == b',');
+    options
+        .map(|o| String::from_utf8_lossy(o).into_owned())
+        .collect()
+}
+
 /// A mount over `/proc/N` hides a process from everybody who looks there.
-fn covered(point: &str) -> Option<u32> {
+fn covered(point: &[u8]) -> Option<u32> {
+    let point = std::str::from_utf8(point).ok()?;
     point
         .strip_prefix("/proc/")?
         .split('/')
@@ -132,22 +162,23 @@ fn covered(point: &str) -> Option<u32> {
         .ok()
 }
 
-/// Undoes the kernel's `\040` for blanks, tabs, newlines and backslashes.
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('\\') {
-        plain.push_str(before);
-        let code = after.get(..3).and_then(|c| u8::from_str_radix(c, 8).ok());
-        if let Some(code) = code.filter(u8::is_ascii) {
-            plain.push(char::from(code));
+/// Undoes the kernel's `\040` for blanks, tabs, newlines and backslashes, and for any other byte.
+fn plain(word: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(word.len());
+    let mut rest = word;
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = (byte == b'\\').then(|| after.get(..3)).flatten();
+        let code = digits
+            .and_then(|d| std::str::from_utf8(d).ok())
+            .and_then(|d| u8::from_str_radix(d, 8).ok());
+        if let Some(code) = code {
+            plain.push(code);
             rest = after.get(3..).unwrap_or_default();
         } else {
-            plain.push('\\');
+            plain.push(byte);
             rest = after;
         }
     }
-    plain.push_str(rest);
     plain
 }
 
@@ -157,15 +188,48 @@ mod tests {
 
     #[test]
     fn reads_a_line_and_marks_a_covered_process() {
-        let line = r"22 27 0:21 / /proc/44 rw,relatime shared:1 - ext4 /dev/a\040b rw,x=1";
+        let line = br"22 27 0:21 / /proc/44 rw,relatime shared:1 - ext4 /dev/a\040b rw,x=1";
         let record = mount(line).unwrap();
         assert_eq!(record["hides_process"], 44);
         assert_eq!(record["source"], "/dev/a b");
         assert_eq!(record["propagation"], serde_json::json!(["shared:1"]));
-        for wrong in ["", " - ", "1 2 3 - a b c", "x x x x x x - a b c"] {
+        assert_eq!(record["options"], serde_json::json!(["rw", "relatime"]));
+        assert_eq!(
+            record["file_system_options"],
+            serde_json::json!(["rw", "x=1"])
+        );
+        for wrong in [
+            &b""[..],
+            b" - ",
+            b"1 2 3 - a b c",
+            b"x x x x x x - a b c",
+            b"1 2 0:1 / / rw - ext4",
+        ] {
             assert!(mount(wrong).is_none());
         }
-        assert_eq!(plain("\\\\9é\\04"), "\\\\9é\\04");
+        assert_eq!(plain("\\\\9é\\04".as_bytes()), "\\\\9é\\04".as_bytes());
+        // A folder may be called "-": only the seventh word and later ends the fields.
+        let dash = mount(b"1 2 0:1 / - rw - ext4 - rw").unwrap();
+        assert_eq!(
+            (&dash["mount_point"], &dash["source"]),
+            (&"-".into(), &"-".into())
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_stay_exact_escaped_or_not() {
+        let line = b"1 2 0:1 /r\\377 /m\xfe\\012 rw - overlay /s\\303\\274\\134 rw,lowerdir=/\xff";
+        let record = mount(line).unwrap();
+        let encoded = |bytes: &[u8]| data_encoding::BASE64.encode(bytes);
+        assert_eq!(record["root_b64"], encoded(b"/r\xff"));
+        assert_eq!(record["mount_point_b64"], encoded(b"/m\xfe\n"));
+        assert_eq!(record["source"], "/sü\\");
+        assert!(!record.contains_key("source_b64"));
+        let options = encoded(b"rw,lowerdir=/\xff");
+        assert_eq!(record["file_system_options_b64"], options);
+        for key in record.keys() {
+            assert!(FIELDS.iter().any(|f| f.name == key), "{key}");
+        }
     }
 
     #[cfg(all(test, target_os = "linux"))]

@@ -74,14 +74,14 @@ fn window(proc: &Path, inode: Option<u64>, pid: u32) -> Window {
     }
 }
 
-/// The text of `name` in a window, at most `cap` bytes; what fails is a gap, but for a table that
-/// this kernel doesn't have.
-pub(crate) fn text(
+/// The bytes of `name` in a window, at most `cap`; what fails is a gap, but for a table that this
+/// kernel doesn't have.
+pub(crate) fn bytes(
     window: &Window,
     name: &str,
     cap: usize,
     sink: &mut dyn Sink,
-) -> Result<Option<String>, Stopped> {
+) -> Result<Option<Vec<u8>>, Stopped> {
     let subject = format!("/proc/{}/{name}", window.pid);
     match procfs::read_capped(&window.folder.join(name), cap) {
         Ok(read) => {
@@ -89,7 +89,7 @@ pub(crate) fn text(
                 let text = format!("only its first {cap} bytes were read");
                 sink.gap(&subject, Reason::Limit, &text)?;
             }
-            Ok(Some(String::from_utf8_lossy(&read.bytes).into_owned()))
+            Ok(Some(read.bytes))
         }
         Err(error) if reason_of(&error) == Reason::NotFound && window.folder.exists() => Ok(None),
         Err(error) => {
@@ -101,4 +101,15 @@ pub(crate) fn text(
             Ok(None)
         }
     }
+}
+
+/// As [`bytes`], as text for people.
+pub(crate) fn text(
+    window: &Window,
+    name: &str,
+    cap: usize,
+    sink: &mut dyn Sink,
+) -> Result<Option<String>, Stopped> {
+    let read = bytes(window, name, cap, sink)?;
+    Ok(read.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }

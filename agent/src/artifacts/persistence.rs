@@ -44,16 +44,17 @@ const WAYS: &[(&str, &[&str])] = &[
             "/etc/systemd/**",
             "/run/systemd/{system,transient,generator,generator.early,generator.late,user,sessions}/**",
             "/usr/lib/systemd/{system,user,system-generators,user-generators,system-environment-generators,user-environment-generators,system-shutdown,system-sleep,system-preset,user-preset}/**",
-            "/lib/systemd/{system,user,system-generators,user-generators,system-shutdown,system-sleep}/**",
+            "/lib/systemd/{system,user,system-generators,user-generators,system-environment-generators,user-environment-generators,system-shutdown,system-sleep,system-preset,user-preset}/**",
             "/usr/local/lib/systemd/**",
             "/run/user/*/systemd/{transient,generator,user}/**",
             "~/.config/systemd/**",
             "~/.local/share/systemd/**",
             "/var/lib/systemd/linger/*",
-            "/usr/lib/tmpfiles.d/*",
-            "/etc/tmpfiles.d/*",
-            "/etc/binfmt.d/*",
-            "/usr/lib/binfmt.d/*",
+            "/etc/{tmpfiles.d,binfmt.d,environment.d}/*",
+            "/run/{tmpfiles.d,binfmt.d,environment.d}/*",
+            "/usr/lib/{tmpfiles.d,binfmt.d,environment.d}/*",
+            "/usr/local/lib/{tmpfiles.d,binfmt.d,environment.d}/*",
+            "/lib/{tmpfiles.d,binfmt.d,environment.d}/*",
         ],
     ),
     (
@@ -107,6 +108,7 @@ const WAYS: &[(&str, &[&str])] = &[
             "/etc/udev/**",
             "/run/udev/rules.d/*",
             "/usr/lib/udev/rules.d/*",
+            "/usr/local/lib/udev/rules.d/*",
             "/lib/udev/rules.d/*",
         ],
     ),
@@ -127,6 +129,8 @@ const WAYS: &[(&str, &[&str])] = &[
             "/etc/{modules,modprobe.conf}",
             "/etc/{modprobe.d,modules-load.d,depmod.d,dkms}/**",
             "/usr/lib/{modprobe.d,modules-load.d}/*",
+            "/usr/local/lib/{modprobe.d,modules-load.d}/*",
+            "/lib/{modprobe.d,modules-load.d}/*",
             "/run/{modprobe.d,modules-load.d}/*",
         ],
     ),
@@ -329,6 +333,172 @@ mod tests {
         );
         assert_eq!(sink.files.len(), 5);
         assert!(sink.undeclared(&Persistence).is_empty());
+    }
+
+    /// A sample of each place that a way has, told apart by nothing but the pattern that finds it.
+    const PLACES: &[(&str, &str)] = &[
+        (
+            "cron",
+            "/etc/crontab /etc/anacrontab /etc/cron.allow /etc/cron.deny /etc/cron.d/x /etc/cron.daily/x \
+             /var/spool/cron/crontabs/bob /var/spool/anacron/cron.daily /var/cron/tabs/bob /usr/lib/cron/x",
+        ),
+        (
+            "at",
+            "/var/spool/at/x /var/spool/atjobs/x /var/spool/atspool/x /var/at/jobs/x /etc/at.allow /etc/at.deny",
+        ),
+        (
+            "systemd",
+            "/etc/systemd/system/x.service /etc/systemd/system-generators/x /etc/systemd/user/x.service \
+             /run/systemd/system/x /run/systemd/transient/x /run/systemd/generator/x \
+             /run/systemd/generator.early/x /run/systemd/generator.late/x /run/systemd/user/x \
+             /run/systemd/sessions/1 \
+             /usr/lib/systemd/system/x.service /usr/lib/systemd/user/x.service \
+             /usr/lib/systemd/system-generators/x /usr/lib/systemd/user-generators/x \
+             /usr/lib/systemd/system-environment-generators/x /usr/lib/systemd/user-environment-generators/x \
+             /usr/lib/systemd/system-shutdown/x /usr/lib/systemd/system-sleep/x \
+             /usr/lib/systemd/system-preset/x /usr/lib/systemd/user-preset/x \
+             /lib/systemd/system/x.service /lib/systemd/user/x.service \
+             /lib/systemd/system-generators/x /lib/systemd/user-generators/x \
+             /lib/systemd/system-environment-generators/x /lib/systemd/user-environment-generators/x \
+             /lib/systemd/system-shutdown/x /lib/systemd/system-sleep/x \
+             /lib/systemd/system-preset/x /lib/systemd/user-preset/x \
+             /usr/local/lib/systemd/system/x.service \
+             /run/user/1000/systemd/transient/x /run/user/1000/systemd/generator/x /run/user/1000/systemd/user/x \
+             ~/.config/systemd/user/x.service ~/.local/share/systemd/user/x.service /var/lib/systemd/linger/bob \
+             /etc/tmpfiles.d/x /etc/binfmt.d/x /etc/environment.d/x \
+             /run/tmpfiles.d/x /run/binfmt.d/x /run/environment.d/x \
+             /usr/lib/tmpfiles.d/x /usr/lib/binfmt.d/x /usr/lib/environment.d/x \
+             /usr/local/lib/tmpfiles.d/x /usr/local/lib/binfmt.d/x /usr/local/lib/environment.d/x \
+             /lib/tmpfiles.d/x /lib/binfmt.d/x /lib/environment.d/x",
+        ),
+        (
+            "init",
+            "/etc/inittab /etc/rc.local /etc/rc.common /etc/initscript /etc/init/x.conf /etc/init.d/x \
+             /etc/rc.d/rc.local /etc/rc3.d/S01x /etc/rcS.d/S01x /etc/rcfoo.d/x /etc/runit/1 /etc/sv/x/run \
+             /etc/service/x/run /etc/conf.d/x /etc/default/x",
+        ),
+        (
+            "shell_startup",
+            "/etc/profile /etc/bash.bashrc /etc/bashrc /etc/bash_logout /etc/zshenv /etc/zprofile /etc/zshrc \
+             /etc/zlogin /etc/csh.cshrc /etc/csh.login /etc/environment /etc/inputrc /etc/profile.d/x.sh \
+             /etc/bash_completion.d/x /etc/zsh/zshrc /etc/fish/config.fish /etc/skel/.bashrc \
+             ~/.bashrc ~/.bash_profile ~/.bash_login ~/.bash_logout ~/.bash_aliases ~/.profile ~/.zshrc ~/.zshenv \
+             ~/.zprofile ~/.zlogin ~/.zlogout ~/.cshrc ~/.tcshrc ~/.login ~/.logout ~/.kshrc ~/.mkshrc \
+             ~/.pam_environment ~/.xprofile ~/.xinitrc ~/.xsession ~/.xsessionrc \
+             ~/.config/fish/config.fish ~/.config/environment.d/x.conf ~/.config/plasma-workspace/env/x.sh",
+        ),
+        (
+            "ssh",
+            "~/.ssh/authorized_keys ~/.ssh/rc /etc/ssh/sshd_config /etc/ssh/sshrc ~/.rhosts ~/.shosts \
+             /etc/hosts.equiv /etc/shosts.equiv",
+        ),
+        (
+            "preload",
+            "/etc/ld.so.preload /etc/ld.so.conf /etc/ld.so.conf.d/x.conf",
+        ),
+        (
+            "pam",
+            "/etc/pam.conf /etc/pam.d/sshd /usr/lib/pam.d/sshd /usr/share/pam-configs/x",
+        ),
+        (
+            "udev",
+            "/etc/udev/rules.d/x.rules /run/udev/rules.d/x.rules /usr/lib/udev/rules.d/x.rules \
+             /usr/local/lib/udev/rules.d/x.rules /lib/udev/rules.d/x.rules",
+        ),
+        (
+            "autostart",
+            "/etc/xdg/autostart/x.desktop /etc/xdg/plasma-workspace/env/x.sh ~/.config/autostart/x.desktop \
+             ~/.config/autostart-scripts/x.sh ~/.kde4/Autostart/x /etc/X11/xinit/xinitrc /etc/X11/Xsession.d/x \
+             /etc/X11/xdm/Xsetup /usr/share/autostart/x.desktop /usr/share/gdm/autostart/LoginWindow/x.desktop",
+        ),
+        (
+            "kernel_modules",
+            "/etc/modules /etc/modprobe.conf /etc/modprobe.d/x.conf /etc/modules-load.d/x.conf \
+             /etc/depmod.d/x.conf /etc/dkms/x.conf /usr/lib/modprobe.d/x.conf /usr/lib/modules-load.d/x.conf \
+             /usr/local/lib/modprobe.d/x.conf /usr/local/lib/modules-load.d/x.conf /lib/modprobe.d/x.conf \
+             /lib/modules-load.d/x.conf /run/modprobe.d/x.conf /run/modules-load.d/x.conf",
+        ),
+        (
+            "initramfs",
+            "/etc/initramfs-tools/hooks/x /etc/dracut.conf /etc/dracut.conf.d/x.conf \
+             /usr/lib/dracut/modules.d/99x/module-setup.sh",
+        ),
+        (
+            "hooks",
+            "/etc/NetworkManager/dispatcher.d/x /usr/lib/NetworkManager/dispatcher.d/x \
+             /etc/networkd-dispatcher/routable.d/x /etc/ppp/ip-up /etc/dhcp/dhclient-exit-hooks.d/x \
+             /etc/dhclient.d/x /etc/acpi/x.sh /etc/pm/sleep.d/x /etc/update-motd.d/x /etc/logrotate.d/x \
+             /etc/kernel/postinst.d/x /etc/grub.d/x /etc/xinetd.d/x /etc/network/if-up.d/x \
+             /etc/network/if-down.d/x /etc/network/if-pre-up.d/x /etc/network/if-post-down.d/x \
+             /etc/apt/apt.conf /etc/apt/apt.conf.d/x /etc/yum/pluginconf.d/x /etc/yum/plugins/x \
+             /etc/dnf/pluginconf.d/x /etc/dnf/plugins/x /etc/inetd.conf /etc/sudo.conf \
+             /etc/polkit-1/rules.d/x /usr/share/polkit-1/rules.d/x /etc/dbus-1/system.d/x \
+             /usr/share/dbus-1/system-services/x /etc/audit/audit.rules /etc/rsyslog.conf /etc/rsyslog.d/x \
+             /usr/lib/python3.11/site-packages/x.pth /usr/lib/python3/dist-packages/sitecustomize.py \
+             /usr/local/lib/python3.11/dist-packages/usercustomize.py \
+             ~/.local/lib/python3.11/site-packages/x.pth ~/.config/git/config ~/.gitconfig ~/.vimrc ~/.emacs \
+             ~/.screenrc ~/.tmux.conf",
+        ),
+    ];
+
+    #[test]
+    fn every_place_of_every_way_is_looked_at() {
+        let tree = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let at = tree.path().join(&path[1..]);
+            fs::create_dir_all(at.parent().unwrap()).unwrap();
+            fs::write(at, text).unwrap();
+        };
+        put("/etc/passwd", "bob:x:1:1::/home/bob:/bin/sh\n");
+        let all: Vec<(&str, String)> = PLACES
+            .iter()
+            .flat_map(|(way, places)| places.split_whitespace().map(move |p| (*way, p)))
+            .map(|(way, place)| (way, place.replacen('~', "/home/bob", 1)))
+            .collect();
+        all.iter().for_each(|(_, path)| put(path, "x"));
+        let sink = MemorySink::run(&Persistence, tree.path(), serde_json::Value::Null);
+        let missing: Vec<_> = all
+            .iter()
+            .filter(|(way, path)| {
+                let found = |r: &&crate::artifacts::Record| r["way"] == *way && r["path"] == **path;
+                !sink.records.iter().any(|r| found(&r))
+                    || !sink.files.contains(&PathBuf::from(path))
+            })
+            .collect();
+        assert_eq!(missing, Vec::<&(&str, String)>::new());
+        let ways: Vec<&str> = WAYS.iter().map(|(way, _)| *way).collect();
+        let tried: Vec<&str> = PLACES.iter().map(|(way, _)| *way).collect();
+        assert_eq!(ways, tried);
+    }
+
+    /// A pattern without a sample could be dropped, and no test would miss it.
+    #[test]
+    fn every_pattern_finds_a_place_of_its_own_way() {
+        for ((_, patterns), (way, places)) in WAYS.iter().zip(PLACES) {
+            for pattern in *patterns {
+                let tree = tempfile::tempdir().unwrap();
+                for place in places.split_whitespace() {
+                    let at = tree
+                        .path()
+                        .join(place.replacen("~/", "home/bob/", 1).trim_start_matches('/'));
+                    fs::create_dir_all(at.parent().unwrap()).unwrap();
+                    fs::write(at, "x").unwrap();
+                }
+                let compiled = Compiled::new(
+                    tree.path(),
+                    std::iter::once(*pattern),
+                    &["/home/bob".into()],
+                );
+                let mut found = 0;
+                let mut sink = MemorySink::default();
+                sweep_with(tree.path(), &compiled, &mut sink, &mut |_, _, _| {
+                    found += 1;
+                    Ok(())
+                })
+                .unwrap();
+                assert!(found > 0, "{way}: {pattern}");
+            }
+        }
     }
 
     #[test]

@@ -41,6 +41,11 @@ const FIELDS: &[Field] = &[
         "string",
         "The kernel's name for it (comm), which the process may change.",
     ),
+    field(
+        "name_b64",
+        "string, base64",
+        "Exact bytes where they are not UTF-8.",
+    ),
     field("state", "string", "State letter: R, S, D, Z, T, t, I."),
     field(
         "kernel_thread",
@@ -130,6 +135,11 @@ const FIELDS: &[Field] = &[
     ),
     field("cgroups", "array of strings", "Lines of /proc/PID/cgroup."),
     field(
+        "cgroups_b64",
+        "string, base64",
+        "All of them exactly where they are not UTF-8.",
+    ),
+    field(
         "container",
         "object or null",
         "Engine and id read from the control group's path.",
@@ -199,7 +209,8 @@ const FIELDS: &[Field] = &[
         "maps",
         "array of objects",
         "Loaded files once each, and each stretch of anonymous executable memory: path, start, \
-         size_bytes, executable, writable_executable, deleted, anonymous_executable.",
+         size_bytes, executable, writable_executable, deleted, anonymous_executable; path_b64 where \
+         not UTF-8.",
     ),
 ];
 
@@ -318,5 +329,7 @@ fn parents(proc: &Path, pids: &BTreeSet<u32>) -> BTreeMap<u32, u32> {
         .collect()
 }
 
+#[cfg(all(test, target_os = "linux"))]
+mod live_tests;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;

@@ -61,6 +61,191 @@ fn every_key_of_volatile_records_is_declared() {
     }
 }
 
+/// Declared, and produced only where a test can't make it so: what changes while it is read, and what
+/// takes rights or a file system that not every machine has. Each has a test of its own beside its code.
+const ELSEWHERE: &[(&str, &[&str])] = &[
+    ("persistence", &["immutable", "append_only", "born"]),
+    (
+        "file_hashes",
+        &[
+            "immutable",
+            "append_only",
+            "born",
+            "xattrs",
+            "growth_cut",
+            "shrank_while_read",
+            "size_after_bytes",
+            "modified_after",
+            "changed_after",
+        ],
+    ),
+];
+
+/// A host's tree in which every artifact finds something for each of its fields.
+#[cfg(target_os = "linux")]
+fn full_tree() -> tempfile::TempDir {
+    use crate::platform::names::OsStrExt as _;
+    use std::{ffi::OsStr, fs, os::unix::fs::symlink};
+    let root = tempfile::tempdir().unwrap();
+    let at = |path: &[u8]| root.path().join(OsStr::from_bytes(path));
+    let put = |path: &[u8], bytes: &[u8]| {
+        let at = at(path);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        fs::write(at, bytes).unwrap();
+    };
+    let link = |path: &[u8], target: &[u8]| {
+        let at = at(path);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        symlink(OsStr::from_bytes(target), at).unwrap();
+    };
+    put(
+        b"etc/passwd",
+        b"b\xff:x:0:0:\xff:/h\xff:/s\xff\nbob:x:1000:1000::/home/bob:/bin/sh\n",
+    );
+    put(b"etc/group", b"adm:x:4:bob\n");
+    put(b"etc/shadow", b"bob:$y$j9T$x$y:19000:0:9:7::20000:\n");
+    // A process with a program, a socket and a hook.
+    let stat = b"7 (x) S 1 7 7 0 -1 4194304 0 0 0 0 1 1 0 0 20 0 3 0 1 1 1";
+    put(b"proc/7/stat", stat);
+    put(b"proc/7/comm", b"x\n");
+    put(b"proc/stat", b"btime 1\n");
+    put(b"prog\xff", b"program");
+    link(b"proc/7/exe", at(b"prog\xff").as_os_str().as_bytes());
+    link(b"proc/7/ns/net", b"net:[1]");
+    link(b"proc/7/ns/mnt", b"mnt:[2]");
+    link(b"proc/7/fd/3", b"socket:[11]");
+    link(b"proc/7/fd/4", b"anon_inode:bpf-map");
+    put(b"proc/7/fdinfo/4", b"map_id:\t1\n");
+    put(
+        b"proc/7/net/tcp",
+        b"h\n0: 0100007F:1F90 00000000:0000 0A 00000000:00000001 00:00000000 00000000 1000 0 11 1 f 1\n",
+    );
+    put(
+        b"proc/7/net/unix",
+        b"h\nff: 00000002 00000000 00010000 0001 01 12 /a\nb\xff\n",
+    );
+    put(b"proc/7/net/packet", b"h\n0 3 3 0003 2 1 0 0 13 \n");
+    put(
+        b"proc/7/net/dev",
+        b"h\nh\n  lo: 1 2 0 0 0 0 0 0 3 4 0 0 0 0 0 0\n",
+    );
+    put(
+        b"proc/7/net/route",
+        b"h\neth0\t00000000\t0102A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n",
+    );
+    put(
+        b"proc/7/net/if_inet6",
+        b"00000000000000000000000000000001 01 80 10 80 lo\n",
+    );
+    put(
+        b"proc/7/net/arp",
+        b"h\n192.0.2.1 0x1 0x2 02:00:00:00:00:01 * eth0\n",
+    );
+    put(
+        b"proc/7/mountinfo",
+        b"1 2 0:1 /\xff /\xfe rw shared:1 - overlay s\xff rw,lowerdir=/\xff\n\
+          3 2 0:1 / /proc/9 rw - tmpfs t rw\n",
+    );
+    for (file, text) in [
+        ("flags", "0x1003"),
+        ("ifindex", "2"),
+        ("mtu", "1500"),
+        ("address", "02:00:00:00:00:02"),
+        ("operstate", "up"),
+    ] {
+        put(
+            format!("sys/class/net/eth0/{file}").as_bytes(),
+            text.as_bytes(),
+        );
+    }
+    put(b"etc/resolv.conf", b"nameserver 192.0.2.53\n");
+    // The kernel.
+    put(b"proc/modules", b"m\xff 16384 1 other, Live 0x0 (OE)\n");
+    put(b"sys/module/n/initstate", b"live\n");
+    put(b"sys/module/n/version", b"1\n");
+    put(b"sys/module/n/srcversion", b"A\n");
+    put(b"sys/module/n/parameters/p", b"\xff\n");
+    put(b"proc/sys/kernel/tainted", b"4096\n");
+    put(b"sys/kernel/security/lsm", b"\xff");
+    put(b"sys/fs/bpf/p\xff", b"");
+    // Logins.
+    let mut login = vec![0_u8; 384];
+    login[0] = 7;
+    login[340] = 1;
+    login[348] = 192;
+    for at in [8, 40, 44, 76] {
+        login[at] = 0xff;
+    }
+    put(b"var/log/wtmp", &login);
+    put(b"var/log/btmp-\xff", &login);
+    let mut last = vec![0_u8; 292];
+    last[0] = 1;
+    put(b"var/log/lastlog", &last);
+    put(b"run/systemd/sessions/3", b"UID=0\n");
+    // What the host is and starts.
+    put(b"etc/hostname", b"h\xff\n");
+    put(b"etc/os-release", b"ID=x\n");
+    put(b"etc/cron.d/x\xff", b"x");
+    link(b"etc/cron.d/link", b"/\xff");
+    put(
+        b"home/bob/.ssh/id_rsa",
+        b"-----BEGIN OPENSSH PRIVATE KEY-----\n",
+    );
+    put(b"home/bob/.bashrc", b"HISTFILE=/dev/null\xff\n");
+    put(b"h\xff/.bashrc", b"HISTSIZE=0\n");
+    put(
+        b"var/lib/dpkg/status",
+        b"Package: \xff\nVersion: \xff\nArchitecture: \xff\nStatus: \xff\nMaintainer: \xff\nSource: \xff\n",
+    );
+    let sparse = fs::File::create(at(b"sparse")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&sparse, b"x", 0).unwrap();
+    sparse.set_len(1 << 40).unwrap();
+    root
+}
+
+/// A field that no code writes any more, or that code stopped writing, is seen here.
+#[cfg(target_os = "linux")]
+#[test]
+fn every_declared_field_is_produced() {
+    let root = full_tree();
+    let options = serde_json::json!({"hidden_probe_ms": 0, "md5": true, "sha1": true});
+    let mut missing = Vec::new();
+    for artifact in ARTIFACTS {
+        // It has a test of its own, which compares every field.
+        if artifact.name() == "processes" {
+            continue;
+        }
+        let mut records = Vec::new();
+        for (root, path) in [(root.path(), "/"), (Path::new("/"), "/proc/none")] {
+            // The running host tells what no tree can.
+            if root == Path::new("/") && artifact.name() != "system" {
+                continue;
+            }
+            let mut sink = MemorySink::default();
+            let request = Request {
+                root,
+                paths: &[path.into()],
+                options: options.as_object().unwrap(),
+                own: &[],
+                pace: &Pace::free(),
+            };
+            artifact.collect(&request, &mut sink).unwrap();
+            assert_eq!(sink.undeclared(*artifact), Vec::<String>::new());
+            records.extend(sink.records);
+        }
+        let has = |name: &str| {
+            let told = |r: &&Record| r.get(name).is_some_and(|v| !v.is_null());
+            records.iter().find(told).is_some()
+        };
+        let elsewhere = ELSEWHERE.iter().find(|(name, _)| *name == artifact.name());
+        let elsewhere = elsewhere.map_or(&[][..], |(_, fields)| fields);
+        let fields = artifact.fields().iter().map(|f| f.name);
+        let silent = fields.filter(|name| !elsewhere.contains(name) && !has(name));
+        missing.extend(silent.map(|name| (artifact.name(), name)));
+    }
+    assert_eq!(missing, []);
+}
+
 #[test]
 fn an_empty_tree_is_told_and_panics_nothing() {
     let root = tempfile::tempdir().unwrap();

@@ -1,6 +1,8 @@
 //! From the host's small files to values in a record; a failed read becomes a reason, never an empty value.
 
+use std::ffi::OsString;
 use std::io::{Error, ErrorKind};
+use std::path::Path;
 
 use evidence::gap::Reason;
 use evidence::instant::Instant;
@@ -22,15 +24,15 @@ pub(crate) fn reason_of(error: &Error) -> Reason {
     }
 }
 
-/// The text of the host's file at `path`, at most `cap` bytes of it. That it is not there is an
+/// The bytes of the host's file at `path`, at most `cap` of them. That it is not there is an
 /// answer where `optional`; everything else that fails is a gap.
-pub(crate) fn text(
+pub(crate) fn bytes(
     request: &Request<'_>,
     path: &str,
     cap: usize,
     optional: bool,
     sink: &mut dyn Sink,
-) -> Result<Option<String>, Stopped> {
+) -> Result<Option<Vec<u8>>, Stopped> {
     match procfs::read_capped(&request.root.join(path.trim_start_matches('/')), cap) {
         Ok(read) => {
             if read.cut {
@@ -40,7 +42,7 @@ pub(crate) fn text(
                     &format!("only its first {cap} bytes were read"),
                 )?;
             }
-            Ok(Some(String::from_utf8_lossy(&read.bytes).into_owned()))
+            Ok(Some(read.bytes))
         }
         Err(error) if optional && error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => {
@@ -48,6 +50,50 @@ pub(crate) fn text(
             Ok(None)
         }
     }
+}
+
+/// As [`bytes`], as text for people.
+pub(crate) fn text(
+    request: &Request<'_>,
+    path: &str,
+    cap: usize,
+    optional: bool,
+    sink: &mut dyn Sink,
+) -> Result<Option<String>, Stopped> {
+    let read = bytes(request, path, cap, optional, sink)?;
+    Ok(read.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// The names in the host's folder at `path`, in order; `None` where there is no such folder. Whatever
+/// else fails is a gap, also halfway.
+pub(crate) fn names(
+    request: &Request<'_>,
+    path: impl AsRef<Path>,
+    sink: &mut dyn Sink,
+) -> Result<Option<Vec<OsString>>, Stopped> {
+    let path = path.as_ref();
+    let subject = path.to_string_lossy();
+    let entries = match std::fs::read_dir(request.root.join(path.strip_prefix("/").unwrap_or(path)))
+    {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            sink.gap(&subject, reason_of(&error), &error.to_string())?;
+            return Ok(Some(Vec::new()));
+        }
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) => names.push(entry.file_name()),
+            Err(error) => {
+                sink.gap(&subject, reason_of(&error), &error.to_string())?;
+                break;
+            }
+        }
+    }
+    names.sort();
+    Ok(Some(names))
 }
 
 /// Whether the host has a procfs; if not, one gap says so.
@@ -75,6 +121,14 @@ pub(crate) fn put_bytes(record: &mut Record, key: &str, bytes: &[u8]) {
         record.insert(format!("{key}_b64"), exact.into());
     }
     record.insert(key.to_owned(), text.into_owned().into());
+}
+
+/// Puts the lines of `bytes` as texts under `key`, and all of them exactly under `key_b64` where the
+/// texts aren't they.
+pub(crate) fn put_lines(record: &mut Record, key: &str, bytes: &[u8]) {
+    put_bytes(record, key, bytes);
+    let text = String::from_utf8_lossy(bytes);
+    put(record, key, text.lines().collect::<Vec<_>>());
 }
 
 /// A time as records hold it.

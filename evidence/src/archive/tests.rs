@@ -328,6 +328,114 @@ fn a_part_says_when_it_is_due() {
     let mut part = PartWriter::new(Vec::new(), limits, TIME);
     part.content("fs/a", &noise(20_000)[..]).unwrap();
     assert!(part.due() && part.room_bytes() == 0);
+    // Zeros take nothing in the archive, and as much as ever once unpacked.
+    let limits = PartLimits {
+        plain_bytes: 10_000,
+        ..PartLimits::default()
+    };
+    let mut part = PartWriter::new(Vec::new(), limits, TIME);
+    part.content("fs/a", &[0; 9_999][..]).unwrap();
+    assert!(!part.due() && part.room_bytes() == 1);
+    part.content("fs/b", &[0; 1][..]).unwrap();
+    assert!(part.due() && part.room_bytes() == 0 && part.size_bytes() < 1000);
+    // Records count into the plain bytes too.
+    let mut part = PartWriter::new(Vec::new(), limits, TIME);
+    part.begin_results("a").unwrap();
+    part.record(&"x".repeat(9_000)).unwrap();
+    assert!(!part.due());
+    part.record(&"x".repeat(1_000)).unwrap();
+    assert!(part.due());
+}
+
+/// A gap that holds `text`.
+fn gap(text: String) -> Gap {
+    Gap {
+        artifact: "a".into(),
+        subject: "b".into(),
+        path_b64: None,
+        reason: Reason::Limit,
+        severity: Severity::Ordinary,
+        text,
+        time: TIME,
+    }
+}
+
+/// Adds one line of files.jsonl, gaps.jsonl or log.jsonl, with `text` in it.
+type AddLine = fn(&mut PartWriter<Vec<u8>>, String) -> Result<(), WriteError>;
+
+/// What waits in memory for the end of a part, each kind by itself.
+const WAITING: [(&str, AddLine); 3] = [
+    ("files.jsonl", |part, text| {
+        let path = format!("/{text}");
+        part.file(&FileRecord::new("a", path.as_bytes(), FileType::File))
+    }),
+    ("gaps.jsonl", |part, text| part.gap(&gap(text))),
+    ("log.jsonl", |part, text| {
+        part.log(&LogLine {
+            time: TIME,
+            message: text,
+            artifact: None,
+        })
+    }),
+];
+
+#[test]
+fn a_part_is_due_by_the_index_that_waits_in_memory() {
+    let limits = PartLimits {
+        index_bytes: 40_000,
+        ..PartLimits::default()
+    };
+    // Text that doesn't get smaller by deflating than half.
+    let text = |seed: u8| -> String {
+        let bytes = noise(4_000 + usize::from(seed));
+        bytes.iter().map(|b| format!("{:02x}", b ^ seed)).collect()
+    };
+    for (name, add) in WAITING {
+        let mut part = PartWriter::new(Vec::new(), limits, TIME);
+        let mut lines = 0;
+        while !part.due() && lines < 200 {
+            add(&mut part, text(lines)).unwrap();
+            lines += 1;
+        }
+        assert!((4..100).contains(&lines), "{name}: due after {lines} lines");
+        assert!(part.size_bytes() == 0 && part.room_bytes() > 0, "{name}");
+    }
+    // The sums wait too: entries with nothing in them, but for their names.
+    let mut part = PartWriter::new(Vec::new(), limits, TIME);
+    let mut entries = 0;
+    while !part.due() && entries < 1000 {
+        part.content(&format!("fs/{}{entries}", "n".repeat(100)), &b""[..])
+            .unwrap();
+        entries += 1;
+    }
+    // 64 digits, two blanks, the name, a line feed.
+    assert!((220..250).contains(&entries), "due after {entries} entries");
+}
+
+#[test]
+fn a_part_is_due_by_one_record_file_that_a_verifier_would_find_too_long() {
+    let limits = PartLimits {
+        record_file_bytes: 10_000,
+        ..PartLimits::default()
+    };
+    for (name, add) in WAITING {
+        let mut part = PartWriter::new(Vec::new(), limits, TIME);
+        add(&mut part, "x".repeat(3_000)).unwrap();
+        assert!(!part.due(), "{name}");
+        add(&mut part, "x".repeat(7_000)).unwrap();
+        assert!(part.due(), "{name}");
+    }
+    let mut part = PartWriter::new(Vec::new(), limits, TIME);
+    part.begin_results("a").unwrap();
+    part.record(&"x".repeat(9_000)).unwrap();
+    assert!(!part.due());
+    part.end_results().unwrap();
+    // The next artifact's results are a file of their own.
+    part.begin_results("b").unwrap();
+    part.record(&"x".repeat(9_000)).unwrap();
+    assert!(!part.due());
+    part.record(&"x".repeat(1_000)).unwrap();
+    assert!(part.due());
 }
 
 #[test]

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use evidence::gap::Reason;
 
 use crate::artifacts::processes::open_descriptors;
-use crate::artifacts::source::{put, reason_of};
+use crate::artifacts::source::{put, put_bytes, reason_of};
 use crate::artifacts::{Record, Request, Sink, Stopped};
-use crate::platform::procfs;
+use crate::platform::{names::OsStrExt as _, procfs};
 
-const PINS: &str = "/sys/fs/bpf";
+use super::file_systems::BPFFS;
+
 /// More pins than are listed, and deeper than is looked.
 const MOST_PINS: usize = 10_000;
 const DEEPEST: usize = 16;
@@ -34,24 +35,28 @@ fn of_kind(kind: &str) -> Record {
 }
 
 fn pinned(request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
-    let mut folders: Vec<(PathBuf, usize)> = vec![(PathBuf::from(PINS), 0)];
+    let Some(pins) = BPFFS.folder(request, sink)? else {
+        return Ok(());
+    };
+    let mut folders: Vec<(PathBuf, usize)> = vec![(PathBuf::from(pins), 0)];
     let mut count = 0;
     while let Some((folder, depth)) = folders.pop() {
         let below = folder.strip_prefix("/").unwrap_or(&folder);
-        let entries = match std::fs::read_dir(request.root.join(below)) {
+        let entries = std::fs::read_dir(request.root.join(below)).and_then(Iterator::collect);
+        let entries: Vec<std::fs::DirEntry> = match entries {
             Ok(entries) => entries,
-            Err(error) if depth == 0 && error.kind() == std::io::ErrorKind::NotFound => break,
             Err(error) => {
                 let subject = folder.to_string_lossy();
                 sink.gap(&subject, reason_of(&error), &error.to_string())?;
                 continue;
             }
         };
-        for entry in entries.flatten() {
-            let path = folder.join(entry.file_name());
+        for entry in entries {
+            let name = entry.file_name();
+            let path = folder.join(&name);
             if count >= MOST_PINS || depth >= DEEPEST {
                 return sink.gap(
-                    PINS,
+                    pins,
                     Reason::Limit,
                     "more pins, or deeper ones, are not listed",
                 );
@@ -62,12 +67,8 @@ fn pinned(request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
             }
             count += 1;
             let mut record = of_kind("bpf_pinned");
-            put(
-                &mut record,
-                "name",
-                entry.file_name().to_string_lossy().into_owned(),
-            );
-            put(&mut record, "path", path.to_string_lossy().into_owned());
+            put_bytes(&mut record, "name", name.as_bytes());
+            put_bytes(&mut record, "path", path.as_os_str().as_bytes());
             sink.record(record)?;
         }
     }
@@ -123,7 +124,10 @@ fn compiled(request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
     const PATH: &str = "/proc/kallsyms";
     let file = match procfs::open_regular(&request.root.join(&PATH[1..])) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let text = "this kernel shows no symbols, so compiled eBPF programs can't be seen";
+            return sink.gap(PATH, Reason::Unsupported, text);
+        }
         Err(error) => return sink.gap(PATH, reason_of(&error), &error.to_string()),
     };
     let mut symbols = BufReader::with_capacity(READ, file.take(SYMBOLS));
@@ -152,6 +156,34 @@ fn program(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pin_keeps_its_exact_bytes_and_objects_that_are_held_are_told() {
+        use crate::artifacts::{kernel::Kernel, testing::MemorySink};
+        use std::{ffi::OsStr, fs, os::unix::fs::symlink};
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        fs::create_dir_all(at("sys/fs/bpf")).unwrap();
+        fs::write(at("sys/fs/bpf").join(OsStr::from_bytes(b"p\xff")), "").unwrap();
+        fs::create_dir_all(at("proc/7/fd")).unwrap();
+        fs::create_dir_all(at("proc/7/fdinfo")).unwrap();
+        symlink("anon_inode:bpf-prog", at("proc/7/fd/4")).unwrap();
+        fs::write(at("proc/7/fdinfo/4"), "pos:\t0\nprog_type:\t2\n").unwrap();
+        fs::write(at("proc/kallsyms"), "0 t bpf_prog_6d_x\t[bpf]\n").unwrap();
+        let sink = MemorySink::run(&Kernel, root.path(), serde_json::Value::Null);
+        let of = |kind: &str| sink.records.iter().find(|r| r["kind"] == kind).unwrap();
+        let encoded = |bytes: &[u8]| data_encoding::BASE64.encode(bytes);
+        let pin = of("bpf_pinned");
+        assert_eq!(pin["name_b64"], encoded(b"p\xff"));
+        assert_eq!(pin["path_b64"], encoded(b"/sys/fs/bpf/p\xff"));
+        let held = of("bpf_held");
+        assert_eq!((&held["pid"], &held["fd"]), (&7.into(), &4.into()));
+        assert_eq!(held["object"], "prog");
+        assert_eq!(held["properties"]["prog_type"], "2");
+        assert_eq!(of("bpf_loaded")["name"], "bpf_prog_6d_x");
+        assert_eq!(sink.undeclared(&Kernel), Vec::<String>::new());
+    }
 
     #[test]
     fn knows_objects_and_programs_by_their_names() {

@@ -11,7 +11,7 @@ use super::copies::Copies;
 use super::stat::{Clock, Stat, describe_status};
 use super::{container, descriptors, maps};
 use crate::artifacts::passwd::Names;
-use crate::artifacts::source::{put, put_bytes, reason_of};
+use crate::artifacts::source::{put, put_bytes, put_lines, reason_of};
 use crate::artifacts::{Record, Sink, Stopped};
 use crate::platform::procfs;
 
@@ -69,6 +69,7 @@ impl Look {
         for (reason, facts) in self.missed {
             let facts = facts.into_iter().collect::<Vec<_>>().join(", ");
             let text = match reason {
+                Reason::Malformed => format!("not understood: {facts}"),
                 Reason::Vanished => format!("the process ended before these were read: {facts}"),
                 _ => format!("not read: {facts}"),
             };
@@ -146,10 +147,10 @@ impl Look {
         if let Some(spaces) = self.seen("ns", spaces) {
             put(&mut self.record, "namespaces", spaces);
         }
-        if let Some(groups) = self.text("cgroup", SMALL) {
-            put(&mut self.record, "container", container::container(&groups));
-            let lines: Vec<&str> = groups.lines().collect();
-            put(&mut self.record, "cgroups", lines);
+        if let Some(groups) = self.bytes("cgroup", SMALL) {
+            let text = String::from_utf8_lossy(&groups);
+            put(&mut self.record, "container", container::container(&text));
+            put_lines(&mut self.record, "cgroups", &groups);
         }
     }
 
@@ -231,11 +232,14 @@ impl Look {
     }
 
     fn maps(&mut self) {
-        if let Some(text) = self.text("maps", MAPS) {
-            let (told, cut) = maps::describe(&text);
-            put(&mut self.record, "maps", told);
-            if cut {
+        if let Some(table) = self.bytes("maps", MAPS) {
+            let told = maps::describe(&table);
+            put(&mut self.record, "maps", told.maps);
+            if told.is_cut {
                 self.miss(Reason::Limit, "maps");
+            }
+            if told.is_broken && table.len() < MAPS {
+                self.miss(Reason::Malformed, "maps");
             }
         }
     }

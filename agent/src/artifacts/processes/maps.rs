@@ -15,13 +15,24 @@ struct Loaded {
     start: String,
 }
 
-/// The loaded files, each once, and each stretch of anonymous executable memory; and whether some
-/// were left out.
-pub(crate) fn describe(text: &str) -> (Vec<Value>, bool) {
-    let mut loaded: BTreeMap<(String, String), Loaded> = BTreeMap::new();
-    let mut cut = false;
-    for line in text.lines() {
+/// What `maps` says.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// The loaded files, each once, and each stretch of anonymous executable memory.
+    pub(crate) maps: Vec<Value>,
+    /// Whether some were left out.
+    pub(crate) is_cut: bool,
+    /// Whether a line was none of a map.
+    pub(crate) is_broken: bool,
+}
+
+/// Reads the lines of `table`.
+pub(crate) fn describe(table: &[u8]) -> Told {
+    let mut loaded: BTreeMap<(&[u8], &str), Loaded> = BTreeMap::new();
+    let mut told = Told::default();
+    for line in table.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
         let Some(map) = Line::parse(line) else {
+            told.is_broken = true;
             continue;
         };
         if !map.worth_telling() {
@@ -29,9 +40,9 @@ pub(crate) fn describe(text: &str) -> (Vec<Value>, bool) {
         }
         // A file counts once; anonymous memory counts by its place.
         let place = if map.anonymous { map.start } else { "" };
-        let key = (map.path.to_owned(), place.to_owned());
+        let key = (map.path, place);
         if loaded.len() >= MOST && !loaded.contains_key(&key) {
-            cut = true;
+            told.is_cut = true;
             continue;
         }
         let entry = loaded.entry(key).or_default();
@@ -42,18 +53,27 @@ pub(crate) fn describe(text: &str) -> (Vec<Value>, bool) {
             entry.start = map.start.to_owned();
         }
     }
-    let told = loaded.into_iter().map(|((path, place), l)| {
-        json!({
-            "path": path,
-            "start": l.start,
-            "size_bytes": l.bytes,
-            "executable": l.executable,
-            "writable_executable": l.writable_executable,
-            "deleted": path.ends_with(" (deleted)"),
-            "anonymous_executable": !place.is_empty() && l.executable,
-        })
-    });
-    (told.collect(), cut)
+    let maps = loaded.into_iter();
+    told.maps = maps.map(|((path, place), l)| l.tell(path, place)).collect();
+    told
+}
+
+impl Loaded {
+    fn tell(&self, path: &[u8], place: &str) -> Value {
+        let mut told = json!({
+            "path": String::from_utf8_lossy(path),
+            "start": self.start,
+            "size_bytes": self.bytes,
+            "executable": self.executable,
+            "writable_executable": self.writable_executable,
+            "deleted": path.ends_with(b" (deleted)"),
+            "anonymous_executable": !place.is_empty() && self.executable,
+        });
+        if std::str::from_utf8(path).is_err() {
+            told["path_b64"] = data_encoding::BASE64.encode(path).into();
+        }
+        told
+    }
 }
 
 struct Line<'a> {
@@ -62,17 +82,18 @@ struct Line<'a> {
     writable: bool,
     executable: bool,
     anonymous: bool,
-    path: &'a str,
+    path: &'a [u8],
 }
 
 impl<'a> Line<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
+    fn parse(line: &'a [u8]) -> Option<Self> {
         let mut rest = line;
         let mut word = || {
-            let trimmed = rest.trim_start_matches(' ');
-            let (word, after) = trimmed.split_once(' ').unwrap_or((trimmed, ""));
+            let trimmed = trim_blanks(rest);
+            let end = trimmed.iter().position(|b| *b == b' ');
+            let (word, after) = trimmed.split_at(end.unwrap_or(trimmed.len()));
             rest = after;
-            (!word.is_empty()).then_some(word)
+            std::str::from_utf8(word).ok().filter(|w| !w.is_empty())
         };
         let (start, end) = word()?.split_once('-')?;
         let rights = word()?.as_bytes();
@@ -84,15 +105,20 @@ impl<'a> Line<'a> {
             writable: rights.get(1) == Some(&b'w'),
             executable: rights.get(2) == Some(&b'x'),
             anonymous: inode == "0",
-            path: rest.trim_start_matches(' '),
+            path: trim_blanks(rest),
         })
     }
 
     /// Plain heaps and stacks say nothing; the kernel's own pages are in every process.
     fn worth_telling(&self) -> bool {
-        let kernels = ["[vdso]", "[vsyscall]", "[uprobes]"].contains(&self.path);
+        let kernels = [&b"[vdso]"[..], b"[vsyscall]", b"[uprobes]"].contains(&self.path);
         !kernels && (!self.anonymous || self.executable)
     }
+}
+
+fn trim_blanks(bytes: &[u8]) -> &[u8] {
+    let blanks = bytes.iter().take_while(|b| **b == b' ').count();
+    bytes.get(blanks..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -108,13 +134,26 @@ mod tests {
 7f0000002000-7f0000003000 rw-p 00000000 00:00 0                  [heap]\n\
 7f0000004000-7f0000005000 r-xp 00000000 00:01 99                 /memfd:x (deleted)\n\
 7f0000006000-7f0000007000 r-xp 00000000 00:00 0                  [vdso]\nrubbish\n\n";
-        let (maps, cut) = describe(text);
-        assert!(!cut);
+        let Told {
+            maps,
+            is_cut,
+            is_broken,
+        } = describe(text.as_bytes());
+        assert!(!is_cut && is_broken);
         assert_eq!(maps.len(), 3);
         assert_eq!(maps[0]["anonymous_executable"], true);
         assert_eq!(maps[0]["writable_executable"], true);
         assert_eq!(maps[1]["path"], "/bin/a b");
         assert_eq!(maps[1]["size_bytes"], 0x3000);
         assert_eq!(maps[2]["deleted"], true);
+    }
+    #[test]
+    fn a_path_that_is_no_text_keeps_its_exact_bytes() {
+        let line = b"00400000-00401000 r-xp 00000000 08:01 12    /tmp/\xff.so\n";
+        let told = describe(line);
+        assert!(!told.is_broken);
+        assert_eq!(told.maps[0]["path"], "/tmp/\u{fffd}.so");
+        let exact = data_encoding::BASE64.encode(b"/tmp/\xff.so");
+        assert_eq!(told.maps[0]["path_b64"], exact);
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::artifacts::Record;
 use crate::artifacts::passwd::Names;
-use crate::artifacts::source::{put, time};
+use crate::artifacts::source::{put, put_bytes, time};
 
 /// The flag of a thread of the kernel itself (PF_KTHREAD).
 const KERNEL_THREAD: u64 = 0x0020_0000;
@@ -14,7 +14,7 @@ const KERNEL_THREAD: u64 = 0x0020_0000;
 /// The fields of `stat` that records hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stat {
-    pub(crate) name: String,
+    pub(crate) name: Vec<u8>,
     pub(crate) state: String,
     pub(crate) ppid: u32,
     pub(crate) start_ticks: u64,
@@ -27,7 +27,7 @@ impl Stat {
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let open = bytes.iter().position(|&b| b == b'(')?;
         let close = bytes.iter().rposition(|&b| b == b')')?;
-        let name = String::from_utf8_lossy(bytes.get(open + 1..close)?).into_owned();
+        let name = bytes.get(open + 1..close)?.to_owned();
         let rest = String::from_utf8_lossy(bytes.get(close + 1..)?).into_owned();
         let mut words = rest.split_ascii_whitespace();
         let state = words.next()?.to_owned();
@@ -49,7 +49,7 @@ impl Stat {
 
     /// Puts what it says into `record`.
     pub(crate) fn describe(&self, clock: &Clock, record: &mut Record) {
-        put(record, "name", self.name.clone());
+        put_bytes(record, "name", &self.name);
         put(record, "state", self.state.clone());
         put(record, "ppid", self.ppid);
         put(record, "kernel_thread", self.kernel_thread);
@@ -172,7 +172,7 @@ mod tests {
         let line = format!("9 (a) R 1 (b\n) {tail}");
         let stat = Stat::parse(line.as_bytes()).unwrap();
         assert_eq!((stat.ppid, stat.start_ticks), (7, 1234));
-        assert_eq!(stat.name, "a) R 1 (b\n");
+        assert_eq!(stat.name, b"a) R 1 (b\n");
         let clock = Clock::new("cpu 1\nbtime 1000\n", 100);
         let mut record = Record::new();
         stat.describe(&clock, &mut record);

@@ -10,7 +10,7 @@ use super::*;
 use crate::artifacts::testing::MemorySink;
 
 /// Ends a child when the test does, however it ends.
-struct Ended(Child);
+pub(super) struct Ended(pub(super) Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
@@ -19,11 +19,11 @@ impl Drop for Ended {
     }
 }
 
-fn here(options: Value) -> MemorySink {
+pub(super) fn here(options: Value) -> MemorySink {
     MemorySink::run(&Processes, Path::new("/"), options)
 }
 
-fn of(sink: &MemorySink, pid: u32) -> &super::super::Record {
+pub(super) fn of(sink: &MemorySink, pid: u32) -> &super::super::Record {
     sink.records.iter().find(|r| r["pid"] == pid).unwrap()
 }
 

@@ -96,8 +96,9 @@ pub fn file_system_of(folder: impl AsFd, name: &CStr) -> Result<u64, Errno> {
 
 /// The names of the extended attributes of `file`, each ended by a zero; empty where there are none.
 pub fn attribute_names(file: impl AsFd, at_most_bytes: usize) -> Result<Vec<u8>, Errno> {
-    // Asked for the length first: nearly every file has none, and that costs no buffer.
-    let length = match rustix::fs::flistxattr(&file, &mut [0_u8; 0][..]) {
+    // Asked for the length first: nearly every file has none, and that costs no buffer. An empty buffer
+    // would not do: rustix answers 0 for it, whatever the system says.
+    let length = match rustix::fs::flistxattr_query(&file) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(0) => return Ok(Vec::new()),
         other => other?,
     };
