@@ -87,11 +87,12 @@ fn key_of(action: &Action, leaf: &[u8]) -> String {
         Action::PolicyPublished { version, .. } => format!("policy {version}"),
         Action::Enrolled { agent, .. } => format!("enrolled {agent}"),
         Action::Ordered { order, .. } => format!("ordered {order}"),
+        Action::Approved { order, by_key, .. } => format!("approved {order} {by_key}"),
         Action::Refused {
             agent,
             order_sha256,
-            ..
-        } => format!("refused {agent} {order_sha256}"),
+            notice_sha256,
+        } => format!("refused {agent} {order_sha256} {notice_sha256}"),
         Action::Received { part, .. } => of_part("received", part),
         Action::Fetched { part, by_key } => format!("{} {by_key}", of_part("fetched", part)),
         Action::Quarantined { part } => of_part("quarantined", part),
