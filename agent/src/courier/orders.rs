@@ -212,7 +212,7 @@ fn ask(context: &Context, handed: &Handed, tried_policy: &mut u64) -> Result<Opt
         known.join(",")
     );
     let answer = context.client().get(&path, MAX_MESSAGE_BYTES)?;
-    context.heard();
+    context.welcome();
     if answer.status == 204 {
         return Ok(None);
     }

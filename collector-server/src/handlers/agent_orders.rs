@@ -79,9 +79,7 @@ async fn look(
 ) -> Result<Look<AgentOrders>, Refusal> {
     // Again with each look: a revoked agent's open question ends at once.
     if !server.index.agent_is_active(agent).await? {
-        return Err(Refusal::Denied(
-            "This agent was revoked. Ask an admin why, and enrol anew.",
-        ));
+        return Err(Refusal::Revoked);
     }
     let now = Instant::now();
     join(server, agent, now).await?;
