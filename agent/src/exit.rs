@@ -13,6 +13,8 @@ pub enum Exit {
     WithGaps,
     /// The command line can't be understood (as in `sysexits.h`).
     Usage,
+    /// A service can't work here, and starting it again would not help (`EX_CONFIG` of `sysexits.h`).
+    Unfit,
 }
 
 impl Exit {
@@ -23,6 +25,7 @@ impl Exit {
             Self::Failed => 1,
             Self::WithGaps => 2,
             Self::Usage => 64,
+            Self::Unfit => 78,
         }
     }
 }
