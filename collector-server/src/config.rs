@@ -79,6 +79,8 @@ pub struct Config {
     pub max_open_uploads_per_agent: u32,
     /// Bodies received at one time.
     pub max_receiving: usize,
+    /// Those of them that may be one agent's.
+    pub max_receiving_per_agent: usize,
     /// Connections at one time.
     pub max_connections: usize,
     /// Questions that wait for news at one time.
@@ -87,6 +89,8 @@ pub struct Config {
     pub upload_expiry_s: u32,
     /// How long a body may stand still.
     pub upload_idle_ms: u64,
+    /// What a body must bring in each `upload_idle_ms`; a slower request is ended, and its upload can be resumed.
+    pub upload_min_bytes: u64,
     /// The time-stamping authority, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tsa: Option<Tsa>,
@@ -104,10 +108,12 @@ impl Default for Config {
             min_free_bytes: 1 << 30,
             max_open_uploads_per_agent: 64,
             max_receiving: 256,
+            max_receiving_per_agent: 8,
             max_connections: 10_000,
             max_polls: 10_000,
             upload_expiry_s: 30 * 86_400,
             upload_idle_ms: 60_000,
+            upload_min_bytes: 64 << 10,
             tsa: None,
         }
     }
@@ -159,6 +165,10 @@ impl Config {
                 "`max_receiving` is out of range. Give it 1 to 1048576.",
             ),
             (
+                (1..=self.max_receiving).contains(&self.max_receiving_per_agent),
+                "`max_receiving_per_agent` is out of range. Give it 1 to `max_receiving`.",
+            ),
+            (
                 (1..=1 << 20).contains(&self.max_connections),
                 "`max_connections` is out of range. Give it 1 to 1048576.",
             ),
@@ -184,6 +194,10 @@ impl Config {
                 self.upload_idle_ms >= 1_000,
                 "`upload_idle_ms` is too short. Give it at least 1000.",
             ),
+            (
+                i64::try_from(self.upload_min_bytes).is_ok(),
+                "`upload_min_bytes` is too large. Give it what the slowest line brings in `upload_idle_ms`.",
+            ),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
             Some((_, why)) => Err(ConfigError::Value(why)),
@@ -199,7 +213,9 @@ impl Config {
             min_free_bytes: self.min_free_bytes,
             max_open_per_agent: self.max_open_uploads_per_agent,
             max_receiving: self.max_receiving,
+            max_receiving_per_agent: self.max_receiving_per_agent,
             idle_ms: self.upload_idle_ms,
+            min_bytes: self.upload_min_bytes,
             expiry_s: i64::from(self.upload_expiry_s),
         }
     }

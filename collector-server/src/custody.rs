@@ -2,7 +2,7 @@
 //!
 //! What each leaf is about stands in the index as a key, so that no event is logged twice,
 //! whatever was cut off and asked for again. The file is the truth: leaves that the index has
-//! not recorded (a crash came between) are read back and handed out at the next start.
+//! not recorded (a crash came between) are read back at the next start.
 
 use std::{
     path::Path,
@@ -159,8 +159,6 @@ pub struct Custody {
 pub struct Opened {
     /// The log.
     pub custody: Custody,
-    /// The leaves that a crash left unrecorded.
-    pub unrecorded: Vec<Event>,
     /// Ends, and gives the file's lock back, once every [`Custody`] is dropped.
     pub writer: JoinHandle<()>,
 }
@@ -198,7 +196,7 @@ impl Custody {
             signer,
             note: RwLock::default(),
         });
-        let tail = catch_up(&shared, &index).await?;
+        catch_up(&shared, &index).await?;
         let (jobs, queue) = mpsc::channel(1024);
         let writer = tokio::spawn(write(shared.clone(), index, queue));
         Ok(Opened {
@@ -207,7 +205,6 @@ impl Custody {
                 time_key,
                 jobs,
             },
-            unrecorded: tail,
             writer,
         })
     }
@@ -297,10 +294,9 @@ impl Custody {
     }
 }
 
-/// Records the leaves that are in the file only, and says what they were.
-async fn catch_up(shared: &Arc<Shared>, index: &Index) -> Result<Vec<Event>, CustodyError> {
+/// Records the leaves that are in the file only.
+async fn catch_up(shared: &Arc<Shared>, index: &Index) -> Result<(), CustodyError> {
     let recorded = index.recorded_leaves().await?;
-    let mut tail = Vec::new();
     let mut keys = Vec::new();
     let size = shared.log().tree().size();
     for number in recorded..size {
@@ -309,7 +305,6 @@ async fn catch_up(shared: &Arc<Shared>, index: &Index) -> Result<Vec<Event>, Cus
         // What no program of ours can read was not appended by one.
         let (_, event) = Event::read(&leaf).map_err(|_| CustodyError::Contradiction)?;
         keys.push(key_of(&event.action, &leaf));
-        tail.push(event);
     }
     let (_, size, note) = shared.append(&[])?;
     let first = recorded;
@@ -320,7 +315,7 @@ async fn catch_up(shared: &Arc<Shared>, index: &Index) -> Result<Vec<Event>, Cus
         note,
     };
     index.change(Change::Leaf(change)).await?;
-    Ok(tail)
+    Ok(())
 }
 
 /// Appends until the last [`Custody`] is dropped.
