@@ -125,6 +125,9 @@ pub struct EnrolArgs {
     /// An HTTP proxy between this host and the server: `http://[USER:PASSWORD@]HOST:PORT`.
     #[arg(long, value_name = "URL")]
     pub proxy: Option<String>,
+    /// How long to go on trying while the server can't be reached or is too busy; 0 is one try.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub wait: u64,
 }
 
 /// One of the agent's two processes.
@@ -152,7 +155,8 @@ impl Half {
 Without --half, three processes: the reader, the courier, and one that starts both anew when either ends.
 SIGTERM ends all of them: what a collection has read is sealed, and it goes on at the next start.
 With --half, one process that a service manager watches; both meet at --socket.
-Exit codes: 0 told to stop, 1 failed, 64 usage.")]
+Exit codes: 0 told to stop, 1 failed, 64 usage, 78 it can't work here and starting it again would not help:
+another agent runs on this state, the host is not enrolled, or its state or settings are damaged.")]
 pub struct RunArgs {
     /// The folder that the agent keeps its state in.
     #[arg(long, value_name = "DIR")]

@@ -15,6 +15,8 @@ pub enum Exit {
     Unfinished,
     /// The command line can't be understood (as in `sysexits.h`).
     Usage,
+    /// A service can't work here, and starting it again would not help (`EX_CONFIG` of `sysexits.h`).
+    Unfit,
 }
 
 impl Exit {
@@ -26,6 +28,7 @@ impl Exit {
             Self::WithGaps => 2,
             Self::Unfinished => 3,
             Self::Usage => 64,
+            Self::Unfit => 78,
         }
     }
 }

@@ -298,6 +298,7 @@ pub fn enrol(args: &EnrolArgs) -> Result<Enrolled, Box<dyn Error>> {
         trust_dir: args.trust.clone(),
         token: token.trim().to_owned(),
         state_dir: args.state.clone(),
+        wait: Duration::from_secs(args.wait),
     };
     let outcome = courier::enrol::run(told, socket);
     let mut child = child;

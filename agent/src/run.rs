@@ -38,7 +38,7 @@ pub fn run(command: Command) -> Exit {
             trust,
             token,
         } => done(halves::enrol_half(folder, trust, token)),
-        Command::Half { half, state } => done(halves::over_standard_input(half, &state)),
+        Command::Half { half, state } => half_done(halves::over_standard_input(half, &state)),
         Command::SpoolHalf { output } => done(spool_half(&output)),
     }
 }
@@ -52,8 +52,8 @@ fn enrol_command(args: &EnrolArgs) -> Exit {
 
 fn run_command(args: &RunArgs) -> Exit {
     match (args.half, &args.socket) {
-        (Some(half), Some(socket)) => done(halves::over_socket(half, &args.state, socket)),
-        _ => done(supervisor::run(&args.state).map_err(Into::into)),
+        (Some(half), Some(socket)) => half_done(halves::over_socket(half, &args.state, socket)),
+        _ => half_done(supervisor::run(&args.state).map_err(Into::into)),
     }
 }
 
@@ -78,6 +78,15 @@ fn done(outcome: Result<(), Box<dyn Error>>) -> Exit {
     match outcome {
         Ok(()) => Exit::Complete,
         Err(error) => failed(&*error),
+    }
+}
+
+/// As [`done`], and whoever watches is told whether starting it again can help.
+fn half_done(outcome: Result<(), Box<dyn Error>>) -> Exit {
+    let is_permanent = matches!(&outcome, Err(error) if supervisor::is_permanent(&**error));
+    match done(outcome) {
+        Exit::Failed if is_permanent => Exit::Unfit,
+        exit => exit,
     }
 }
 

@@ -171,6 +171,13 @@ impl Status {
         writeln!(to, "Server      {}", courier.server)?;
         let contact = courier.last_contact.map_or("never".to_owned(), shown);
         writeln!(to, "Contact     {contact}")?;
+        if let Some(since) = courier.revoked {
+            writeln!(
+                to,
+                "REVOKED     the server takes nothing from this agent any more ({}). Ask an admin why; enrol the host anew if it shall go on.",
+                shown(since)
+            )?;
+        }
         if let Some(error) = &courier.last_error {
             writeln!(to, "Trouble     {} ({})", error.text, shown(error.time))?;
         }

@@ -5,21 +5,25 @@
 //! halves as units of their own makes it unnecessary.
 
 use std::{
+    error::Error,
     io,
     path::Path,
-    process::{Child, Stdio},
+    process::{Child, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
 use crate::{
     cli::Half,
-    halves,
+    courier::{folder::FolderError, service::CourierError},
+    exit::Exit,
+    halves::{self, HalfError},
     platform::{
         handle::OwnedFd,
         journal::{Journal, SOCKETS},
         signals::{self, Signals, Told},
         socket,
     },
+    reader::state::{State, StateError},
 };
 
 /// How patient the supervisor is.
@@ -52,12 +56,43 @@ pub enum SupervisorError {
     Signals(#[source] io::Error),
     /// There is nothing to run.
     #[error(transparent)]
-    State(#[from] crate::reader::state::StateError),
+    State(#[from] StateError),
     /// The host was never enrolled.
     #[error(
         "this host is not enrolled. Run `fieldseal-agent enrol` with a deployment token first."
     )]
     NotEnrolled,
+    /// A half says that no new start would help.
+    #[error(
+        "the agent can't work here, and starting it again would not help. Mend what its halves have said above, then run it again."
+    )]
+    Unfit,
+}
+
+/// Whether starting a half again would end as it did: another agent has the state, or what lies there can't be used.
+pub fn is_permanent(error: &(dyn Error + 'static)) -> bool {
+    let state = |error: &StateError| {
+        matches!(
+            error,
+            StateError::InUse(_) | StateError::Missing(_) | StateError::Damaged { .. }
+        )
+    };
+    if let Some(error) = error.downcast_ref::<SupervisorError>() {
+        return match error {
+            SupervisorError::State(error) => state(error),
+            SupervisorError::NotEnrolled | SupervisorError::Unfit => true,
+            SupervisorError::Signals(_) => false,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<CourierError>() {
+        return match error {
+            CourierError::Folder(error) => !matches!(error, FolderError::Disk(_)),
+            CourierError::Access(_) | CourierError::Tls(_) => true,
+            _ => false,
+        };
+    }
+    error.downcast_ref::<StateError>().is_some_and(state)
+        || matches!(error.downcast_ref(), Some(HalfError::Limits { .. }))
 }
 
 /// Runs both halves until told to stop.
@@ -65,7 +100,7 @@ pub enum SupervisorError {
 /// # Errors
 /// Signals can't be waited for, or the host is not enrolled.
 pub fn run(state: &Path) -> Result<(), SupervisorError> {
-    let known = crate::reader::state::State::look(&halves::reader_folder(state))?;
+    let known = State::look(&halves::reader_folder(state))?;
     if known.enrolment.is_none() {
         return Err(SupervisorError::NotEnrolled);
     }
@@ -83,7 +118,7 @@ pub fn run(state: &Path) -> Result<(), SupervisorError> {
             }
         }
     };
-    supervise(&signals, &journal, PATIENCE, pair).map_err(SupervisorError::Signals)
+    supervise(&signals, &journal, PATIENCE, pair)
 }
 
 fn start(half: Half, state: &Path, socket: OwnedFd) -> io::Result<Child> {
@@ -103,16 +138,24 @@ fn supervise(
     journal: &Journal,
     patience: Patience,
     mut pair: impl FnMut() -> io::Result<[Child; 2]>,
-) -> io::Result<()> {
+) -> Result<(), SupervisorError> {
     let mut pause = patience.pause;
     loop {
         let began = Instant::now();
         match pair() {
             Ok(mut children) => {
-                let told = until_one_ends(signals, &mut children)?;
-                let all = end(signals, patience.grace, children);
+                let told = until_one_ends(signals, &mut children);
+                let told = told.map_err(SupervisorError::Signals)?;
+                let ends = end(signals, patience.grace, children);
                 if told == Told::Stop {
                     return Ok(());
+                }
+                let all = in_words(&ends);
+                if ends.iter().any(is_unfit) {
+                    journal.warning(&format!(
+                        "the agent can't work here ({all}); it is not started again until somebody has mended it"
+                    ));
+                    return Err(SupervisorError::Unfit);
                 }
                 if began.elapsed() >= patience.settled {
                     pause = patience.pause;
@@ -124,7 +167,7 @@ fn supervise(
             }
             Err(error) => journal.warning(&format!("the agent's halves can't be started: {error}")),
         }
-        if is_stopped_within(signals, pause)? {
+        if is_stopped_within(signals, pause).map_err(SupervisorError::Signals)? {
             return Ok(());
         }
         pause = patience.pause_max.min(pause * 2);
@@ -159,19 +202,39 @@ fn is_stopped_within(signals: &Signals, pause: Duration) -> io::Result<bool> {
     }
 }
 
-/// Ends the children, at first kindly; says how each ended.
-fn end<const N: usize>(signals: &Signals, grace: Duration, mut children: [Child; N]) -> String {
+fn is_unfit(end: &io::Result<ExitStatus>) -> bool {
+    let code = end.as_ref().ok().and_then(ExitStatus::code);
+    code == Some(i32::from(Exit::Unfit.number()))
+}
+
+fn in_words(ends: &[io::Result<ExitStatus>]) -> String {
+    let all: Vec<String> = ends
+        .iter()
+        .map(|end| match end {
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        })
+        .collect();
+    all.join(", ")
+}
+
+/// Ends the children, at first kindly; says how each ended by itself.
+fn end<const N: usize>(
+    signals: &Signals,
+    grace: Duration,
+    mut children: [Child; N],
+) -> Vec<io::Result<ExitStatus>> {
     let until = Instant::now() + grace;
     let mut asked = false;
-    let mut told: Vec<String> = Vec::new();
+    let mut told = Vec::new();
     loop {
         told.clear();
         let mut alive = 0;
         for child in &mut children {
             match child.try_wait() {
-                Ok(Some(status)) => told.push(status.to_string()),
+                Ok(Some(status)) => told.push(Ok(status)),
                 // What can't be waited for is not there any more.
-                Err(error) => told.push(error.to_string()),
+                Err(error) => told.push(Err(error)),
                 Ok(None) => {
                     alive += 1;
                     if !asked {
@@ -194,7 +257,7 @@ fn end<const N: usize>(signals: &Signals, grace: Duration, mut children: [Child;
         let _ = child.kill();
         let _ = child.wait();
     }
-    told.join(", ")
+    told
 }
 
 #[cfg(test)]

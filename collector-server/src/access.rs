@@ -92,7 +92,7 @@ impl Caller {
 }
 
 const NOT_AN_AGENT: Refusal =
-    Refusal::Denied("Only an enrolled agent may do this. Enrol, or ask why the agent was revoked.");
+    Refusal::Denied("Only an enrolled agent may do this. Enrol this host first.");
 const NOT_A_PERSON: Refusal = Refusal::Denied(
     "The policy gives this key no role that may do this. Connect with your own TLS key, or ask an admin for the role.",
 );
@@ -139,7 +139,10 @@ async fn agent(server: &Server, peer: Peer, may_be_ended: bool) -> Result<Callin
     };
     match peer.key {
         Some(key) if server.index.agent_is_active(id).await? => Ok(CallingAgent { id, key, ended }),
-        _ => Err(NOT_AN_AGENT),
+        _ => match server.index.agent(id).await? {
+            Some(row) if row.revoked.is_some() => Err(Refusal::Revoked),
+            _ => Err(NOT_AN_AGENT),
+        },
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     folder::Folder,
     intake::stamp,
     metrics,
+    refusal::chain,
     router::router,
     serve::{self, Shown, serve},
     state::Server,
@@ -94,10 +95,14 @@ impl Tasks {
         let mut tasks = vec![
             tokio::spawn(sweep(server.clone())),
             tokio::spawn(write_seen(server.clone())),
-            tokio::spawn(renew(server.clone(), folder, shown)),
+            tokio::spawn(renew(server.clone(), folder.clone(), shown)),
         ];
-        if let Some(tsa) = server.config.tsa.clone() {
-            tasks.push(tokio::spawn(stamp::run(server.clone(), tsa)));
+        match server.config.tsa.clone() {
+            Some(tsa) => {
+                let stamping = stamp::run(server.clone(), tsa, folder.stamp_fault());
+                tasks.push(tokio::spawn(stamping));
+            }
+            None => stamp::take_down(&folder.stamp_fault()),
         }
         Self(tasks)
     }
@@ -122,7 +127,10 @@ async fn sweep(server: Arc<Server>) {
         match server.uploads.sweep().await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "expired uploads dropped"),
-            Err(error) => tracing::error!(%error, "expired uploads could not be dropped"),
+            Err(error) => tracing::error!(
+                error = chain(&error),
+                "expired uploads could not be dropped"
+            ),
         }
     }
 }
@@ -132,7 +140,10 @@ async fn write_seen(server: Arc<Server>) {
     loop {
         ticks.tick().await;
         if let Err(error) = server.write_seen().await {
-            tracing::error!(%error, "when agents asked could not be written down");
+            tracing::error!(
+                error = chain(&error),
+                "when agents asked could not be written down"
+            );
         }
     }
 }
@@ -143,7 +154,10 @@ async fn renew(server: Arc<Server>, folder: Folder, shown: Arc<Shown>) {
         ticks.tick().await;
         let (now, names) = (Instant::now(), &server.config.names);
         if let Err(error) = certificate::renew(&folder, &server.issuing, names, now, &shown) {
-            tracing::error!(%error, "the server's certificate could not be renewed");
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the server's certificate could not be renewed"
+            );
         }
     }
 }

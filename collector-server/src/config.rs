@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 
 use crate::{intake::UploadLimits, serve::Limits};
@@ -18,7 +19,7 @@ pub const FILE: &str = "server.toml";
 pub enum ConfigError {
     /// The file could not be read.
     #[error(
-        "{path} could not be read. Run `fieldseal-server init DIR` first, or check the rights."
+        "{path} could not be read. Make a deployment first (`fieldseal-server init --help`), or check the folder's name and rights."
     )]
     Read {
         /// The file.
@@ -53,7 +54,8 @@ pub enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tsa {
-    /// Where it takes RFC 3161 queries. Plain HTTP: the answer proves itself.
+    /// Where it takes RFC 3161 queries: `http://HOST[:PORT]/PATH`. Plain HTTP, as such authorities offer it: the
+    /// answer is signed and proves itself, and the question holds a digest only.
     pub url: String,
 }
 
@@ -79,6 +81,8 @@ pub struct Config {
     pub max_open_uploads_per_agent: u32,
     /// Bodies received at one time.
     pub max_receiving: usize,
+    /// Those of them that may be one agent's.
+    pub max_receiving_per_agent: usize,
     /// Connections at one time.
     pub max_connections: usize,
     /// Questions that wait for news at one time.
@@ -87,6 +91,8 @@ pub struct Config {
     pub upload_expiry_s: u32,
     /// How long a body may stand still.
     pub upload_idle_ms: u64,
+    /// What a body must bring in each `upload_idle_ms`; a slower request is ended, and its upload can be resumed.
+    pub upload_min_bytes: u64,
     /// The time-stamping authority, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tsa: Option<Tsa>,
@@ -104,10 +110,12 @@ impl Default for Config {
             min_free_bytes: 1 << 30,
             max_open_uploads_per_agent: 64,
             max_receiving: 256,
+            max_receiving_per_agent: 8,
             max_connections: 10_000,
             max_polls: 10_000,
             upload_expiry_s: 30 * 86_400,
             upload_idle_ms: 60_000,
+            upload_min_bytes: 64 << 10,
             tsa: None,
         }
     }
@@ -159,6 +167,10 @@ impl Config {
                 "`max_receiving` is out of range. Give it 1 to 1048576.",
             ),
             (
+                (1..=self.max_receiving).contains(&self.max_receiving_per_agent),
+                "`max_receiving_per_agent` is out of range. Give it 1 to `max_receiving`.",
+            ),
+            (
                 (1..=1 << 20).contains(&self.max_connections),
                 "`max_connections` is out of range. Give it 1 to 1048576.",
             ),
@@ -171,10 +183,8 @@ impl Config {
                 "`max_polls` is out of range. Give it 1 to 1048576.",
             ),
             (
-                self.tsa
-                    .as_ref()
-                    .is_none_or(|t| t.url.starts_with("http://")),
-                "`tsa.url` is no plain HTTP address. Give `http://...`: the answer is signed and needs no TLS.",
+                self.tsa.as_ref().is_none_or(|t| is_plain_http(&t.url)),
+                "`tsa.url` is no plain HTTP address; `https://` is not supported. Give `http://HOST[:PORT]/PATH`: the answer is signed and needs no TLS.",
             ),
             (
                 self.upload_expiry_s >= 60,
@@ -183,6 +193,10 @@ impl Config {
             (
                 self.upload_idle_ms >= 1_000,
                 "`upload_idle_ms` is too short. Give it at least 1000.",
+            ),
+            (
+                i64::try_from(self.upload_min_bytes).is_ok(),
+                "`upload_min_bytes` is too large. Give it what the slowest line brings in `upload_idle_ms`.",
             ),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
@@ -199,7 +213,9 @@ impl Config {
             min_free_bytes: self.min_free_bytes,
             max_open_per_agent: self.max_open_uploads_per_agent,
             max_receiving: self.max_receiving,
+            max_receiving_per_agent: self.max_receiving_per_agent,
             idle_ms: self.upload_idle_ms,
+            min_bytes: self.upload_min_bytes,
             expiry_s: i64::from(self.upload_expiry_s),
         }
     }
@@ -213,6 +229,86 @@ impl Config {
     }
 }
 
+fn is_plain_http(url: &str) -> bool {
+    let uri: Result<Uri, _> = url.parse();
+    uri.is_ok_and(|uri| {
+        uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty())
+    })
+}
+
+/// What stands above each setting in the file that `init` writes.
+const ABOUT: &[(&str, &str)] = &[
+    ("listen", "Where agents and investigators connect."),
+    (
+        "names",
+        "The DNS names and addresses that the server's certificate is for. Changed names are in the next certificate.",
+    ),
+    (
+        "metrics_listen",
+        "Where Prometheus asks; without TLS, so loopback only.",
+    ),
+    ("log_format", "\"text\" for people, \"json\" for programs."),
+    ("max_part_bytes", "The largest part that is taken."),
+    ("max_store_bytes", "What all parts together may take."),
+    (
+        "min_free_bytes",
+        "What stays free on the disk; below it, uploads are told to come later.",
+    ),
+    (
+        "max_open_uploads_per_agent",
+        "Uploads that one agent may have begun and not ended.",
+    ),
+    (
+        "max_receiving",
+        "Bodies of uploads that are received at one time; more are told to come later.",
+    ),
+    (
+        "max_receiving_per_agent",
+        "Those of them that may be one agent's.",
+    ),
+    ("max_connections", "Connections at one time."),
+    ("max_polls", "Questions that wait for news at one time."),
+    (
+        "upload_expiry_s",
+        "How long an upload may take before it is dropped.",
+    ),
+    (
+        "upload_idle_ms",
+        "The window in which an upload's body must move.",
+    ),
+    (
+        "upload_min_bytes",
+        "What a body must bring in each such window; a slower request is ended, and its upload can be resumed.",
+    ),
+];
+
+const ABOUT_TSA: &str = "
+# A time-stamping authority (RFC 3161) that stamps every part. Plain http:// only: its answer is signed, and the
+# question holds a digest only. Take away the number signs and name yours.
+# [tsa]
+# url = \"http://tsa.example.org/tsr\"
+";
+
+/// The settings as a file, each with what it is for.
+///
+/// # Errors
+/// They can't be written as TOML, which they can.
+pub fn to_text(config: &Config) -> Result<String, toml::ser::Error> {
+    let mut text = String::new();
+    for line in toml::to_string(config)?.lines() {
+        let key = line.split(" = ").next().unwrap_or_default();
+        if let Some((_, about)) = ABOUT.iter().find(|(name, _)| *name == key) {
+            text.push_str(&format!("# {about}\n"));
+        }
+        text.push_str(line);
+        text.push('\n');
+    }
+    if config.tsa.is_none() {
+        text.push_str(ABOUT_TSA);
+    }
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,9 +320,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
-        let text = toml::to_string(&Config::default()).unwrap();
+    fn what_is_written_is_read_again_and_every_setting_says_what_it_is_for() {
+        let text = to_text(&Config::default()).unwrap();
         assert_eq!(load(&text).unwrap(), Config::default());
+        let settings = toml::to_string(&Config::default()).unwrap();
+        let keys = settings.lines().map(|l| l.split(" = ").next().unwrap());
+        let told: Vec<_> = ABOUT.iter().map(|(name, _)| *name).collect();
+        assert_eq!(keys.collect::<Vec<_>>(), told);
+        // What is offered there works once the number signs are gone.
+        let with_tsa = text.replace("# [tsa]", "[tsa]").replace("# url", "url");
+        let url = "http://tsa.example.org/tsr".to_owned();
+        assert_eq!(load(&with_tsa).unwrap().tsa, Some(Tsa { url }));
+    }
+
+    #[test]
+    fn an_authority_behind_tls_is_refused_in_words() {
+        for url in ["https://x", "http://", "x", "ftp://x/"] {
+            let told = load(&format!("tsa = {{ url = \"{url}\" }}")).unwrap_err();
+            assert!(
+                told.to_string().contains("`https://` is not supported"),
+                "{url}"
+            );
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! What each leaf is about stands in the index as a key, so that no event is logged twice,
 //! whatever was cut off and asked for again. The file is the truth: leaves that the index has
-//! not recorded (a crash came between) are read back and handed out at the next start.
+//! not recorded (a crash came between) are read back at the next start.
 
 use std::{
     path::Path,
@@ -87,11 +87,12 @@ fn key_of(action: &Action, leaf: &[u8]) -> String {
         Action::PolicyPublished { version, .. } => format!("policy {version}"),
         Action::Enrolled { agent, .. } => format!("enrolled {agent}"),
         Action::Ordered { order, .. } => format!("ordered {order}"),
+        Action::Approved { order, by_key, .. } => format!("approved {order} {by_key}"),
         Action::Refused {
             agent,
             order_sha256,
-            ..
-        } => format!("refused {agent} {order_sha256}"),
+            notice_sha256,
+        } => format!("refused {agent} {order_sha256} {notice_sha256}"),
         Action::Received { part, .. } => of_part("received", part),
         Action::Fetched { part, by_key } => format!("{} {by_key}", of_part("fetched", part)),
         Action::Quarantined { part } => of_part("quarantined", part),
@@ -158,8 +159,6 @@ pub struct Custody {
 pub struct Opened {
     /// The log.
     pub custody: Custody,
-    /// The leaves that a crash left unrecorded.
-    pub unrecorded: Vec<Event>,
     /// Ends, and gives the file's lock back, once every [`Custody`] is dropped.
     pub writer: JoinHandle<()>,
 }
@@ -197,7 +196,7 @@ impl Custody {
             signer,
             note: RwLock::default(),
         });
-        let tail = catch_up(&shared, &index).await?;
+        catch_up(&shared, &index).await?;
         let (jobs, queue) = mpsc::channel(1024);
         let writer = tokio::spawn(write(shared.clone(), index, queue));
         Ok(Opened {
@@ -206,7 +205,6 @@ impl Custody {
                 time_key,
                 jobs,
             },
-            unrecorded: tail,
             writer,
         })
     }
@@ -296,10 +294,9 @@ impl Custody {
     }
 }
 
-/// Records the leaves that are in the file only, and says what they were.
-async fn catch_up(shared: &Arc<Shared>, index: &Index) -> Result<Vec<Event>, CustodyError> {
+/// Records the leaves that are in the file only.
+async fn catch_up(shared: &Arc<Shared>, index: &Index) -> Result<(), CustodyError> {
     let recorded = index.recorded_leaves().await?;
-    let mut tail = Vec::new();
     let mut keys = Vec::new();
     let size = shared.log().tree().size();
     for number in recorded..size {
@@ -308,7 +305,6 @@ async fn catch_up(shared: &Arc<Shared>, index: &Index) -> Result<Vec<Event>, Cus
         // What no program of ours can read was not appended by one.
         let (_, event) = Event::read(&leaf).map_err(|_| CustodyError::Contradiction)?;
         keys.push(key_of(&event.action, &leaf));
-        tail.push(event);
     }
     let (_, size, note) = shared.append(&[])?;
     let first = recorded;
@@ -319,7 +315,7 @@ async fn catch_up(shared: &Arc<Shared>, index: &Index) -> Result<Vec<Event>, Cus
         note,
     };
     index.change(Change::Leaf(change)).await?;
-    Ok(tail)
+    Ok(())
 }
 
 /// Appends until the last [`Custody`] is dropped.

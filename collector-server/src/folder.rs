@@ -89,6 +89,11 @@ impl Folder {
         self.0.join("index.sqlite")
     }
 
+    /// Why the time-stamping authority can't be used, where it can't.
+    pub fn stamp_fault(&self) -> PathBuf {
+        self.0.join("tsa-fault.txt")
+    }
+
     /// Uploads on their way.
     pub fn staging(&self) -> PathBuf {
         self.0.join("evidence/staging")

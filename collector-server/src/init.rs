@@ -84,7 +84,7 @@ pub async fn init(dir: &Path, plan: &Plan) -> anyhow::Result<()> {
         names: plan.names.clone(),
         ..Config::default()
     };
-    let text = toml::to_string(&config)?;
+    let text = config::to_text(&config)?;
     keyfile::create(&dir.join(config::FILE), text.as_bytes(), 0o644)?;
     Ok(())
 }
@@ -209,18 +209,33 @@ fn write_keys(
     Ok(())
 }
 
-/// What whoever ran `init` has to do next.
-pub fn next_steps(dir: &Path) -> String {
-    let folder = Folder::new(dir);
+/// What whoever ran `init` as `program` has to do next; the last line is a command as the shell takes it.
+pub fn next_steps(program: &str, dir: &Path) -> String {
+    // Absolute, so that the command works from everywhere.
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let folder = Folder::new(&dir);
     let (offline, trust) = (folder.offline(), folder.trust());
     format!(
-        "The deployment is ready in {dir}.\n\
+        "The deployment is ready in {shown}.\n\
          Now take the root key offline: move {key} to two media that are kept apart, delete it \
          here, and note where they lie. Serving does not need it; a new policy does.\n\
          Give {trust} to every host and person: it is public.\n\
-         Start the server: fieldseal-server serve {dir}\n",
-        dir = dir.display(),
+         {settings} says what can be set.\n\
+         Start the server:\n  {program} serve {dir}\n",
+        shown = dir.display(),
         key = offline.join("root.key").display(),
         trust = trust.display(),
+        settings = dir.join(config::FILE).display(),
+        program = in_shell(program),
+        dir = in_shell(&dir.to_string_lossy()),
     )
+}
+
+/// A word as a POSIX shell takes it back.
+fn in_shell(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }

@@ -145,7 +145,7 @@ fn main() -> ExitCode {
     match start(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say_error(&format!("{error:#}"));
+            say_error(&error);
             ExitCode::FAILURE
         }
     }
@@ -158,7 +158,9 @@ async fn start(command: Command) -> anyhow::Result<()> {
             let dir = args.at.dir.clone().or(args.at.named.clone());
             let dir = dir.unwrap_or_default();
             init::init(&dir, &plan(args)?).await?;
-            say(&init::next_steps(&dir))
+            let program = env::args().next();
+            let program = program.as_deref().unwrap_or("fieldseal-server");
+            say(&init::next_steps(program, &dir))
         }
         Command::Serve(at) => serve(&at.path()).await,
         Command::Token(args) => make_token(&args),
@@ -184,7 +186,7 @@ async fn serve(dir: &Path) -> anyhow::Result<()> {
     let bind = |at: SocketAddr| async move {
         TcpListener::bind(at)
             .await
-            .with_context(|| format!("{at} could not be bound. Is another server running?"))
+            .with_context(|| format!("{at} could not be bound. Stop the server that runs there, or change the address in server.toml."))
     };
     let listener = bind(config.listen).await?;
     let metrics = bind(config.metrics_listen).await?;
@@ -197,7 +199,9 @@ fn plan(args: InitArgs) -> anyhow::Result<init::Plan> {
         let at = path.display();
         let json = fs::read(path)
             .with_context(|| format!("{at} could not be read. Give a person's file."))?;
-        people.push(person::read(&json).with_context(|| at.to_string())?);
+        people.push(person::read(&json).with_context(|| {
+            format!("{at} can't be used as a person's file. Give what `fieldseal keys new` wrote.")
+        })?);
     }
     let mut vaults: BTreeMap<Name, Vec<Recipient>> = BTreeMap::new();
     for text in &args.vaults {
@@ -277,6 +281,20 @@ fn say(text: &str) -> anyhow::Result<()> {
 }
 
 #[allow(clippy::print_stderr, reason = "the one place where errors are shown")]
-fn say_error(text: &str) {
-    eprintln!("fieldseal-server: {text}");
+fn say_error(error: &anyhow::Error) {
+    eprintln!("fieldseal-server: {}", in_lines(error));
+}
+
+/// An error and its causes, a line each; a cause that the one above it has quoted is not told twice.
+fn in_lines(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    let mut above = text.clone();
+    for cause in error.chain().skip(1) {
+        let said = cause.to_string();
+        if !above.contains(&said) {
+            text.push_str(&format!("\n  because: {said}"));
+        }
+        above = said;
+    }
+    text
 }

@@ -4,10 +4,13 @@
 //! not the asker's get the same answer.
 
 use axum::{
-    http::{StatusCode, header::RETRY_AFTER},
+    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
-use protocol::error::DocumentError;
+use protocol::{
+    error::DocumentError,
+    messages::{REASON_HEADER, REVOKED},
+};
 
 use crate::{
     ca::CaError,
@@ -21,11 +24,14 @@ pub enum Refusal {
     /// The asker may not.
     #[error("{0}")]
     Denied(&'static str),
+    /// The agent was revoked: told apart from the rest, so that the host's own `status` can say it.
+    #[error("This agent was revoked. Ask an admin why, and enrol the host anew if it shall go on.")]
+    Revoked,
     /// There is no such thing, or it is another's; the two are not told apart.
     #[error("There is nothing of that name for you. Check it, and who you are to the policy.")]
     NotFound,
     /// The request does not read.
-    #[error("The request is malformed: {0}. See PROTOCOL.md, section 10.")]
+    #[error("The request is malformed: {text}. See PROTOCOL.md, section 10.", text = .0.trim_end_matches('.'))]
     Malformed(String),
     /// It reads, and is not acceptable.
     #[error("{0}")]
@@ -65,6 +71,11 @@ pub enum Refusal {
     /// The body ended early or stood still.
     #[error("The body ended early. Send it again, an upload from where HEAD says that it stands.")]
     Cut,
+    /// The body comes too slowly.
+    #[error(
+        "The body comes too slowly and was ended. Ask by HEAD where the upload stands and go on from there."
+    )]
+    Slow,
     /// The range is outside the part.
     #[error("The part has {0} bytes. Ask for a range within them.")]
     Range(u64),
@@ -95,8 +106,9 @@ impl Refusal {
 
     fn status(&self) -> StatusCode {
         let code = match self {
-            Self::Denied(_) => 403,
+            Self::Denied(_) | Self::Revoked => 403,
             Self::NotFound => 404,
+            Self::Slow => 408,
             Self::Expired => 410,
             Self::Version => 412,
             Self::Header(_) | Self::Cut | Self::Malformed(_) => 400,
@@ -118,7 +130,7 @@ impl Refusal {
     fn retry_after_s(&self) -> Option<u32> {
         match self {
             Self::Full => Some(600),
-            Self::Busy | Self::Failed(_) => Some(10),
+            Self::Busy | Self::Slow | Self::Failed(_) => Some(10),
             Self::Locked => Some(1),
             _ => None,
         }
@@ -128,12 +140,15 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         if let Self::Failed(source) = &self {
-            tracing::error!(error = %source, "a request failed on our side");
+            tracing::error!(error = chain(&**source), "a request failed on our side");
         }
         let mut response = (self.status(), format!("{self}\n")).into_response();
         let headers = response.headers_mut();
         if let Some(wait_s) = self.retry_after_s() {
             headers.insert(RETRY_AFTER, wait_s.into());
+        }
+        if let Self::Revoked = self {
+            headers.insert(REASON_HEADER, HeaderValue::from_static(REVOKED));
         }
         if let Self::Range(size) = self
             && let Ok(value) = format!("bytes */{size}").try_into()
@@ -142,6 +157,21 @@ impl IntoResponse for Refusal {
         }
         response
     }
+}
+
+/// An error and its causes in one line; a cause that the one above it has quoted is not told twice.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut above = text.clone();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !above.contains(&said) {
+            text.push_str(&format!(" ({said})"));
+        }
+        (above, cause) = (said, inner.source());
+    }
+    text
 }
 
 impl From<IndexError> for Refusal {

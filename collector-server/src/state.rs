@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use data_encoding::BASE64;
 use evidence::{
     custody::event::{Action, Event, Outcome},
     ids::AgentId,
@@ -39,6 +40,11 @@ use crate::{
 
 /// How long requests that were cut off may hold the custody log after the end.
 const CLOSING: Duration = Duration::from_secs(5);
+
+/// Leaves of which the consequences are drawn again at the start: far more than can be at work at one time.
+const REDRAWN: u64 = 1_000;
+/// How many bytes of them are read at one time.
+const LEAVES_BYTES: usize = 1 << 20;
 
 /// One running server.
 pub struct Server {
@@ -108,7 +114,7 @@ impl Server {
             log_writer: Mutex::new(Some(opened.writer)),
         });
         server
-            .repair(opened.unrecorded)
+            .repair()
             .await
             .context("The server's state could not be repaired.")?;
         Ok(server)
@@ -174,7 +180,7 @@ impl Server {
         Ok(())
     }
 
-    async fn repair(&self, tail: Vec<Event>) -> anyhow::Result<()> {
+    async fn repair(&self) -> anyhow::Result<()> {
         let policy = &self.documents;
         self.custody
             .log(Action::PolicyPublished {
@@ -182,17 +188,36 @@ impl Server {
                 version: policy.policy.version,
             })
             .await?;
-        for event in tail {
-            self.make_good(event).await?;
-        }
+        self.make_good_the_last().await?;
         self.finish_enrolments().await?;
         self.uploads.repair().await?;
         Ok(())
     }
 
-    /// Draws the consequence of a leaf after which the server was cut off.
-    async fn make_good(&self, event: Event) -> Result<(), CustodyError> {
-        match event.action {
+    /// Draws the consequences of the last leaves again: the server may have been cut off after any of them, and
+    /// drawing one twice changes nothing.
+    async fn make_good_the_last(&self) -> Result<(), CustodyError> {
+        let from = self.custody.size().saturating_sub(REDRAWN);
+        let mut next = from;
+        loop {
+            let leaves = self.custody.leaves(next, REDRAWN, LEAVES_BYTES).await?;
+            if leaves.is_empty() {
+                return Ok(());
+            }
+            next += leaves.len() as u64;
+            for leaf in leaves {
+                let leaf = BASE64.decode(leaf.as_bytes());
+                let leaf = leaf.map_err(|_| CustodyError::Contradiction)?;
+                // A leaf of a later program has no consequence that this one knows.
+                if let Ok((_, event)) = Event::read(&leaf) {
+                    self.make_good(&leaf, event.action).await?;
+                }
+            }
+        }
+    }
+
+    async fn make_good(&self, leaf: &[u8], action: Action) -> Result<(), CustodyError> {
+        match action {
             Action::Quarantined { part } => {
                 let change = parts::Change::Quarantine(part);
                 self.index.change(Change::Part(change)).await?;
@@ -201,6 +226,18 @@ impl Server {
                 part,
                 outcome: Outcome::NotGenuine,
             } => self.quarantine(part).await?,
+            Action::Revoked {
+                agent,
+                invalid_from: from,
+            } => {
+                let receipt = self.custody.log_signed(&action, leaf).await?;
+                let change = agents::Change::Revoke {
+                    agent,
+                    from,
+                    receipt,
+                };
+                self.index.change(Change::Agent(change)).await?;
+            }
             // Receipts of people's and agents' events are asked for again by who sent them;
             // what enrolments and parts need is repaired from their rows.
             _ => {}

@@ -31,6 +31,8 @@ pub struct Status {
     pub root_certificate_ends: Instant,
     /// Whether the root's key still lies in the folder.
     pub root_key_here: bool,
+    /// Why the time-stamping authority can't be used, where it can't.
+    pub stamp_fault: Option<String>,
     /// Bytes of the custody log's file.
     pub custody_log_bytes: u64,
     /// Free bytes of the disk that holds the evidence.
@@ -61,6 +63,7 @@ impl Status {
             issuing_certificate_ends: end(&folder.issuing_certificate())?,
             root_certificate_ends: end(&folder.root_certificate())?,
             root_key_here: folder.offline().join("root.key").exists(),
+            stamp_fault: fs::read_to_string(folder.stamp_fault()).ok(),
             custody_log_bytes: fs::metadata(folder.log())?.len(),
             free_bytes: keyfile::free_bytes(&folder.blobs())?,
             kept: index.survey().await?,
@@ -96,6 +99,9 @@ impl Status {
             false => "offline",
         };
         line("root key", key.into());
+        if let Some(fault) = &self.stamp_fault {
+            line("time stamps", format!("NONE: {fault}"));
+        }
         line("custody log bytes", self.custody_log_bytes.to_string());
         line("free disk bytes", self.free_bytes.to_string());
         for (name, count) in self.kept.counts() {

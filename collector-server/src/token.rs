@@ -38,12 +38,14 @@ pub fn read_key(path: &Path, passphrase: Option<&str>) -> anyhow::Result<Signing
     let pem = fs::read_to_string(path)
         .with_context(|| format!("{at} could not be read. Give the signing key's PEM file."))?;
     if !is_encrypted_pem(&pem) {
-        return SigningKey::from_pem(&pem).with_context(|| at.to_string());
+        return SigningKey::from_pem(&pem)
+            .with_context(|| format!("{at} is no signing key. Give the key's PEM file."));
     }
     let Some(passphrase) = passphrase else {
         bail!("{at} is protected by a passphrase. Set {PASSPHRASE} for this command.");
     };
-    SigningKey::from_encrypted_pem(&pem, passphrase).with_context(|| at.to_string())
+    SigningKey::from_encrypted_pem(&pem, passphrase)
+        .with_context(|| format!("{at} can't be opened. Check the passphrase in {PASSPHRASE}."))
 }
 
 /// Reads a policy as it lies in `trust/`, without its root: who uses the token has it checked.

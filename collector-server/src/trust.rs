@@ -78,7 +78,8 @@ impl Documents {
 /// Every root from the first on; each was signed by the one before.
 fn roots(folder: &Folder) -> anyhow::Result<(Root, Vec<String>)> {
     let text = read(&folder.root_document(1))?;
-    let mut root = Root::open(&Envelope::parse(text.as_bytes())?).context("root.json")?;
+    let mut root = Root::open(&Envelope::parse(text.as_bytes())?)
+        .context("trust/root.json does not hold. Restore it from a copy.")?;
     let mut texts = vec![text];
     for version in 2..MAX_ROOTS {
         let path = folder.root_document(version);
@@ -87,9 +88,12 @@ fn roots(folder: &Folder) -> anyhow::Result<(Root, Vec<String>)> {
         }
         let text = read(&path)?;
         let envelope = Envelope::parse(text.as_bytes())?;
-        root = root
-            .open_next(&envelope)
-            .with_context(|| path.display().to_string())?;
+        root = root.open_next(&envelope).with_context(|| {
+            format!(
+                "{} does not follow the root before it. Restore it from a copy.",
+                path.display()
+            )
+        })?;
         texts.push(text);
     }
     Ok((root, texts))
@@ -129,7 +133,8 @@ impl Keys {
     /// # Errors
     /// A key is missing or another one.
     pub fn load(folder: &Folder, policy: &Policy) -> anyhow::Result<Self> {
-        let time = SigningKey::from_pem(&read(&folder.time_key())?).context("keys/time.key")?;
+        let time = SigningKey::from_pem(&read(&folder.time_key())?)
+            .context("keys/time.key is no signing key. Restore it from a copy.")?;
         if !policy.time_keys.contains(&time.public()) {
             bail!("keys/time.key is none of the policy's time keys. Restore it from a copy.");
         }

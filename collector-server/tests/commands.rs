@@ -83,6 +83,59 @@ fn init_says_how_to_take_the_root_key_offline_and_what_it_made_is_fit_for_use() 
     assert!(!d.init().status.success(), "the folder is in use");
 }
 
+#[cfg(unix)]
+#[test]
+fn the_command_that_init_tells_works_from_anywhere_as_it_stands() {
+    let d = Dir::new();
+    d.admin();
+    let vault = || Identity::generate().recipient().to_string();
+    let made = Command::new(PROGRAM)
+        .current_dir(d.0.path())
+        .args(["init", "our server's"])
+        .args(["--deployment", "test", "--agency", "lab"])
+        .args(["--person", "eve.json"])
+        .args(["--vault", &vault(), "--vault", &vault()])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let said = text(&made.stdout);
+    let command = said.lines().last().unwrap().trim();
+    assert!(command.contains(" serve "), "{said}");
+    // The same words, without serving.
+    let checked = Command::new("sh")
+        .current_dir("/")
+        .args(["-c", &command.replace(" serve ", " check-config ")])
+        .output()
+        .unwrap();
+    assert!(
+        checked.status.success(),
+        "{command} {}",
+        text(&checked.stderr)
+    );
+}
+
+#[test]
+fn an_error_is_told_line_by_line_and_once() {
+    let d = Dir::new();
+    assert!(d.init().status.success());
+    let settings = d.at("server/server.toml");
+    let before = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, before + "\n[tsa]\nurl = \"https://x\"\n").unwrap();
+    let refused = run(&["check-config"], &d.at("server"));
+    assert_eq!(refused.status.code(), Some(1));
+    let said = text(&refused.stderr);
+    assert!(said.contains("`https://` is not supported"), "{said}");
+    fs::write(d.at("server/trust/root.json"), "{}").unwrap();
+    fs::write(&settings, "").unwrap();
+    let said = text(&run(&["check-config"], &d.at("server")).stderr);
+    assert!(!said.contains(".:") && !said.contains(".."), "{said}");
+    let mut lines: Vec<&str> = said.lines().map(str::trim).collect();
+    let all = lines.len();
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!(lines.len(), all, "{said}");
+}
+
 #[test]
 fn a_token_needs_the_passphrase_of_its_key() {
     let d = Dir::new();

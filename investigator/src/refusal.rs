@@ -84,6 +84,7 @@ mod tests {
             let notice = RefusalNotice {
                 v: 1,
                 order_digest: order,
+                handed_digest: order,
                 order: None,
                 agent: self.agent,
                 time: at(1_800_000_001),

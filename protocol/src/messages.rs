@@ -19,6 +19,11 @@ pub const MAX_WAIT_MS: u64 = 55_000;
 /// The most custody leaves in one answer.
 pub const MAX_LEAVES: u64 = 1000;
 
+/// The header by which an answer of 403 says why, where a program must know it.
+pub const REASON_HEADER: &str = "fieldseal-reason";
+/// Its value for an agent that was revoked.
+pub const REVOKED: &str = "revoked";
+
 /// `GET /v1/trust`: every root from the first on, and the policy in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +66,26 @@ pub struct HandedOrder {
     pub order: String,
     /// That the agent is on the order's list, where it is.
     pub proof: Option<TargetProof>,
+}
+
+/// What the digest of a handed order begins with, so that it is the digest of nothing else.
+const HANDED: &[u8] = b"fieldseal-handed-1\n";
+
+impl HandedOrder {
+    /// The digest of all that was handed over: signatures and proof count, so that a crippled copy of
+    /// an order never speaks for the order.
+    ///
+    /// Part of the protocol (PROTOCOL.md, section 5): do not change.
+    pub fn digest(&self) -> Digest {
+        let mut bytes = HANDED.to_vec();
+        bytes.extend((self.order.len() as u64).to_le_bytes());
+        bytes.extend(self.order.as_bytes());
+        if let Some(proof) = &self.proof {
+            bytes.extend(proof.index.to_le_bytes());
+            proof.proof.iter().for_each(|hash| bytes.extend(hash.0));
+        }
+        Digest::of(&bytes)
+    }
 }
 
 /// `POST /v1/agent/reports`: how an order fares on a host.
@@ -370,6 +395,31 @@ pub struct Consistency {
 mod tests {
     use super::*;
     use crate::version::read_message;
+
+    #[test]
+    fn what_was_handed_over_is_known_by_its_exact_bytes() {
+        let handed = |order: &str, proof: Option<(u64, &[u8])>| HandedOrder {
+            order: order.to_owned(),
+            proof: proof.map(|(index, hashes)| TargetProof {
+                index,
+                proof: hashes.iter().map(|byte| Digest([*byte; 32])).collect(),
+            }),
+        };
+        // By hand: `printf 'fieldseal-handed-1\n\2\0\0\0\0\0\0\0{}' | sha256sum`.
+        let expected = "50b46b3fbfa77fc642a1765703a553f034f96620c32bef3c6b716bf2704b6ea9";
+        assert_eq!(handed("{}", None).digest().to_string(), expected);
+        let all = [
+            handed("{}", None),
+            handed("{} ", None),
+            handed("{}", Some((0, &[]))),
+            handed("{}", Some((1, &[]))),
+            handed("{}", Some((0, &[1]))),
+            handed("{}", Some((0, &[1, 2]))),
+            handed("{}", Some((0, &[2, 1]))),
+        ];
+        let digests: std::collections::BTreeSet<_> = all.iter().map(HandedOrder::digest).collect();
+        assert_eq!(digests.len(), all.len());
+    }
 
     #[test]
     fn messages_refuse_what_they_do_not_know() {

@@ -114,6 +114,9 @@ pub struct RefusalNotice {
     pub v: u64,
     /// The digest of the order's payload as received.
     pub order_digest: Digest,
+    /// The digest of all that was handed over ([`crate::messages::HandedOrder::digest`]): which copy of the order this
+    /// is about.
+    pub handed_digest: Digest,
     /// The order's id, where it could be read.
     pub order: Option<OrderId>,
     /// Who refuses.

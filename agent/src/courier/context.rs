@@ -216,13 +216,24 @@ impl Context {
         }
     }
 
+    /// The server answered as it does an agent that is not revoked.
+    pub(super) fn welcome(&self) {
+        self.heard();
+        self.board.change(|s| s.revoked = None);
+    }
+
     /// A request failed; it is told where it is shown, and once in the log for each new reason.
     pub(super) fn missed(&self, what: &'static str, error: &HttpError) {
         if self.has_ended() {
             return;
         }
-        if matches!(error, HttpError::Network(_)) {
+        if matches!(error, HttpError::Network(_) | HttpError::Certificate { .. }) {
             self.is_silent.store(true, Ordering::Release);
+        }
+        if matches!(error, HttpError::Revoked { .. }) {
+            self.board.change(|s| {
+                s.revoked.get_or_insert_with(WallTime::now);
+            });
         }
         self.note(what, error.chain());
     }
@@ -246,8 +257,9 @@ impl Context {
     pub(super) fn rest(&self, backoff: &mut Backoff, retry: Retry) {
         let before = self.returns.load(Ordering::Acquire);
         let deadline = Instant::now() + backoff.next(retry);
+        let may_end = matches!(retry, Retry::WhenBack | Retry::Reconnect);
         self.wait_until(Some(deadline), || {
-            retry == Retry::WhenBack && self.returns.load(Ordering::Acquire) != before
+            may_end && self.returns.load(Ordering::Acquire) != before
         });
     }
 
@@ -311,6 +323,7 @@ fn first_status(settings: &Settings, ends: WallTime) -> Status {
         proxy: settings.proxy.is_some(),
         last_contact: None,
         last_error: None,
+        revoked: None,
         parts_waiting: 0,
         bytes_waiting: 0,
         parts_delivered: 0,

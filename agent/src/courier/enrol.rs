@@ -5,9 +5,11 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
-use evidence::{ids::AgentId, instant::Instant};
+use evidence::{ids::AgentId, instant::Instant as WallTime};
 use protocol::{
     enrolment::{EnrolRequest, EnrolResponse, HostFacts},
     messages::MAX_MESSAGE_BYTES,
@@ -17,6 +19,7 @@ use super::{
     disk::{self, DiskError, failed},
     folder::{Folder, FolderError, SPOOL_QUOTA_BYTES, Settings, Version},
     http::{Access, AccessError, Client, HttpError},
+    pause::Backoff,
     tls::{self, Identity, TlsError},
 };
 use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION};
@@ -38,6 +41,8 @@ pub struct EnrolArgs {
     pub token: String,
     /// The agent's state folder; the courier's own is made below it.
     pub state_dir: PathBuf,
+    /// How long a server that can't be reached, or is too busy, is tried again.
+    pub wait: Duration,
 }
 
 /// Why the host is not enrolled.
@@ -120,12 +125,12 @@ fn enrol(args: &EnrolArgs, link: &mut Link) -> Result<AgentId, EnrolError> {
         seal_csr,
         host,
     };
-    let (body, answer) = ask(&client, &request).map_err(EnrolError::Server)?;
+    let (body, answer) = ask(&client, &request, args.wait).map_err(EnrolError::Server)?;
     let identity = Identity {
         key_pem,
         chain_pem: answer.tls_chain,
     };
-    tls::check(&identity, answer.agent, &root_pem, Instant::now())?;
+    tls::check(&identity, answer.agent, &root_pem, WallTime::now())?;
     folder.prepare(
         &settings(args, answer.agent),
         &root_pem,
@@ -172,10 +177,55 @@ fn asked(link: &mut Link) -> Result<(String, HostFacts), EnrolError> {
     }
 }
 
-fn ask(client: &Client, request: &EnrolRequest) -> Result<(Vec<u8>, EnrolResponse), HttpError> {
-    let answer = client.post("/v1/enrol", request, MAX_MESSAGE_BYTES)?;
-    let message = answer.message("answer to the enrolment")?;
-    Ok((answer.body, message))
+/// Asks until there is an answer, or `wait` is over.
+fn ask(
+    client: &Client,
+    request: &EnrolRequest,
+    wait: Duration,
+) -> Result<(Vec<u8>, EnrolResponse), HttpError> {
+    let until = Instant::now() + wait;
+    let mut backoff = Backoff::default();
+    loop {
+        let error = match ask_once(client, request) {
+            Err(Missed::MayPass(error)) => error,
+            Err(Missed::ForGood(error)) => return Err(error),
+            Ok(answer) => return Ok(answer),
+        };
+        let pause = backoff.next(error.retry());
+        if Instant::now() + pause >= until {
+            return Err(error);
+        }
+        tracing::warn!(error = error.chain(), "not enrolled yet; it is tried again");
+        thread::sleep(pause);
+    }
+}
+
+/// Why there was no answer.
+enum Missed {
+    /// The server may be there soon.
+    MayPass(HttpError),
+    /// The next try would end as this one did, or the token may be used up by it.
+    ForGood(HttpError),
+}
+
+fn ask_once(client: &Client, request: &EnrolRequest) -> Result<(Vec<u8>, EnrolResponse), Missed> {
+    let is_busy = |error: &HttpError| matches!(error.status(), Some(429 | 503));
+    // First something that may be asked as often as one likes: a token is not used up by a line that breaks.
+    client
+        .get("/v1/trust", MAX_MESSAGE_BYTES)
+        .map_err(
+            |error| match is_busy(&error) || matches!(error, HttpError::Network(_)) {
+                true => Missed::MayPass(error),
+                false => Missed::ForGood(error),
+            },
+        )?;
+    let answer = client.post("/v1/enrol", request, MAX_MESSAGE_BYTES);
+    let answer = answer.map_err(|error| match is_busy(&error) {
+        true => Missed::MayPass(error),
+        false => Missed::ForGood(error),
+    })?;
+    let message = answer.message("answer to the enrolment");
+    Ok((answer.body, message.map_err(Missed::ForGood)?))
 }
 
 fn kept(link: &mut Link, agent: AgentId) -> Result<(), EnrolError> {

@@ -3,15 +3,18 @@
 //! Nothing is judged here: the reader checks every signature. A newer policy goes to the reader before the orders.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use evidence::envelope::Envelope;
-use evidence::{envelope, ids::OrderId};
+use evidence::{
+    digest::Digest,
+    envelope::{self, Envelope},
+    ids::OrderId,
+};
 use protocol::{
     messages::{AgentOrders, HandedOrder, MAX_MESSAGE_BYTES, Report, Trust},
     order::RefusalNotice,
@@ -32,7 +35,11 @@ const OPEN_MAX: usize = 64;
 /// Orders that one conversation takes; a new conversation forgets them.
 const HANDED_MAX: usize = 100_000;
 
-/// Which orders the reader was given in this conversation.
+/// Orders that were settled of late, and that the server is told of too: those that it would hand out for ever.
+const SETTLED_MAX: usize = 64;
+
+/// Which orders the reader was given in this conversation, each by the digest of all that was handed over: an order
+/// that nobody can read has one as well, and a copy with other signatures is another.
 #[derive(Debug, Default)]
 pub(super) struct Handed {
     orders: Mutex<Sets>,
@@ -42,9 +49,34 @@ pub(super) struct Handed {
 #[derive(Debug, Default)]
 struct Sets {
     /// All that were handed over.
-    handed: BTreeSet<OrderId>,
-    /// Those of them that the server has no report of.
-    open: BTreeSet<OrderId>,
+    handed: BTreeSet<Digest>,
+    /// Those of them that the server has no report of, and their ids where they have one.
+    open: BTreeMap<Digest, Option<OrderId>>,
+    /// Orders of which a report waits from an earlier conversation.
+    reported: BTreeSet<OrderId>,
+    /// Those that were settled last.
+    settled: VecDeque<Digest>,
+}
+
+impl Sets {
+    fn settle(&mut self, what: &Settled) {
+        let is_meant = |digest: &Digest, id: &Option<OrderId>| match what {
+            Settled::Order(order) => *id == Some(*order),
+            Settled::Copy(copy) => digest == copy,
+        };
+        if let Settled::Order(order) = what {
+            self.reported.remove(order);
+        }
+        let over: Vec<Digest> = self
+            .open
+            .extract_if(.., |digest, id| is_meant(digest, id))
+            .map(|(digest, _)| digest)
+            .collect();
+        self.settled.extend(over);
+        while self.settled.len() > SETTLED_MAX {
+            self.settled.pop_front();
+        }
+    }
 }
 
 impl Handed {
@@ -55,47 +87,70 @@ impl Handed {
 
     /// Notes a report that waits from an earlier conversation: its order need not be handed over again.
     pub(super) fn note_waiting(&self, report: &Report) {
-        if let Some(order) = settles(report) {
-            let mut sets = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-            sets.handed.insert(order);
-            sets.open.insert(order);
+        let mut sets = self.sets();
+        match settles(report) {
+            Some(Settled::Order(order)) => {
+                sets.reported.insert(order);
+            }
+            Some(Settled::Copy(copy)) => {
+                sets.handed.insert(copy);
+                sets.open.insert(copy, None);
+            }
+            None => {}
         }
     }
 
-    /// The server has taken this report.
+    /// The server has taken this report, or never will.
     pub(super) fn reported(&self, report: &Report) {
-        if let Some(order) = settles(report) {
-            let mut sets = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-            sets.open.remove(&order);
+        if let Some(what) = settles(report) {
+            self.sets().settle(&what);
         }
     }
 
-    fn open(&self) -> Vec<OrderId> {
-        let sets = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        sets.open.iter().copied().collect()
+    /// What the server need not hand out: what is open, and what was settled of late.
+    fn known(&self) -> Vec<String> {
+        let sets = self.sets();
+        let all = sets.open.keys().chain(&sets.settled);
+        all.map(Digest::to_string).collect()
     }
 
     /// Whether the order is new in this conversation; it counts as open from here on.
-    fn is_new(&self, order: OrderId) -> bool {
-        let mut sets = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        sets.open.insert(order);
-        sets.handed.insert(order)
+    fn is_new(&self, copy: Digest, id: Option<OrderId>) -> bool {
+        let mut sets = self.sets();
+        let is_new = sets.handed.insert(copy);
+        if is_new {
+            sets.open.insert(copy, id);
+        }
+        is_new && id.is_none_or(|id| !sets.reported.contains(&id))
     }
 
     fn is_full(&self) -> (bool, bool) {
-        let sets = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let sets = self.sets();
         (sets.open.len() >= OPEN_MAX, sets.handed.len() >= HANDED_MAX)
+    }
+
+    fn sets(&self) -> MutexGuard<'_, Sets> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The order that the server will hand out no more after this report.
-fn settles(report: &Report) -> Option<OrderId> {
+/// What the server will hand out no more after a report.
+enum Settled {
+    /// The order, whatever was handed over of it.
+    Order(OrderId),
+    /// One copy of an order.
+    Copy(Digest),
+}
+
+fn settles(report: &Report) -> Option<Settled> {
     match report {
-        Report::Accepted { order, .. } | Report::Ended { order, .. } => Some(*order),
+        Report::Accepted { order, .. } | Report::Ended { order, .. } => {
+            Some(Settled::Order(*order))
+        }
         Report::Refused { notice } => {
             let envelope = Envelope::parse(notice.as_bytes()).ok()?;
             let notice: RefusalNotice = envelope.document(envelope::REFUSAL).ok()?;
-            notice.order
+            Some(Settled::Copy(notice.handed_digest))
         }
         Report::Progress { .. } => None,
     }
@@ -150,14 +205,14 @@ impl From<CourierError> for Missed {
 /// One question; says whether something new came, and nothing where the server had nothing to say.
 fn ask(context: &Context, handed: &Handed, tried_policy: &mut u64) -> Result<Option<bool>, Missed> {
     let held = context.policy_version.load(Ordering::Acquire);
-    let known: Vec<_> = handed.open().iter().map(OrderId::to_string).collect();
+    let known = handed.known();
     let policy = held.max(*tried_policy);
     let path = format!(
         "/v1/agent/orders?wait_ms={WAIT_MS}&policy={policy}&known={}",
         known.join(",")
     );
     let answer = context.client().get(&path, MAX_MESSAGE_BYTES)?;
-    context.heard();
+    context.welcome();
     if answer.status == 204 {
         return Ok(None);
     }
@@ -181,17 +236,17 @@ fn hand_trust(context: &Context) -> Result<(), Missed> {
     Ok(context.hand_over(&FromSpool::Trust {}, &answer.body)?)
 }
 
-/// Hands over an order that is new; one without an id is passed over, since no report could ever settle it.
+/// Hands over an order that is new, whether or not anybody can read it: the reader's refusal settles it.
 fn hand_order(context: &Context, handed: &Handed, order: &HandedOrder) -> Result<bool, Missed> {
-    let Some(id) = id(order) else {
-        context.note("an order was passed over", "an order has no id".into());
-        return Ok(false);
-    };
-    if !handed.is_new(id) {
+    let id = id(order);
+    if !handed.is_new(order.digest(), id) {
         return Ok(false);
     }
     let bytes = serde_json::to_vec(order).map_err(|_| HttpError::Answer("an unwritable order"))?;
-    tracing::info!(order = %id, "an order has come");
+    match id {
+        Some(id) => tracing::info!(order = %id, "an order has come"),
+        None => tracing::warn!(digest = %order.digest(), "an order without an id has come"),
+    }
     context.hand_over(&FromSpool::Order {}, &bytes)?;
     Ok(true)
 }

@@ -8,12 +8,16 @@ use std::{
 
 /// The first pause is about this long.
 const FIRST: Duration = Duration::from_secs(1);
+/// The first pause after a connection that was merely closed is at most this long.
+const QUICK: Duration = Duration::from_millis(100);
 /// No pause between tries is longer.
 const LONGEST: Duration = Duration::from_secs(300);
 
 /// How the next try should be timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retry {
+    /// The connection was closed, as by a server that starts anew: once very soon, then as [`Retry::WhenBack`].
+    Reconnect,
     /// Later, and at once when the server is heard of again.
     WhenBack,
     /// Later.
@@ -26,23 +30,28 @@ pub(super) enum Retry {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Backoff {
     failures: u32,
+    was_quick: bool,
 }
 
 impl Backoff {
     /// It went well: the next pause is short again.
     pub(super) fn reset(&mut self) {
-        self.failures = 0;
+        *self = Self::default();
     }
 
     /// The pause after one more failure: between half and the whole of the step, so that many agents spread.
     pub(super) fn next(&mut self, retry: Retry) -> Duration {
+        let is_first = self.failures == 0 && !std::mem::replace(&mut self.was_quick, true);
+        if is_first && retry == Retry::Reconnect {
+            return jitter(QUICK);
+        }
         let step = FIRST
             .saturating_mul(1 << self.failures.min(16))
             .min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         let step = match retry {
             Retry::NotBefore(wait) => return wait + jitter(wait / 4),
-            Retry::WhenBack | Retry::Later => step,
+            Retry::Reconnect | Retry::WhenBack | Retry::Later => step,
         };
         step / 2 + jitter(step / 2)
     }
@@ -167,6 +176,22 @@ mod tests {
         assert!(pauses[20..].windows(2).any(|two| two[0] != two[1]));
         backoff.reset();
         assert!(backoff.next(Retry::Later) <= FIRST);
+    }
+
+    #[test]
+    fn after_a_closed_connection_the_first_pause_is_short_and_the_next_are_not() {
+        let mut backoff = Backoff::default();
+        for _ in 0..2 {
+            assert!(backoff.next(Retry::Reconnect) <= QUICK);
+            for step in [FIRST, FIRST * 2, FIRST * 4] {
+                let pause = backoff.next(Retry::Reconnect);
+                assert!((step / 2..=step).contains(&pause), "{pause:?}");
+            }
+            backoff.reset();
+        }
+        // Only the first failure of a row is quick.
+        backoff.next(Retry::WhenBack);
+        assert!(backoff.next(Retry::Reconnect) >= FIRST);
     }
 
     #[test]

@@ -168,6 +168,9 @@ fn send_file(
         // Without rights nothing is taken, and that says nothing about the report.
         Err(error) if error.is_permanent() && error.status() != Some(403) => {
             set_aside(context, path, &error.chain())?;
+            // Else one order that the server can't be told of would hold up another for ever.
+            handed.reported(&report.report);
+            context.bell.ring();
         }
         Err(error) => return Ok(Err(error)),
         Ok(()) => {

@@ -31,6 +31,8 @@ pub struct Status {
     pub last_contact: Option<Instant>,
     /// What last went wrong, until the server answers again.
     pub last_error: Option<LastError>,
+    /// Since when the server says that this agent was revoked.
+    pub revoked: Option<Instant>,
     /// Sealed parts that wait for delivery.
     pub parts_waiting: u32,
     /// Their bytes.
@@ -117,6 +119,7 @@ mod tests {
             proxy: false,
             last_contact: None,
             last_error: None,
+            revoked: None,
             parts_waiting: 0,
             bytes_waiting: 0,
             parts_delivered: 0,

@@ -119,13 +119,6 @@ pub fn digest(handed: &HandedOrder) -> Digest {
     Envelope::parse(bytes).map_or_else(|_| Digest::of(bytes), |envelope| envelope.digest())
 }
 
-/// The digest of all that was handed over: signatures and proof count, so that a crippled copy of an
-/// order does not speak for the order.
-pub fn handed_digest(handed: &HandedOrder) -> Digest {
-    let proof = handed.proof.as_ref().map(|p| (p.index, &p.proof));
-    Digest::of(format!("{}\n{proof:?}", handed.order).as_bytes())
-}
-
 /// Whether the same answer is right for good: time and a newer policy may change some.
 fn is_final(refusal: &Refusal) -> bool {
     !matches!(
@@ -192,6 +185,7 @@ pub fn refuse(
     let notice = RefusalNotice {
         v: 1,
         order_digest,
+        handed_digest: handed.digest(),
         order,
         agent: seal.agent(),
         time: now,
@@ -205,7 +199,7 @@ pub fn refuse(
     };
     let change = Change::Refused {
         refused: is_final.then(|| Refused {
-            handed_sha256: handed_digest(handed),
+            handed_sha256: handed.digest(),
             notice: notice.clone(),
         }),
         told: records::Refusal {
@@ -312,8 +306,15 @@ mod tests {
         let refusal = Refusal::BadProfile { why };
         let (change, notice) = refuse(&handed, refusal, &seal, at(5)).unwrap();
         assert!(notice.len() < 8192);
+        let envelope = Envelope::parse(notice.as_bytes()).unwrap();
+        let said = RefusalNotice::open(&envelope, &seal.key().public()).unwrap();
+        assert_eq!(
+            said.handed_digest,
+            handed.digest(),
+            "which copy it is about"
+        );
         state.keep(change).unwrap();
-        let remembered = state.known().refusal_of(handed_digest(&handed)).unwrap();
+        let remembered = state.known().refusal_of(handed.digest()).unwrap();
         assert_eq!(remembered.notice, notice);
     }
 

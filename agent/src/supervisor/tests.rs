@@ -42,3 +42,45 @@ fn when_one_half_ends_both_are_started_anew() {
     outcome.unwrap();
     assert_eq!(started, 3);
 }
+
+#[test]
+fn when_a_half_says_that_no_start_helps_there_is_no_other() {
+    let signals = Signals::block().unwrap();
+    let mut started = 0;
+    let outcome = supervise(&signals, &Journal::silent(), HURRY, || {
+        started += 1;
+        Ok([shell("exit 78"), shell("exec sleep 1000")])
+    });
+    assert!(matches!(outcome, Err(SupervisorError::Unfit)));
+    assert_eq!(started, 1);
+}
+
+#[test]
+fn a_state_that_is_in_use_or_damaged_is_no_matter_of_time_and_a_full_disk_is() {
+    let path = std::path::PathBuf::from("/s");
+    let permanent: [Box<dyn Error>; 6] = [
+        Box::new(StateError::InUse(path.clone())),
+        Box::new(StateError::Damaged {
+            path: path.clone(),
+            at: 0,
+        }),
+        Box::new(CourierError::Folder(FolderError::InUse(path.clone()))),
+        Box::new(CourierError::Folder(FolderError::NotEnrolled(path.clone()))),
+        Box::new(HalfError::Limits {
+            path,
+            why: "x".into(),
+        }),
+        Box::new(SupervisorError::NotEnrolled),
+    ];
+    for error in permanent {
+        assert!(is_permanent(&*error), "{error}");
+    }
+    let passing: [Box<dyn Error>; 3] = [
+        Box::new(StateError::Write(io::ErrorKind::StorageFull.into())),
+        Box::new(CourierError::Thread),
+        Box::new(io::Error::other("x")),
+    ];
+    for error in passing {
+        assert!(!is_permanent(&*error), "{error}");
+    }
+}

@@ -13,7 +13,7 @@ use axum::{
 };
 use evidence::{envelope::Envelope, ids::AgentId, instant::Instant};
 use protocol::{
-    messages::{AgentOrders, HandedOrder},
+    messages::AgentOrders,
     order::Order,
     order_check::{self, Situation},
     target::Subject,
@@ -29,10 +29,7 @@ use crate::{
     access::Caller,
     refusal::Refusal,
     state::Server,
-    store::{
-        index::Change,
-        orders::{Change as OrderChange, Waiting},
-    },
+    store::{index::Change, orders::Change as OrderChange},
 };
 
 /// Orders in one answer: each may have some hundred KiB.
@@ -82,28 +79,22 @@ async fn look(
 ) -> Result<Look<AgentOrders>, Refusal> {
     // Again with each look: a revoked agent's open question ends at once.
     if !server.index.agent_is_active(agent).await? {
-        return Err(Refusal::Denied(
-            "This agent was revoked. Ask an admin why, and enrol anew.",
-        ));
+        return Err(Refusal::Revoked);
     }
     let now = Instant::now();
     join(server, agent, now).await?;
     let mut waiting = server.index.waiting(agent, now).await?;
-    waiting.retain(|order| !known.contains(order.order.to_string().as_str()));
+    waiting.retain(|order| !known.contains(order.handed.digest().to_string().as_str()));
     let (due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|o| o.begins <= now);
     let newest = server.documents.policy.version;
     if due.is_empty() && newest <= policy_version {
         let next = later.iter().map(|o| o.begins).min();
         return Ok(Look::Nothing(next.map(|at| until(at, now))));
     }
-    let hand = |o: Waiting| HandedOrder {
-        order: o.envelope,
-        proof: o.proof,
-    };
     Ok(Look::News(AgentOrders {
         v: VERSION,
         policy_version: newest,
-        orders: due.into_iter().take(MAX_ORDERS).map(hand).collect(),
+        orders: due.into_iter().take(MAX_ORDERS).map(|o| o.handed).collect(),
     }))
 }
 
@@ -122,7 +113,7 @@ async fn join(server: &Server, agent: AgentId, now: Instant) -> Result<(), Refus
         return Ok(());
     };
     for order in open {
-        if !fits(server, &row.subject(), &order.envelope, now)? {
+        if !fits(server, &row.subject(), &order.handed.order, now)? {
             continue;
         }
         let change = OrderChange::Join {

@@ -10,6 +10,7 @@ use axum::{
 };
 use evidence::{
     custody::event::Action,
+    digest::Digest,
     envelope::Envelope,
     ids::{AgentId, OrderId},
     instant::Instant,
@@ -36,9 +37,12 @@ use crate::{
     store::{
         agents::AgentRow,
         index::Change,
-        orders::{Change as OrderChange, NewOrder},
+        orders::{Change as OrderChange, NewOrder, more_signatures},
     },
 };
+
+/// Of a signature that counts for nobody.
+const STRAY: &str = "a signature on the order does not hold, or is by a key that the policy does not know. Leave it off.";
 
 /// An order names no more hosts.
 const MAX_TARGETS: usize = 100_000;
@@ -68,6 +72,7 @@ pub(crate) async fn submit(
         &hosts,
         now.max(order.not_before),
     )?;
+    check_signatures(&server, &envelope)?;
     let new = NewOrder {
         order: order.id,
         sha256: envelope.digest(),
@@ -83,17 +88,25 @@ pub(crate) async fn submit(
             .map(|(row, proof)| (row.agent, proof))
             .collect(),
     };
-    let action = Action::Ordered {
-        order: new.order,
-        order_sha256: new.sha256,
-    };
-    keep(&server, new, action).await
+    keep(&server, new, &envelope).await
 }
 
-/// The leaf, the row, and the waking of those who wait.
-async fn keep(server: &Server, new: NewOrder, action: Action) -> Answer {
-    let (order, open) = (new.order, new.open);
-    let receipt = server.custody.log(action).await?;
+/// The leaves, the row, and the waking of those who wait.
+async fn keep(server: &Server, new: NewOrder, envelope: &Envelope) -> Answer {
+    let (order, order_sha256, open) = (new.order, new.sha256, new.open);
+    let ordered = Action::Ordered {
+        order,
+        order_sha256,
+    };
+    let receipt = server.custody.log(ordered).await?;
+    for by_key in approvals(server, &new, envelope).await? {
+        let approved = Action::Approved {
+            order,
+            order_sha256,
+            by_key,
+        };
+        server.custody.log(approved).await?;
+    }
     let change = OrderChange::Submit(Box::new(new));
     server.change(Change::Order(change)).await?;
     if open {
@@ -104,6 +117,31 @@ async fn keep(server: &Server, new: NewOrder, action: Action) -> Answer {
         v: VERSION,
         receipt,
     })
+}
+
+/// The keys that signed the order since it was handed in the last time.
+async fn approvals(
+    server: &Server,
+    new: &NewOrder,
+    envelope: &Envelope,
+) -> Result<Vec<Digest>, Refusal> {
+    let Some(held) = server.index.envelope(new.order, new.sha256).await? else {
+        return Ok(Vec::new());
+    };
+    let held = Envelope::parse(held.as_bytes()).map_err(Refusal::failed)?;
+    let more = more_signatures(&held, envelope);
+    more.iter()
+        .map(|(key, _)| key.parse().map_err(|_| Refusal::unacceptable(STRAY)))
+        .collect()
+}
+
+/// Every signature must hold: one that does not could stand in the way of one that does.
+fn check_signatures(server: &Server, envelope: &Envelope) -> Result<(), Refusal> {
+    let holding = server.documents.policy.signers(envelope).len();
+    match holding == envelope.signatures().len() {
+        true => Ok(()),
+        false => Err(Refusal::unacceptable(STRAY)),
+    }
 }
 
 /// The hosts behind the order's signed root, each with its proof; all must be within the asker's reach.

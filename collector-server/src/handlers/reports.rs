@@ -34,9 +34,13 @@ pub(crate) async fn take(
     Message(sent): Message<AgentReport>,
 ) -> Answer {
     let agent = caller.agent()?.id;
+    server.saw(agent);
     let (order, said) = match sent.report {
         Report::Accepted { order, collection } => (order, Said::Accepted(collection)),
-        Report::Refused { notice } => refused(&server, agent, notice).await?,
+        Report::Refused { notice } => match refused(&server, agent, notice).await? {
+            Some(news) => news,
+            None => return Ok(StatusCode::NO_CONTENT.into_response()),
+        },
         Report::Progress {
             order,
             collection,
@@ -57,42 +61,61 @@ pub(crate) async fn take(
             (order, Said::Ended(collection, why))
         }
     };
-    server.saw(agent);
     let change = OrderChange::Said { order, agent, said };
     server.change(Change::Order(change)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Checks a notice of refusal, logs it, and says which order it is about.
+/// Checks a notice of refusal, and says which order it is about; none where it brings nothing new.
+///
+/// Only a refusal of the very copy that the agent is handed settles the order and is logged: whoever stands between
+/// can have a crippled copy refused as well.
 async fn refused(
     server: &Server,
     agent: AgentId,
     notice: String,
-) -> Result<(OrderId, Said), Refusal> {
+) -> Result<Option<(OrderId, Said)>, Refusal> {
     let envelope = Envelope::parse(notice.as_bytes())
         .map_err(|e| Refusal::Malformed(format!("the notice: {e}")))?;
+    let said = read_notice(server, agent, &envelope).await?;
+    let held = server.index.handed(agent, said.order_digest).await?;
+    let held = held.ok_or(Refusal::NotFound)?;
+    let is_ours = held.handed.digest() == said.handed_digest;
+    if held.is_answered || !is_ours && held.has_refusal {
+        return Ok(None);
+    }
+    if is_ours {
+        let action = Action::Refused {
+            agent,
+            order_sha256: said.order_digest,
+            notice_sha256: envelope.digest(),
+        };
+        server.custody.log(action).await?;
+    } else {
+        tracing::warn!(%agent, order = %held.order, "an agent refuses another copy of an order than it was handed; the order goes on waiting");
+    }
+    let handed = said.handed_digest;
+    Ok(Some((held.order, Said::Refused { notice, handed })))
+}
+
+/// The notice, signed by a seal key of the agent that sends it.
+async fn read_notice(
+    server: &Server,
+    agent: AgentId,
+    envelope: &Envelope,
+) -> Result<RefusalNotice, Refusal> {
     let mut read = Err(Refusal::NotFound);
     for key in seal_keys(server, agent).await? {
-        read = RefusalNotice::open(&envelope, &key).map_err(Refusal::from);
+        read = RefusalNotice::open(envelope, &key).map_err(Refusal::from);
         if read.is_ok() {
             break;
         }
     }
     let said = read?;
-    if said.agent != agent {
-        return Err(Refusal::unacceptable(
+    match said.agent == agent {
+        true => Ok(said),
+        false => Err(Refusal::unacceptable(
             "the notice is another agent's. Send your own.",
-        ));
+        )),
     }
-    let order = server.index.order_of(agent, said.order_digest).await?;
-    let order = order.ok_or(Refusal::NotFound)?;
-    server
-        .custody
-        .log(Action::Refused {
-            agent,
-            order_sha256: said.order_digest,
-            notice_sha256: envelope.digest(),
-        })
-        .await?;
-    Ok((order, Said::Refused(notice)))
 }

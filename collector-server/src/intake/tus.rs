@@ -16,7 +16,10 @@ use crate::{
     access::Caller,
     refusal::Refusal,
     state::Server,
-    store::uploads::{Upload, UploadId},
+    store::{
+        index::Woken,
+        uploads::{Upload, UploadId},
+    },
 };
 
 type Shared = State<Arc<Server>>;
@@ -66,7 +69,7 @@ pub(crate) async fn create(
     Ok(answer(StatusCode::CREATED, &upload, [("location", place)]))
 }
 
-/// `HEAD /v1/parts/{upload}`: how far it is.
+/// `HEAD /v1/parts/{upload}`: how far it is; one that is whole is kept first, where that had failed.
 pub(crate) async fn show(
     State(server): Shared,
     Extension(caller): Extension<Caller>,
@@ -74,6 +77,9 @@ pub(crate) async fn show(
     headers: HeaderMap,
 ) -> Answer {
     let upload = find(&server, caller, &id, &headers).await?;
+    let before = upload.kept;
+    let (upload, woken) = server.uploads.finish(upload).await?;
+    told(&server, before, &upload, &woken);
     Ok(answer(
         StatusCode::OK,
         &upload,
@@ -106,17 +112,22 @@ pub(crate) async fn write(
         let before = upload.kept;
         let (upload, woken) = server
             .uploads
-            .receive(&upload.id, offset_bytes, checksum, body)
+            .receive((upload.agent, &upload.id), offset_bytes, checksum, body)
             .await?;
-        server.wake.tell(&woken);
-        if upload.kept && !before {
-            server.metrics.received(upload.promise.length_bytes);
-            server.unstamped.notify_one();
-        }
+        told(&server, before, &upload, &woken);
         Ok(upload)
     };
     let upload: Result<Upload, Refusal> = tokio::spawn(receiving).await.map_err(Refusal::failed)?;
     Ok(answer(StatusCode::NO_CONTENT, &upload?, []))
+}
+
+/// Tells whom it concerns that an upload has moved, and that a part was kept.
+fn told(server: &Server, was_kept: bool, upload: &Upload, woken: &Woken) {
+    server.wake.tell(woken);
+    if upload.kept && !was_kept {
+        server.metrics.received(upload.promise.length_bytes);
+        server.unstamped.notify_one();
+    }
 }
 
 /// `DELETE /v1/parts/{upload}`.

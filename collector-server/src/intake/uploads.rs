@@ -4,7 +4,7 @@
 //! that (a crash before the count was written); the surplus is cut off.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs, io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -16,7 +16,7 @@ use evidence::{
     custody::event::{Action, StoredPart},
     digest::{Digest, DigestWriter},
     ids::AgentId,
-    instant::Instant,
+    instant::Instant as WallTime,
     statement,
 };
 use futures_util::StreamExt as _;
@@ -25,7 +25,7 @@ use tokio::{
     io::{AsyncSeekExt as _, AsyncWriteExt as _, SeekFrom},
     sync::Semaphore,
     task::spawn_blocking,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 use super::headers::Checksum;
@@ -54,8 +54,12 @@ pub struct UploadLimits {
     pub max_open_per_agent: u32,
     /// Bodies received at one time; more are told to come later.
     pub max_receiving: usize,
+    /// Those of them that may be one agent's.
+    pub max_receiving_per_agent: usize,
     /// How long a body may stand still.
     pub idle_ms: u64,
+    /// What a body must bring in each `idle_ms`, or its request is ended.
+    pub min_bytes: u64,
     /// How long an upload may take.
     pub expiry_s: i64,
 }
@@ -68,6 +72,7 @@ pub struct Uploads {
     staging: PathBuf,
     limits: UploadLimits,
     slots: Semaphore,
+    receiving: Mutex<HashMap<AgentId, usize>>,
     locked: Mutex<HashSet<UploadId>>,
 }
 
@@ -88,6 +93,7 @@ impl Uploads {
             staging,
             limits,
             slots,
+            receiving: Mutex::default(),
             locked: Mutex::default(),
         }
     }
@@ -136,11 +142,12 @@ impl Uploads {
     /// Receives one request's body at this offset, and keeps the part if it is whole.
     pub(super) async fn receive(
         &self,
-        id: &UploadId,
+        (agent, id): (AgentId, &UploadId),
         offset_bytes: u64,
         checksum: Option<Checksum>,
         body: Body,
     ) -> Result<(Upload, Woken), Refusal> {
+        let _turn = self.turn(agent)?;
         let _slot = self.slots.try_acquire().map_err(|_| Refusal::Busy)?;
         let _lock = self.lock(id)?;
         // Read again under the lock: another request may have just moved it.
@@ -150,6 +157,11 @@ impl Uploads {
         }
         if upload.kept {
             return Ok((upload, Woken::default()));
+        }
+        if upload.is_whole() {
+            let woken = self.complete(&upload).await?;
+            upload.kept = true;
+            return Ok((upload, woken));
         }
         let room = upload.promise.length_bytes - offset_bytes;
         let mut file = self
@@ -164,8 +176,25 @@ impl Uploads {
         }
         end?;
         let mut woken = Woken::default();
-        if upload.offset_bytes == upload.promise.length_bytes {
+        if upload.is_whole() {
             woken = self.keep(&upload).await?;
+            upload.kept = true;
+        }
+        Ok((upload, woken))
+    }
+
+    /// Keeps an upload of which every byte is here, where what came between them and the keeping has failed; the
+    /// agent has nothing left to send, and asks by HEAD.
+    pub(super) async fn finish(&self, upload: Upload) -> Result<(Upload, Woken), Refusal> {
+        if upload.kept || !upload.is_whole() {
+            return Ok((upload, Woken::default()));
+        }
+        let _lock = self.lock(&upload.id)?;
+        // Again under the lock: whoever held it may have kept it.
+        let mut upload = self.live(&upload.id).await?;
+        let mut woken = Woken::default();
+        if !upload.kept && upload.is_whole() {
+            woken = self.complete(&upload).await?;
             upload.kept = true;
         }
         Ok((upload, woken))
@@ -226,13 +255,8 @@ impl Uploads {
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(Refusal::failed(e)),
         };
-        let whole = upload.offset_bytes == upload.promise.length_bytes;
-        if whole && staged.is_none() {
-            // Moved, but not yet written down as kept.
-            let stored = self.blobs.size_bytes(upload.promise.sha256).await?;
-            if stored == Some(upload.promise.length_bytes) {
-                return self.record(upload).await.map(drop);
-            }
+        if upload.is_whole() && staged.is_none() && self.is_moved(upload).await? {
+            return self.record(upload).await.map(drop);
         }
         let durable = staged.unwrap_or(0).min(upload.offset_bytes);
         if durable < upload.offset_bytes {
@@ -242,13 +266,28 @@ impl Uploads {
             );
             return self.advance(&id, durable).await;
         }
-        if whole {
+        if upload.is_whole() {
             match self.keep(upload).await {
                 Err(Refusal::Digest) | Ok(_) => {}
                 Err(other) => return Err(other),
             }
         }
         Ok(())
+    }
+
+    /// Whether the blob is in its place, though nobody has written down that it is kept.
+    async fn is_moved(&self, upload: &Upload) -> Result<bool, Refusal> {
+        let stored = self.blobs.size_bytes(upload.promise.sha256).await?;
+        Ok(stored == Some(upload.promise.length_bytes))
+    }
+
+    /// The last steps of a whole upload, from wherever they were left.
+    async fn complete(&self, upload: &Upload) -> Result<Woken, Refusal> {
+        let is_staged = self.staged(&upload.id).exists();
+        match !is_staged && self.is_moved(upload).await? {
+            true => self.record(upload).await,
+            false => self.keep(upload).await,
+        }
     }
 
     /// Opens the staged file, cut to what is durable.
@@ -272,13 +311,15 @@ impl Uploads {
         room: u64,
         mut checksum: Option<Checksum>,
     ) -> (u64, Result<(), Refusal>) {
-        let wait = Duration::from_millis(self.limits.idle_ms);
         let (mut body, mut count) = (body.into_data_stream(), 0u64);
+        let mut pace = Pace::of(&self.limits);
         let end = loop {
-            let bytes = match timeout(wait, body.next()).await {
+            let bytes = match timeout_at(pace.until, body.next()).await {
                 Ok(None) => break Ok(()),
                 Ok(Some(Ok(bytes))) => bytes,
-                Ok(Some(Err(_))) | Err(_) => break Err(Refusal::Cut),
+                Ok(Some(Err(_))) => break Err(Refusal::Cut),
+                Err(_) if pace.is_kept(count) => continue,
+                Err(_) => break Err(Refusal::Slow),
             };
             if bytes.len() as u64 > room - count {
                 break Err(Refusal::TooLarge);
@@ -342,7 +383,7 @@ impl Uploads {
         let change = PartChange::Keep(Box::new(NewPart {
             upload: upload.id.clone(),
             statement: said,
-            received: Instant::now(),
+            received: WallTime::now(),
             receipt,
         }));
         Ok(self.index.change(Change::Part(change)).await?)
@@ -369,6 +410,23 @@ impl Uploads {
         self.staging.join(id.as_str())
     }
 
+    /// One more body of this agent.
+    fn turn(&self, agent: AgentId) -> Result<Turn<'_>, Refusal> {
+        let mut receiving = self
+            .receiving
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let count = receiving.entry(agent).or_default();
+        if *count >= self.limits.max_receiving_per_agent {
+            return Err(Refusal::Busy);
+        }
+        *count += 1;
+        Ok(Turn {
+            of: &self.receiving,
+            agent,
+        })
+    }
+
     fn lock(&self, id: &UploadId) -> Result<Lock<'_>, Refusal> {
         let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
         if !locked.insert(id.clone()) {
@@ -378,6 +436,52 @@ impl Uploads {
             of: &self.locked,
             id: id.clone(),
         })
+    }
+}
+
+/// Whether a body comes fast enough: so many bytes in each window.
+struct Pace {
+    until: Instant,
+    window: Duration,
+    min_bytes: u64,
+    counted: u64,
+}
+
+impl Pace {
+    fn of(limits: &UploadLimits) -> Self {
+        let window = Duration::from_millis(limits.idle_ms);
+        Self {
+            until: Instant::now() + window,
+            window,
+            min_bytes: limits.min_bytes.max(1),
+            counted: 0,
+        }
+    }
+
+    /// At the end of a window, with `count` bytes in all: whether the next one may begin.
+    fn is_kept(&mut self, count: u64) -> bool {
+        let is_kept = count - self.counted >= self.min_bytes;
+        self.counted = count;
+        self.until += self.window;
+        is_kept
+    }
+}
+
+/// One of the bodies that an agent may send at one time; given back on drop.
+struct Turn<'u> {
+    of: &'u Mutex<HashMap<AgentId, usize>>,
+    agent: AgentId,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut receiving = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = receiving.get_mut(&self.agent) {
+            *count -= 1;
+            if *count == 0 {
+                receiving.remove(&self.agent);
+            }
+        }
     }
 }
 
@@ -410,5 +514,5 @@ fn no_room_or_failed(error: io::Error) -> Refusal {
 }
 
 fn now_s() -> i64 {
-    Instant::now().seconds
+    WallTime::now().seconds
 }

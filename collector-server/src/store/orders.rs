@@ -1,12 +1,14 @@
 //! Orders, and how each fares on each of its hosts.
 
+use data_encoding::BASE64;
 use evidence::{
     digest::Digest,
+    envelope::Envelope,
     ids::{AgentId, CollectionId, OrderId},
     instant::Instant,
 };
 use protocol::{
-    messages::{HostState, OrderHost, OrderRow, Progress},
+    messages::{HandedOrder, HostState, OrderHost, OrderRow, Progress},
     name::Name,
     target::TargetProof,
 };
@@ -52,14 +54,19 @@ pub enum Said {
     Progress(CollectionId, Progress),
     /// The last part is sealed.
     Ended(CollectionId, Option<String>),
-    /// It is not obeyed: the notice's envelope.
-    Refused(String),
+    /// A copy of it is not obeyed.
+    Refused {
+        /// The notice's envelope.
+        notice: String,
+        /// The digest of the copy.
+        handed: Digest,
+    },
 }
 
 /// A change of orders.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// A new order. The same one twice changes nothing.
+    /// A new order. The same one twice changes nothing; the same one with more signatures takes those in.
     Submit(Box<NewOrder>),
     /// A host joins an open order.
     Join {
@@ -110,16 +117,19 @@ pub(super) async fn revise(to: &mut SqliteConnection, order: OrderId) -> Result<
 }
 
 async fn submit(to: &mut SqliteConnection, new: &NewOrder) -> Result<Woken, IndexError> {
-    let known: Option<String> = query_scalar("SELECT sha256 FROM orders WHERE id = ?")
+    let known = query("SELECT sha256, envelope FROM orders WHERE id = ?")
         .bind(new.order.to_string())
         .fetch_optional(&mut *to)
         .await?;
-    if let Some(sha256) = known {
-        if sha256 == new.sha256.to_string() {
-            return Ok(Woken::default());
+    if let Some(known) = known {
+        if parsed::<Digest>(&known, "sha256")? != new.sha256 {
+            let why = "Another order has this id. Make a new one.";
+            return Err(IndexError::Conflict(why));
         }
-        let why = "Another order has this id. Make a new one.";
-        return Err(IndexError::Conflict(why));
+        return match with_signatures(known.try_get("envelope")?, &new.envelope)? {
+            Some(more) => approve(to, new.order, &more).await,
+            None => Ok(Woken::default()),
+        };
     }
     query(
         "INSERT INTO orders (id, sha256, envelope, requester, reference, submitted_ns, begins_ns, \
@@ -150,12 +160,122 @@ async fn submit(to: &mut SqliteConnection, new: &NewOrder) -> Result<Woken, Inde
     Ok(woken)
 }
 
+/// Puts a fuller envelope of the same order in the place of the one held: whoever refused the other is asked again.
+async fn approve(
+    to: &mut SqliteConnection,
+    order: OrderId,
+    envelope: &str,
+) -> Result<Woken, IndexError> {
+    query("UPDATE orders SET envelope = ? WHERE id = ?")
+        .bind(envelope)
+        .bind(order.to_string())
+        .execute(&mut *to)
+        .await?;
+    // The refusal stays to be seen until another answer comes.
+    query(
+        "UPDATE order_hosts SET state = 'waiting', answered = 0 \
+         WHERE order_id = ? AND state = 'refused'",
+    )
+    .bind(order.to_string())
+    .execute(&mut *to)
+    .await?;
+    let rows = query("SELECT agent FROM order_hosts WHERE order_id = ? AND answered = 0")
+        .bind(order.to_string())
+        .fetch_all(&mut *to)
+        .await?;
+    let mut woken = revise(to, order).await?;
+    for row in &rows {
+        woken.agents.push(parsed(row, "agent")?);
+    }
+    Ok(woken)
+}
+
+/// The signatures of `sent` by keys of which `held` has none.
+pub fn more_signatures(held: &Envelope, sent: &Envelope) -> Vec<(String, Vec<u8>)> {
+    let is_held = |key: &str| held.signatures().iter().any(|s| s.key_id == key);
+    let sent = sent.signatures().iter();
+    sent.filter(|s| !is_held(&s.key_id))
+        .map(|s| (s.key_id.clone(), s.signature.clone()))
+        .collect()
+}
+
+/// The envelope `held` with the signatures of `sent` that it lacks; none where it lacks none.
+///
+/// Both are of one payload, and every signature was found to hold before it came here.
+fn with_signatures(held: &str, sent: &str) -> Result<Option<String>, IndexError> {
+    let damaged = |_| IndexError::Damaged("envelope");
+    let held = Envelope::parse(held.as_bytes()).map_err(damaged)?;
+    let more = more_signatures(&held, &Envelope::parse(sent.as_bytes()).map_err(damaged)?);
+    if more.is_empty() {
+        return Ok(None);
+    }
+    let before = held.signatures().iter();
+    let all = before.map(|s| (s.key_id.clone(), s.signature.clone()));
+    let signatures = all.chain(more).map(
+        |(key, signature)| serde_json::json!({"keyid": key, "sig": BASE64.encode(&signature)}),
+    );
+    let text = serde_json::json!({
+        "payloadType": held.payload_type(),
+        "payload": BASE64.encode(held.payload()),
+        "signatures": signatures.collect::<Vec<_>>(),
+    })
+    .to_string();
+    match Envelope::parse(text.as_bytes()) {
+        Ok(_) => Ok(Some(text)),
+        Err(_) => Err(IndexError::Conflict(
+            "The order would carry more signatures than an envelope holds. Hand it in with fewer.",
+        )),
+    }
+}
+
+/// What the agent is handed of the order now.
+async fn handed_to(
+    to: &mut SqliteConnection,
+    order: OrderId,
+    agent: AgentId,
+) -> Result<Option<HandedOrder>, IndexError> {
+    let row = query(
+        "SELECT o.envelope, h.proof FROM order_hosts h JOIN orders o ON o.id = h.order_id \
+         WHERE h.order_id = ? AND h.agent = ?",
+    )
+    .bind(order.to_string())
+    .bind(agent.to_string())
+    .fetch_optional(to)
+    .await?;
+    row.as_ref().map(read_handed).transpose()
+}
+
+/// Keeps a refusal of a copy that is not the one handed over now, where there is none: it settles nothing.
+async fn note_stray(
+    to: &mut SqliteConnection,
+    order: OrderId,
+    agent: AgentId,
+    notice: &str,
+) -> Result<(), IndexError> {
+    query(
+        "UPDATE order_hosts SET refusal = ?3 \
+         WHERE order_id = ?1 AND agent = ?2 AND state = 'waiting' AND refusal IS NULL",
+    )
+    .bind(order.to_string())
+    .bind(agent.to_string())
+    .bind(notice)
+    .execute(to)
+    .await?;
+    Ok(())
+}
+
 async fn note(
     to: &mut SqliteConnection,
     order: OrderId,
     agent: AgentId,
     said: &Said,
 ) -> Result<(), IndexError> {
+    if let Said::Refused { notice, handed } = said {
+        let now = handed_to(to, order, agent).await?;
+        if now.ok_or(IndexError::Missing)?.digest() != *handed {
+            return note_stray(to, order, agent, notice).await;
+        }
+    }
     let query = match said {
         Said::Accepted(collection) => query(
             "UPDATE order_hosts SET answered = 1, collection = ?3, \
@@ -182,7 +302,7 @@ async fn note(
         .bind(collection.to_string())
         .bind(early.clone()),
         // An agent that has begun may refuse to begin again; that takes nothing back.
-        Said::Refused(notice) => query(
+        Said::Refused { notice, .. } => query(
             "UPDATE order_hosts SET answered = 1, \
              refusal = CASE state WHEN 'waiting' THEN ?3 ELSE refusal END, \
              state = CASE state WHEN 'waiting' THEN 'refused' ELSE state END \
@@ -212,12 +332,23 @@ async fn note(
 pub struct Waiting {
     /// The order.
     pub order: OrderId,
-    /// Its envelope.
-    pub envelope: String,
-    /// The proof that the agent is on its list, where it is.
-    pub proof: Option<TargetProof>,
+    /// What the agent is handed: its envelope, and the proof that the agent is on its list, where it is.
+    pub handed: HandedOrder,
     /// When it may begin.
     pub begins: Instant,
+}
+
+/// An order as it is handed to one agent, and what the agent has said to it.
+#[derive(Debug, Clone)]
+pub struct Handed {
+    /// The order.
+    pub order: OrderId,
+    /// What the agent is handed.
+    pub handed: HandedOrder,
+    /// Whether the agent has accepted or refused it.
+    pub is_answered: bool,
+    /// Whether some refusal is kept.
+    pub has_refusal: bool,
 }
 
 /// An order whole.
@@ -244,12 +375,18 @@ fn state_of(text: &str, expired: bool) -> Result<HostState, IndexError> {
     })
 }
 
-fn read_waiting(row: &SqliteRow) -> Result<Waiting, IndexError> {
+fn read_handed(row: &SqliteRow) -> Result<HandedOrder, IndexError> {
     let proof: Option<&str> = row.try_get("proof")?;
+    Ok(HandedOrder {
+        order: row.try_get("envelope")?,
+        proof: proof.map(|p| columns::json(p, "proof")).transpose()?,
+    })
+}
+
+fn read_waiting(row: &SqliteRow) -> Result<Waiting, IndexError> {
     Ok(Waiting {
         order: parsed(row, "id")?,
-        envelope: row.try_get("envelope")?,
-        proof: proof.map(|p| columns::json(p, "proof")).transpose()?,
+        handed: read_handed(row)?,
         begins: time(row, "begins_ns")?,
     })
 }
@@ -319,20 +456,46 @@ impl Index {
     ///
     /// # Errors
     /// The database failed or the row is damaged.
-    pub async fn order_of(
+    pub async fn handed(
         &self,
         agent: AgentId,
         sha256: Digest,
-    ) -> Result<Option<OrderId>, IndexError> {
+    ) -> Result<Option<Handed>, IndexError> {
         let row = query(
-            "SELECT id FROM orders JOIN order_hosts ON order_id = id \
-             WHERE sha256 = ? AND agent = ?",
+            "SELECT o.id, o.envelope, h.proof, h.answered, h.refusal IS NOT NULL AS has_refusal \
+             FROM orders o JOIN order_hosts h ON h.order_id = o.id \
+             WHERE o.sha256 = ? AND h.agent = ?",
         )
         .bind(sha256.to_string())
         .bind(agent.to_string())
         .fetch_optional(&self.reader)
         .await?;
-        row.map(|r| parsed(&r, "id")).transpose()
+        row.map(|r| {
+            Ok(Handed {
+                order: parsed(&r, "id")?,
+                handed: read_handed(&r)?,
+                is_answered: r.try_get("answered")?,
+                has_refusal: r.try_get("has_refusal")?,
+            })
+        })
+        .transpose()
+    }
+
+    /// The envelope of the order that has this id and this digest.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn envelope(
+        &self,
+        order: OrderId,
+        sha256: Digest,
+    ) -> Result<Option<String>, IndexError> {
+        let envelope = query_scalar("SELECT envelope FROM orders WHERE id = ? AND sha256 = ?")
+            .bind(order.to_string())
+            .bind(sha256.to_string())
+            .fetch_optional(&self.reader)
+            .await?;
+        Ok(envelope)
     }
 
     /// The orders that `person` asked for or that have a host within the scope, the newest first.
@@ -378,8 +541,9 @@ impl Index {
         let expires = from_ns(row.try_get("expires_ns")?);
         let rows = query(
             "SELECT h.agent, a.hostname, h.state, h.collection, h.progress, h.refusal, \
-             h.ended_early, (SELECT COUNT(DISTINCT part) FROM parts p \
-             WHERE p.collection = h.collection) AS parts \
+             h.ended_early, (SELECT COUNT(DISTINCT p.part) FROM parts p \
+             JOIN collections c ON c.id = p.collection AND c.agent = h.agent \
+             WHERE c.id = h.collection) AS parts \
              FROM order_hosts h JOIN agents a ON a.id = h.agent \
              WHERE h.order_id = ? AND a.agency IN (SELECT value FROM json_each(?)) \
              ORDER BY a.hostname, a.id",

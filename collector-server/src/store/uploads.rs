@@ -71,6 +71,13 @@ pub struct Upload {
     pub kept: bool,
 }
 
+impl Upload {
+    /// Whether every byte is durable.
+    pub fn is_whole(&self) -> bool {
+        self.offset_bytes == self.promise.length_bytes
+    }
+}
+
 /// What all uploads together may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {

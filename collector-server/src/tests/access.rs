@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use evidence::ids::OrderId;
 use protocol::{
-    messages::{Collections, Hosts, Orders},
+    messages::{Collections, Hosts, OrderStatus, Orders, Report},
     policy::Role,
 };
 
@@ -12,7 +12,10 @@ use crate::{
     access::Who,
     router::{ROUTES, Route},
     testing::{Deployment, Identity, Running, TestAgent, TestPart},
-    tests::{evidence::upload, orders::ordered},
+    tests::{
+        evidence::upload,
+        orders::{ordered, report, status},
+    },
 };
 
 struct World<'d> {
@@ -133,6 +136,23 @@ async fn an_agent_gets_no_receipt_of_anothers_part() {
     let path = format!("{}/receipt", w.part.url());
     assert_eq!(w.s.get(Some(&other.tls), &path).await.status, 404);
     assert_eq!(w.s.get(Some(&w.agent.tls), &path).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_agent_learns_nothing_by_calling_anothers_collection_its_own() {
+    let d = Deployment::new().await;
+    let w = World::new(&d).await;
+    let other = w.s.enrol("lab").await;
+    let (order, _) = ordered(&w.s, &other).await;
+    let accepted = Report::Accepted {
+        order: order.id,
+        collection: w.part.said.collection,
+    };
+    assert_eq!(report(&w.s, &other, accepted).await.status, 204);
+    assert_eq!(status(&w.s, &order).await.hosts[0].parts_received, 0);
+    let path = format!("/v1/orders/{}", w.order);
+    let genuine: OrderStatus = w.s.get_as("ann", &path).await.message();
+    assert_eq!(genuine.hosts[0].parts_received, 1);
 }
 
 #[tokio::test]

@@ -17,7 +17,10 @@ use crate::{
         uploads::{Change as UploadChange, UploadId},
     },
     testing::{Deployment, Running, TestAgent, TestPart, facts, later, name},
-    tests::evidence::{create, patch},
+    tests::{
+        enrolment::revoke,
+        evidence::{create, patch},
+    },
 };
 
 /// A part of which every byte is staged and counted, but nothing more was done.
@@ -130,6 +133,27 @@ async fn cut_between_the_log_and_what_the_index_knows_of_it() {
 }
 
 #[tokio::test]
+async fn a_whole_upload_whose_keeping_failed_is_kept_when_its_agent_asks() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let agent = s.enrol("lab").await;
+    for is_moved in [false, true] {
+        let part = staged(&s, &agent).await;
+        if is_moved {
+            adopt(&s, &part);
+        }
+        let open = s.server.index.open_uploads(None).await.unwrap();
+        let url = format!("/v1/parts/{}", open[0].as_str());
+        let head = "Tus-Resumable: 1.0.0\r\n";
+        let at = s.send(Some(&agent.tls), "HEAD", &url, head, &[]).await;
+        assert_eq!(at.header("upload-offset"), Some("1000"));
+        let path = format!("{}/receipt", part.url());
+        assert_eq!(s.get(Some(&agent.tls), &path).await.status, 200);
+        assert_eq!(s.get_as("ann", &part.url()).await.body, part.bytes);
+    }
+}
+
+#[tokio::test]
 async fn a_verdict_whose_consequence_was_cut_off_is_drawn() {
     let d = Deployment::new().await;
     let s = d.start().await;
@@ -149,6 +173,37 @@ async fn a_verdict_whose_consequence_was_cut_off_is_drawn() {
     let s = d.start().await;
     let found: Collections = s.get_as("ann", "/v1/collections").await.message();
     assert!(found.collections[0].parts[0].quarantined);
+}
+
+#[tokio::test]
+async fn what_was_logged_before_a_crash_is_in_force_after_it() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let agent = s.enrol("lab").await;
+    let part = staged(&s, &agent).await;
+    s.stop().await;
+    let s = d.start().await;
+    // Logged and recorded, and then the server is gone.
+    let revoked = revoke("eve", &agent, &d).event;
+    let (_, event) = Event::read(revoked.as_bytes()).unwrap();
+    let custody = &s.server.custody;
+    custody
+        .log_signed(&event.action, revoked.as_bytes())
+        .await
+        .unwrap();
+    let quarantined = Action::Quarantined {
+        part: stored(&part),
+    };
+    custody.log(quarantined).await.unwrap();
+    let size = custody.size();
+    s.stop().await;
+    let s = d.start().await;
+    assert_eq!(s.server.custody.size(), size);
+    let found: Collections = s.get_as("ann", "/v1/collections").await.message();
+    assert!(found.collections[0].parts[0].quarantined);
+    assert!(found.collections[0].revocation.is_some());
+    let hosts: Hosts = s.get_as("ann", "/v1/hosts").await.message();
+    assert!(hosts.hosts[0].revoked.is_some());
 }
 
 #[tokio::test]

@@ -225,11 +225,20 @@ async fn the_revoked_are_out_at_once_and_only_admins_of_the_agency_revoke() {
         s.post_as("eve", "/v1/custody/events", &event).await
     });
     assert_eq!(waiting.status, 403, "an open question ends");
+    assert_eq!(waiting.header("fieldseal-reason"), Some("revoked"));
     let logged: Logged = answer.message();
     let receipt = Receipt::parse(logged.receipt.as_bytes()).unwrap();
     let proven = receipt.verify(&d.policy().log_key().unwrap()).unwrap();
     assert_eq!(proven.leaf, event.event.as_bytes());
-    assert_eq!(s.get(Some(&agent.tls), orders).await.status, 403);
+    let shut_out = s.get(Some(&agent.tls), orders).await;
+    assert_eq!(shut_out.status, 403);
+    assert_eq!(shut_out.header("fieldseal-reason"), Some("revoked"));
+    // Who was never let in is told nothing of the kind.
+    let stranger = s.get(None, orders).await;
+    assert_eq!(
+        (stranger.status, stranger.header("fieldseal-reason")),
+        (403, None)
+    );
     let hosts: Hosts = s.get_as("ann", "/v1/hosts").await.message();
     assert!(hosts.hosts[0].revoked.is_some());
     let again = s.post_as("eve", "/v1/custody/events", &event).await;

@@ -7,8 +7,8 @@ use evidence::{
 };
 use protocol::{
     messages::{
-        AgentOrders, AgentReport, HostState, Logged, OrderStatus, Orders, Progress, Report,
-        SubmitOrder,
+        AgentOrders, AgentReport, HandedOrder, HostState, Logged, OrderStatus, Orders, Progress,
+        Report, SubmitOrder,
     },
     order::{Order, RefusalNotice},
     order_check::Refusal,
@@ -27,7 +27,12 @@ pub(super) fn submit(envelope: &Envelope, targets: &[AgentId]) -> SubmitOrder {
 
 /// An order by ann for one host, taken in.
 pub(super) async fn ordered(s: &Running<'_>, agent: &TestAgent) -> (Order, Envelope) {
-    let (order, envelope) = order(s.deployment, &[agent.id], |_| {}, &["ann"]);
+    order_by(s, agent, &["ann"]).await
+}
+
+/// An order for one host by these people, taken in from ann.
+async fn order_by(s: &Running<'_>, agent: &TestAgent, signers: &[&str]) -> (Order, Envelope) {
+    let (order, envelope) = order(s.deployment, &[agent.id], |_| {}, signers);
     let answer = s
         .post_as("ann", "/v1/orders", &submit(&envelope, &[agent.id]))
         .await;
@@ -81,7 +86,7 @@ async fn an_order_is_logged_handed_over_followed_and_survives_a_restart() {
     let proof = handed.orders[0].proof.as_ref().unwrap();
     let subject = s.server.index.agent(agent.id).await.unwrap().unwrap();
     assert!(order.targets.include(&subject.subject(), Some(proof)));
-    let known = format!("&known={}", order.id);
+    let known = format!("&known={}", handed.orders[0].digest());
     assert_eq!(poll(&s, &agent, &known).await.status, 204);
     let collection = CollectionId::random().unwrap();
     let accepted = Report::Accepted {
@@ -234,10 +239,19 @@ async fn hosts_that_fit_join_an_open_order() {
     assert_eq!(status(&s, &joined).await.hosts[0].agent, late.id);
 }
 
-fn notice(agent: &TestAgent, order: &Envelope, by: &evidence::keys::SigningKey) -> Report {
+/// The one order that the agent is handed now.
+async fn handed(s: &Running<'_>, agent: &TestAgent) -> HandedOrder {
+    let mut all: AgentOrders = poll(s, agent, "").await.message();
+    assert_eq!(all.orders.len(), 1);
+    all.orders.remove(0)
+}
+
+fn notice(agent: &TestAgent, copy: &HandedOrder, by: &evidence::keys::SigningKey) -> Report {
+    let order = Envelope::parse(copy.order.as_bytes()).unwrap();
     let notice = RefusalNotice {
         v: VERSION,
         order_digest: order.digest(),
+        handed_digest: copy.digest(),
         order: None,
         agent: agent.id,
         time: later(0),
@@ -254,15 +268,16 @@ async fn a_refusal_counts_with_the_seal_keys_signature_and_is_logged() {
     let d = Deployment::new().await;
     let s = d.start().await;
     let (agent, other) = (s.enrol("lab").await, s.enrol("lab").await);
-    let (order, envelope) = ordered(&s, &agent).await;
-    let forged = notice(&agent, &envelope, &other.seal);
+    let (order, _) = ordered(&s, &agent).await;
+    let copy = handed(&s, &agent).await;
+    let forged = notice(&agent, &copy, &other.seal);
     assert_eq!(report(&s, &agent, forged).await.status, 422);
-    let swapped = notice(&other, &envelope, &agent.seal);
+    let swapped = notice(&other, &copy, &agent.seal);
     assert_eq!(report(&s, &agent, swapped).await.status, 422);
-    let foreign = notice(&other, &envelope, &other.seal);
+    let foreign = notice(&other, &copy, &other.seal);
     assert_eq!(report(&s, &other, foreign).await.status, 404);
     let size = s.server.custody.size();
-    let good = notice(&agent, &envelope, &agent.seal);
+    let good = notice(&agent, &copy, &agent.seal);
     assert_eq!(report(&s, &agent, good.clone()).await.status, 204);
     assert_eq!(report(&s, &agent, good.clone()).await.status, 204);
     assert_eq!(s.server.custody.size(), size + 1);
@@ -275,6 +290,109 @@ async fn a_refusal_counts_with_the_seal_keys_signature_and_is_logged() {
     assert_eq!(poll(&s, &agent, "").await.status, 204);
     let orders: Orders = s.get_as("bob", "/v1/orders").await.message();
     assert_eq!((orders.orders[0].hosts, orders.orders[0].settled), (1, 1));
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_crippled_copy_is_shown_and_settles_nothing() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let agent = s.enrol("lab").await;
+    let (order, _) = order_by(&s, &agent, &["ann", "bob"]).await;
+    let genuine = handed(&s, &agent).await;
+    // As a captured courier would: the approver's signature is gone, or the proof.
+    let mut json: serde_json::Value = serde_json::from_str(&genuine.order).unwrap();
+    json["signatures"].as_array_mut().unwrap().pop();
+    let stripped = HandedOrder {
+        order: json.to_string(),
+        ..genuine.clone()
+    };
+    let unproven = HandedOrder {
+        proof: None,
+        ..genuine.clone()
+    };
+    let size = s.server.custody.size();
+    for copy in [&stripped, &unproven, &stripped] {
+        let refusal = notice(&agent, copy, &agent.seal);
+        assert_eq!(report(&s, &agent, refusal).await.status, 204);
+    }
+    let now = status(&s, &order).await;
+    assert_eq!(now.hosts[0].state, HostState::Waiting);
+    let Report::Refused { notice: first } = notice(&agent, &stripped, &agent.seal) else {
+        panic!()
+    };
+    let kept = now.hosts[0].refusal.clone().unwrap();
+    let digest = |text: &str| {
+        let envelope = Envelope::parse(text.as_bytes()).unwrap();
+        let notice: RefusalNotice = envelope.document(envelope::REFUSAL).unwrap();
+        notice.handed_digest
+    };
+    assert_eq!(digest(&kept), digest(&first), "the first is kept");
+    assert_eq!(s.server.custody.size(), size, "nothing was refused");
+    assert_eq!(handed(&s, &agent).await, genuine, "it goes on waiting");
+    let refusal = notice(&agent, &genuine, &agent.seal);
+    assert_eq!(report(&s, &agent, refusal).await.status, 204);
+    let now = status(&s, &order).await;
+    assert_eq!(now.hosts[0].state, HostState::Refused);
+    assert_eq!(s.server.custody.size(), size + 1);
+}
+
+#[tokio::test]
+async fn one_more_signature_is_taken_in_logged_and_handed_to_who_refused() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let agent = s.enrol("lab").await;
+    let (order, alone) = ordered(&s, &agent).await;
+    let before = handed(&s, &agent).await;
+    let refusal = notice(&agent, &before, &agent.seal);
+    assert_eq!(report(&s, &agent, refusal).await.status, 204);
+    assert_eq!(poll(&s, &agent, "").await.status, 204);
+    let revision = status(&s, &order).await.revision;
+
+    let mut both = alone.clone();
+    both.add_signature(&d.person("bob").signing);
+    let size = s.server.custody.size();
+    for _ in 0..2 {
+        let sent = submit(&both, &[agent.id]);
+        assert_eq!(s.post_as("ann", "/v1/orders", &sent).await.status, 200);
+        assert_eq!(s.server.custody.size(), size + 1, "once");
+    }
+    let leaves = s.server.custody.leaves(size, 1, 1 << 20).await.unwrap();
+    let leaf = data_encoding::BASE64.decode(leaves[0].as_bytes()).unwrap();
+    let approved = Action::Approved {
+        order: order.id,
+        order_sha256: alone.digest(),
+        by_key: d.person("bob").signing.public().key_id(),
+    };
+    assert_eq!(Event::read(&leaf).unwrap().1.action, approved);
+    let now = status(&s, &order).await;
+    assert!(now.revision > revision);
+    assert_eq!(now.hosts[0].state, HostState::Waiting);
+    let after = handed(&s, &agent).await;
+    let signed_by = |copy: &HandedOrder| {
+        let envelope = Envelope::parse(copy.order.as_bytes()).unwrap();
+        d.policy().signers(&envelope).len()
+    };
+    assert_eq!((signed_by(&before), signed_by(&after)), (1, 2));
+    // The old answer is to the old copy.
+    let late = notice(&agent, &before, &agent.seal);
+    assert_eq!(report(&s, &agent, late).await.status, 204);
+    assert_eq!(handed(&s, &agent).await, after);
+
+    // Never fewer, and none that does not hold.
+    let sent = submit(&alone, &[agent.id]);
+    assert_eq!(s.post_as("ann", "/v1/orders", &sent).await.status, 200);
+    assert_eq!(handed(&s, &agent).await, after);
+    let mut stray = alone.clone();
+    stray.add_signature(&evidence::keys::SigningKey::generate().unwrap());
+    let sent = submit(&stray, &[agent.id]);
+    assert_eq!(s.post_as("ann", "/v1/orders", &sent).await.status, 422);
+    // Who has begun is asked no more.
+    let accepted = Report::Accepted {
+        order: order.id,
+        collection: CollectionId::random().unwrap(),
+    };
+    assert_eq!(report(&s, &agent, accepted).await.status, 204);
+    assert_eq!(poll(&s, &agent, "").await.status, 204);
 }
 
 #[tokio::test]

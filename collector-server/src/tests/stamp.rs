@@ -6,7 +6,9 @@ use axum::{Router, body::Bytes, http::StatusCode, routing::post};
 use protocol::messages::Collections;
 use tokio::{net::TcpListener, sync::Mutex};
 
-use crate::{config::Tsa, intake::stamp, testing::Deployment, tests::evidence::upload};
+use crate::{
+    config::Tsa, intake::stamp, status::Status, testing::Deployment, tests::evidence::upload,
+};
 
 const CONFIG: &str = "
 [tsa]
@@ -28,7 +30,7 @@ fn openssl(dir: &Path, args: &[&str]) -> bool {
     out.unwrap().status.success()
 }
 
-fn authority(dir: &Path) {
+fn authority(dir: &Path, is_ca: bool) {
     fs::write(dir.join("ts.cnf"), CONFIG).unwrap();
     fs::write(dir.join("serial"), "01\n").unwrap();
     let make = [
@@ -50,7 +52,11 @@ fn authority(dir: &Path) {
         "-addext",
         "extendedKeyUsage=critical,timeStamping",
         "-addext",
-        "basicConstraints=critical,CA:FALSE",
+        if is_ca {
+            "basicConstraints=critical,CA:TRUE"
+        } else {
+            "basicConstraints=critical,CA:FALSE"
+        },
     ];
     assert!(openssl(dir, &make));
 }
@@ -95,11 +101,12 @@ async fn serve_authority(dir: &Path) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stamp_is_fetched_until_it_holds_and_openssl_verifies_it() {
     let dir = tempfile::tempdir().unwrap();
-    authority(dir.path());
+    authority(dir.path(), false);
     let url = serve_authority(dir.path()).await;
     let d = Deployment::new().await;
     let s = d.start().await;
-    let stamping = tokio::spawn(stamp::run(s.server.clone(), Tsa { url }));
+    let notice = d.folder().stamp_fault();
+    let stamping = tokio::spawn(stamp::run(s.server.clone(), Tsa { url }, notice));
     let agent = s.enrol("lab").await;
     let part = agent.part(100);
     upload(&s, &agent, &part).await;
@@ -127,5 +134,42 @@ async fn a_stamp_is_fetched_until_it_holds_and_openssl_verifies_it() {
     assert!(openssl(dir.path(), &verify));
     let found: Collections = s.get_as("ann", "/v1/collections").await.message();
     assert!(found.collections[0].parts[0].has_tsr);
+    stamping.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_that_no_verifier_takes_is_told_of_once_and_asked_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    authority(dir.path(), true);
+    let url = serve_authority(dir.path()).await;
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let agent = s.enrol("lab").await;
+    let part = agent.part(100);
+    upload(&s, &agent, &part).await;
+    let notice = d.folder().stamp_fault();
+    let tsa = Tsa { url };
+    let stamping = tokio::spawn(stamp::run(s.server.clone(), tsa, notice.clone()));
+    while !notice.exists() {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let status = Status::of(&d.path()).await.unwrap();
+    let fault = status.stamp_fault.clone().unwrap();
+    assert!(
+        fault.contains("certificate") && fault.contains("once an hour"),
+        "{fault}"
+    );
+    assert!(status.text().contains(&fault));
+    let path = format!("{}/tsr", part.url());
+    assert_eq!(s.get_as("ann", &path).await.status, 404);
+    stamping.abort();
+    // Once the authority is mended, nothing is said any more.
+    authority(dir.path(), false);
+    let url = serve_authority(dir.path()).await;
+    let stamping = tokio::spawn(stamp::run(s.server.clone(), Tsa { url }, notice.clone()));
+    while notice.exists() {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(s.get_as("ann", &path).await.status, 200);
     stamping.abort();
 }

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use data_encoding::BASE64;
 use evidence::digest::Digest;
 use rustls::version::TLS13;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     config::Config,
@@ -143,6 +143,107 @@ async fn a_full_store_says_507_and_too_many_uploads_503_before_any_body() {
     let busy = create(&s, &agent, &agent.part(10)).await;
     assert_eq!(busy.status, 503);
     assert!(busy.header("retry-after").is_some());
+}
+
+/// A PATCH that has said `sent` of its 1,000,000 bytes and goes on when it is told to.
+async fn slow_patch(
+    s: &Running<'_>,
+    agent: &TestAgent,
+    part: &TestPart,
+    sent: usize,
+) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+    let url = begin(s, agent, part).await;
+    let connected = s.deployment.connect(s.port, Some(&agent.tls), &TLS13).await;
+    let mut stream = connected.unwrap();
+    let head = format!(
+        "PATCH {url} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{TUS}Upload-Offset: 0\r\n\
+         Content-Type: application/offset+octet-stream\r\nContent-Length: 1000000\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&part.bytes[..sent]).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_ended_and_its_bytes_count() {
+    let d = Deployment::new().await;
+    let config = Config {
+        upload_idle_ms: 1_000,
+        upload_min_bytes: 1_000,
+        ..d.config()
+    };
+    let s = d.start_with(config).await;
+    let agent = s.enrol("lab").await;
+    let part = agent.part(1_000_000);
+    let mut stream = slow_patch(&s, &agent, &part, 5_000).await;
+    let mut answer = Vec::new();
+    let trickled = tokio::time::timeout(Duration::from_secs(60), async {
+        // It never stands still for long, and brings next to nothing.
+        let (mut from, mut to) = tokio::io::split(&mut stream);
+        let trickle = async {
+            for byte in part.bytes[5_000..].chunks(1) {
+                if to.write_all(byte).await.is_err() || to.flush().await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = trickle => {}
+            _ = from.read_to_end(&mut answer) => {}
+        }
+    });
+    trickled.await.unwrap();
+    assert_eq!(Answer::read(&answer).status, 408);
+    let url = only_url(&s).await;
+    let at = offset(&s, &agent, &url).await;
+    assert!((5_000..6_000).contains(&at), "{at}");
+    let answer = patch(&s, &agent, &url, at, &part.bytes[at..]).await;
+    assert_eq!(answer.status, 204, "{}", answer.text());
+}
+
+/// The URL of the only upload that is open.
+async fn only_url(s: &Running<'_>) -> String {
+    let open = s.server.index.open_uploads(None).await.unwrap();
+    assert_eq!(open.len(), 1);
+    format!("/v1/parts/{}", open[0].as_str())
+}
+
+#[tokio::test]
+async fn one_agent_never_holds_all_places_where_bodies_are_received() {
+    let d = Deployment::new().await;
+    let config = Config {
+        max_receiving: 3,
+        max_receiving_per_agent: 2,
+        ..d.config()
+    };
+    let s = d.start_with(config).await;
+    let (greedy, other) = (s.enrol("lab").await, s.enrol("lab").await);
+    let part = greedy.part(1_000_000);
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(slow_patch(&s, &greedy, &part, 1).await);
+    }
+    let third = greedy.part(100);
+    let url = begin(&s, &greedy, &third).await;
+    let refused = loop {
+        // At a wrong offset, so that nothing comes of it before the two bodies are in their places.
+        let answer = patch(&s, &greedy, &url, 50, &[]).await;
+        if answer.status != 409 {
+            break answer;
+        }
+    };
+    assert_eq!(refused.status, 503);
+    assert!(refused.header("retry-after").is_some());
+    upload(&s, &other, &other.part(100)).await;
+    drop(held);
+    loop {
+        if patch(&s, &greedy, &url, 0, &third.bytes).await.status == 204 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]

@@ -117,6 +117,15 @@ pub enum Action {
         /// Digest of its payload.
         order_sha256: Digest,
     },
+    /// One more person's signature was added to an order (signed by the server; the order carries the signature).
+    Approved {
+        /// The order.
+        order: OrderId,
+        /// Digest of its payload.
+        order_sha256: Digest,
+        /// The signing key.
+        by_key: Digest,
+    },
     /// An agent refused an order (signed by the server; the notice carries the agent's signature).
     Refused {
         /// Who refused.

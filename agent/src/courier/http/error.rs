@@ -17,6 +17,20 @@ pub enum HttpError {
         "the server can't be reached. Check its address, the network, the proxy, and this host's clock."
     )]
     Network(#[source] Box<ureq::Error>),
+    /// The server was reached, and is not shown to be the deployment's.
+    #[error("{why}")]
+    Certificate {
+        /// What is wrong with its certificate, and what to do.
+        why: &'static str,
+        /// What the check said.
+        source: Box<ureq::Error>,
+    },
+    /// This agent was revoked.
+    #[error("{text}")]
+    Revoked {
+        /// What the server says, for people.
+        text: String,
+    },
     /// It said no.
     #[error("the server answered {status}: {text}")]
     Refused {
@@ -38,10 +52,24 @@ pub enum HttpError {
 }
 
 impl HttpError {
+    /// What a request that was not answered came to.
+    pub(super) fn unanswered(error: ureq::Error) -> Self {
+        match certificate_fault(&error) {
+            Some(why) => Self::Certificate {
+                why,
+                source: Box::new(error),
+            },
+            None => Self::Network(Box::new(error)),
+        }
+    }
+
     /// Whether the same request will get the same answer, as far as can be told.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Network(_) | Self::Answer(_) | Self::Message(_) => false,
+            Self::Network(_) | Self::Certificate { .. } | Self::Answer(_) | Self::Message(_) => {
+                false
+            }
+            Self::Revoked { .. } => true,
             Self::Refused { status, .. } => {
                 (400..500).contains(status) && !matches!(status, 408 | 423 | 425 | 429)
             }
@@ -52,6 +80,7 @@ impl HttpError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } => Some(*status),
+            Self::Revoked { .. } => Some(403),
             _ => None,
         }
     }
@@ -59,6 +88,8 @@ impl HttpError {
     /// How the next try should be timed.
     pub(in crate::courier) fn retry(&self) -> Retry {
         match self {
+            Self::Network(error) if is_closed(error) => Retry::Reconnect,
+            Self::Certificate { .. } => Retry::WhenBack,
             // Without rights as well: a renewed certificate may bring them back.
             Self::Network(_) | Self::Refused { status: 403, .. } => Retry::WhenBack,
             Self::Refused {
@@ -79,6 +110,49 @@ impl HttpError {
         }
         inert(&text)
     }
+}
+
+/// What is wrong with the server's certificate, where that is why the request was not answered.
+fn certificate_fault(error: &ureq::Error) -> Option<&'static str> {
+    use rustls::CertificateError as Fault;
+    let error = match error {
+        ureq::Error::Rustls(error) => error,
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
+        _ => return None,
+    };
+    let rustls::Error::InvalidCertificate(fault) = error else {
+        return None;
+    };
+    Some(match fault {
+        Fault::UnknownIssuer | Fault::BadSignature => {
+            "the server's certificate is not signed by the root given (root.crt). Check that the trust folder is this deployment's, and that the address is its server's."
+        }
+        Fault::NotValidForName | Fault::NotValidForNameContext { .. } => {
+            "the server's certificate is for other names than the one in its address. Use a name that it is for, or have this one added to the server's `names`."
+        }
+        Fault::Expired
+        | Fault::ExpiredContext { .. }
+        | Fault::NotValidYet
+        | Fault::NotValidYetContext { .. } => {
+            "the server's certificate does not hold at this host's time. Check this host's clock, then the server's certificate."
+        }
+        _ => {
+            "the server's certificate can't be used. Check that the address is that of the deployment's server."
+        }
+    })
+}
+
+/// Whether there was a connection, and the other side closed it.
+fn is_closed(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    matches!(error, ureq::Error::Io(error) if matches!(
+        error.kind(),
+        Kind::UnexpectedEof
+            | Kind::ConnectionReset
+            | Kind::ConnectionAborted
+            | Kind::BrokenPipe
+            | Kind::NotConnected
+    ))
 }
 
 /// A stranger's text, harmless in a log or a terminal.
@@ -121,6 +195,15 @@ mod tests {
         ] {
             assert_eq!(refused(status).is_permanent(), is_permanent, "{status}");
         }
+    }
+
+    #[test]
+    fn a_closed_connection_is_made_anew_soon_and_one_that_was_not_there_later() {
+        let error = |kind: std::io::ErrorKind| HttpError::unanswered(ureq::Error::Io(kind.into()));
+        let closed = error(std::io::ErrorKind::UnexpectedEof);
+        assert_eq!(closed.retry(), Retry::Reconnect);
+        let absent = error(std::io::ErrorKind::ConnectionRefused);
+        assert_eq!(absent.retry(), Retry::WhenBack);
     }
 
     #[test]

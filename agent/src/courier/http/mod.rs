@@ -7,7 +7,10 @@ mod error;
 
 use std::{io::Read, sync::Arc, time::Duration};
 
-use protocol::{messages::MAX_MESSAGE_BYTES, version};
+use protocol::{
+    messages::{MAX_MESSAGE_BYTES, REASON_HEADER, REVOKED},
+    version,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use ureq::{
     Agent, SendBody,
@@ -183,9 +186,8 @@ impl Client {
         request: Result<Request<SendBody<'_>>, ureq::http::Error>,
         limit_bytes: usize,
     ) -> Result<Answer, HttpError> {
-        let network = |e| HttpError::Network(Box::new(e));
-        let request = request.map_err(|e| network(e.into()))?;
-        let response = self.agent.run(request).map_err(network)?;
+        let request = request.map_err(|e| HttpError::unanswered(e.into()))?;
+        let response = self.agent.run(request).map_err(HttpError::unanswered)?;
         answer(response, limit_bytes)
     }
 }
@@ -193,6 +195,8 @@ impl Client {
 fn answer(mut response: Response<ureq::Body>, limit_bytes: usize) -> Result<Answer, HttpError> {
     let status = response.status().as_u16();
     let retry_after = retry_after(response.headers());
+    let reason = response.headers().get(REASON_HEADER);
+    let is_revoked = status == 403 && reason.is_some_and(|reason| reason == REVOKED);
     let body = response
         .body_mut()
         .with_config()
@@ -201,15 +205,19 @@ fn answer(mut response: Response<ureq::Body>, limit_bytes: usize) -> Result<Answ
     if !(200..300).contains(&status) {
         // A text that can't be read changes nothing about the refusal.
         let text = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
-        return Err(HttpError::Refused {
-            status,
-            text: inert(text.trim()),
-            retry_after,
+        let text = inert(text.trim());
+        return Err(match is_revoked {
+            true => HttpError::Revoked { text },
+            false => HttpError::Refused {
+                status,
+                text,
+                retry_after,
+            },
         });
     }
     let body = body.map_err(|e| match e {
         ureq::Error::BodyExceedsLimit(_) => HttpError::Answer("it is longer than allowed"),
-        other => HttpError::Network(Box::new(other)),
+        other => HttpError::unanswered(other),
     })?;
     let headers = response.into_parts().0.headers;
     Ok(Answer {

@@ -22,7 +22,6 @@ use evidence::{
         tree::Tree,
     },
     digest::Digest,
-    envelope::Envelope,
     ids::AgentId,
     instant::Instant,
     keys::SigningKey,
@@ -88,6 +87,8 @@ pub(in crate::courier) struct State {
     pub(in crate::courier) reports: Vec<Report>,
     pub(in crate::courier) requests: Vec<String>,
     pub(in crate::courier) renewals: usize,
+    /// The agent was revoked: whatever it asks as an agent is refused.
+    pub(in crate::courier) is_revoked: bool,
     /// Protocol version and key exchange of each connection.
     pub(in crate::courier) handshakes: Vec<(String, String)>,
 }
@@ -314,7 +315,15 @@ impl Inner {
                 _ => usize::MAX,
             };
             let body = head.body(&mut stream, most)?;
-            let said = if has_certificate || head.path == "/v1/enrol" {
+            let is_revoked =
+                self.state.lock().unwrap().is_revoked && head.path.starts_with("/v1/agent/");
+            let said = if is_revoked {
+                Said {
+                    body: b"This agent was revoked. Ask an admin why.".to_vec(),
+                    ..Said::of(403)
+                }
+                .with("fieldseal-reason", "revoked")
+            } else if has_certificate || matches!(&*head.path, "/v1/enrol" | "/v1/trust") {
                 self.answer(&head, body)
             } else {
                 Said::of(403)
@@ -414,7 +423,7 @@ impl Inner {
         let policy: u64 = policy.unwrap().parse().unwrap();
         let mut state = self.state.lock().unwrap();
         loop {
-            let is_news = |o: &HandedOrder| !known.contains(&order_id(o));
+            let is_news = |o: &HandedOrder| !known.contains(&o.digest().to_string());
             if state.policy_version > policy || state.orders.iter().any(is_news) {
                 return Said::json(&AgentOrders {
                     v: 1,
@@ -541,10 +550,4 @@ pub(in crate::courier) fn receipt_for(
     tree.push(leaf_hash(&leaf));
     let receipt = Receipt::new(&tree, &leaf, 0, 1, "note".into()).unwrap();
     receipt.to_json().unwrap()
-}
-
-fn order_id(order: &HandedOrder) -> String {
-    let envelope = Envelope::parse(order.order.as_bytes()).unwrap();
-    let value: serde_json::Value = serde_json::from_slice(envelope.payload()).unwrap();
-    value["id"].as_str().unwrap().to_owned()
 }

@@ -44,6 +44,34 @@ fn the_servers_time_comes_or_is_said_not_to() {
 }
 
 #[test]
+fn a_revocation_is_known_on_the_host_and_outlasts_what_anybody_may_ask() {
+    let world = World::new();
+    world.server.with(|s| s.is_revoked = true);
+    let mut courier = world.start();
+    let told = || status::read(world.state.path()).unwrap().unwrap();
+    until("it is known", || told().revoked.is_some());
+    let since = told().revoked;
+    assert!(told().last_error.unwrap().text.contains("revoked"));
+    // The time is anybody's to ask: it takes nothing back.
+    courier.say(&ask_time());
+    assert!(matches!(
+        courier.hear().0,
+        FromSpool::Time {
+            signed: Some(_),
+            ..
+        }
+    ));
+    courier.stop().unwrap();
+    assert_eq!(told().revoked, since);
+    // It was a mistake, and the server takes the agent for what it is again.
+    world.server.with(|s| s.is_revoked = false);
+    let courier = world.start();
+    until("all is well", || told().revoked.is_none());
+    courier.stop().unwrap();
+    assert_eq!(told().revoked, None);
+}
+
+#[test]
 fn a_certificate_past_its_half_is_renewed_once_for_the_same_key_and_taken_into_use() {
     let world = World::with_certificate(false);
     let window = || tls::window(&world.folder.text(&world.folder.chain()).unwrap()).unwrap();

@@ -1,6 +1,6 @@
 //! Enrolment: kept by both halves or by none.
 
-use std::{fs, sync::Arc, thread};
+use std::{fs, sync::Arc, thread, time::Duration};
 
 use evidence::{
     digest::Digest,
@@ -13,6 +13,7 @@ use crate::{
     courier::{
         enrol::{self, EnrolArgs, EnrolError},
         folder::Folder,
+        http::HttpError,
         testing::{Act, Pki, Server},
     },
     link::{FromReader, FromSpool, Link, VERSION},
@@ -68,6 +69,7 @@ struct World {
     server: Server,
     state: tempfile::TempDir,
     trust: tempfile::TempDir,
+    wait: Duration,
 }
 
 impl World {
@@ -79,6 +81,7 @@ impl World {
             server: Server::start(&pki),
             state: tempfile::tempdir().unwrap(),
             trust,
+            wait: Duration::from_secs(60),
             pki,
         }
     }
@@ -92,6 +95,7 @@ impl World {
             trust_dir: self.trust.path().to_path_buf(),
             token: token.into(),
             state_dir: self.state.path().to_path_buf(),
+            wait: self.wait,
         };
         let outcome = enrol::run(args, ours);
         (outcome, reader.join().unwrap())
@@ -166,4 +170,64 @@ fn a_certificate_for_another_agent_or_key_is_not_kept() {
         assert!(matches!(outcome, Err(EnrolError::Tls(_))), "{outcome:?}");
         assert!(!world.is_enrolled());
     }
+}
+
+#[test]
+fn a_server_that_is_busy_or_not_there_yet_is_waited_for() {
+    let world = World::new();
+    world.server.vanish();
+    let (outcome, _) = thread::scope(|scope| {
+        let enrolling = scope.spawn(|| world.enrol("token", true));
+        thread::sleep(Duration::from_millis(200));
+        world
+            .server
+            .fault("POST", "/v1/enrol", Act::Refuse(503, Some(0)));
+        world.server.come_back();
+        enrolling.join().unwrap()
+    });
+    assert!(outcome.is_ok(), "{outcome:?}");
+    assert!(world.server.is_faultless());
+    assert!(world.is_enrolled());
+}
+
+#[test]
+fn the_wait_for_a_server_has_an_end() {
+    let mut world = World::new();
+    world.server.vanish();
+    world.wait = Duration::ZERO;
+    let (outcome, _) = world.enrol("token", true);
+    assert!(matches!(
+        outcome,
+        Err(EnrolError::Server(HttpError::Network(_)))
+    ));
+}
+
+#[test]
+fn a_token_is_not_sent_twice_when_the_answer_is_lost() {
+    let world = World::new();
+    world.server.fault("POST", "/v1/enrol", Act::CutAnswer);
+    let (outcome, _) = world.enrol("token", true);
+    assert!(matches!(outcome, Err(EnrolError::Server(_))));
+    let is_asked = |r: &&String| r.contains("/v1/enrol");
+    let asked = world
+        .server
+        .with(|s| s.requests.iter().filter(is_asked).count());
+    assert_eq!(asked, 1);
+}
+
+#[test]
+fn a_server_of_another_deployment_is_called_one_at_once() {
+    let world = World::new();
+    let other = Pki::new();
+    fs::write(world.trust.path().join("root.crt"), &other.root_pem).unwrap();
+    let (outcome, heard) = world.enrol("token", true);
+    assert!(matches!(
+        outcome,
+        Err(EnrolError::Server(HttpError::Certificate { .. }))
+    ));
+    let FromSpool::Failed { text } = heard else {
+        panic!("{heard:?}")
+    };
+    assert!(text.contains("not signed by the root given"), "{text}");
+    assert!(!text.contains("can't be reached"), "{text}");
 }

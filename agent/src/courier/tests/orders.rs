@@ -3,11 +3,17 @@
 use std::{fs::File, io::Read as _};
 
 use evidence::{
+    digest::Digest,
     envelope::{self, Envelope},
-    ids::OrderId,
+    ids::{AgentId, OrderId},
+    instant::Instant,
     keys::SigningKey,
 };
-use protocol::messages::{HandedOrder, Progress, Report};
+use protocol::{
+    messages::{HandedOrder, Progress, Report},
+    order::RefusalNotice,
+    order_check::Refusal,
+};
 use serde_json::json;
 
 use super::{World, names};
@@ -93,6 +99,86 @@ fn a_newer_policy_comes_before_the_order_and_an_order_comes_once() {
         world.server.with(|s| s.reports == [accepted(first)])
     });
     courier.stop().unwrap();
+}
+
+/// What a reader says that refuses this copy of an order.
+fn refused(copy: &HandedOrder) -> Report {
+    let notice = RefusalNotice {
+        v: 1,
+        order_digest: Digest::of(copy.order.as_bytes()),
+        handed_digest: copy.digest(),
+        order: None,
+        agent: AgentId::from_bytes([7; 16]),
+        time: Instant { seconds: 0, ns: 0 },
+        refusal: Refusal::Forged,
+    };
+    let key = SigningKey::generate().unwrap();
+    let signed = Envelope::sign_document(envelope::REFUSAL, &notice, &key).unwrap();
+    Report::Refused {
+        notice: String::from_utf8(signed.to_json().unwrap()).unwrap(),
+    }
+}
+
+#[test]
+fn orders_that_nobody_can_read_are_settled_by_their_refusals_and_hold_up_no_other() {
+    let world = World::new();
+    let garbage = |n: usize| HandedOrder {
+        order: format!("garbage {n}"),
+        proof: None,
+    };
+    // More than may be open at once; and the server will hear nothing of the first.
+    world.server.with(|s| s.orders.extend((0..70).map(garbage)));
+    world
+        .server
+        .fault("POST", "/v1/agent/reports", Act::Refuse(404, None));
+    let mut courier = world.start();
+    for _ in 0..70 {
+        let (_, text) = handed(&mut courier);
+        let copy = serde_json::from_str(&text).unwrap();
+        courier.say(&FromReader::Report {
+            report: refused(&copy),
+        });
+    }
+    until("their refusals are taken", || {
+        world.server.with(|s| s.reports.len() == 69)
+    });
+    let (_, one) = order(1);
+    world.server.with(|s| s.orders.push(one.clone()));
+    let (_, text) = handed(&mut courier);
+    assert_eq!(serde_json::from_str::<HandedOrder>(&text).unwrap(), one);
+}
+
+#[test]
+fn a_fuller_copy_of_an_order_is_handed_over_as_well() {
+    let world = World::new();
+    let (id, one) = order(1);
+    let mut envelope = Envelope::parse(one.order.as_bytes()).unwrap();
+    envelope.add_signature(&SigningKey::generate().unwrap());
+    let fuller = HandedOrder {
+        order: String::from_utf8(envelope.to_json().unwrap()).unwrap(),
+        proof: None,
+    };
+    world.server.with(|s| s.orders.push(one.clone()));
+    let mut courier = world.start();
+    let (_, text) = handed(&mut courier);
+    assert_eq!(serde_json::from_str::<HandedOrder>(&text).unwrap(), one);
+    courier.say(&FromReader::Report {
+        report: refused(&one),
+    });
+    until("the refusal is taken", || {
+        world.server.with(|s| s.reports.len() == 1)
+    });
+    world.server.with(|s| s.orders = vec![fuller.clone()]);
+    let (_, text) = handed(&mut courier);
+    assert_eq!(serde_json::from_str::<HandedOrder>(&text).unwrap(), fuller);
+    courier.say(&FromReader::Report {
+        report: accepted(id),
+    });
+    until("and accepted", || {
+        world
+            .server
+            .with(|s| s.reports.last() == Some(&accepted(id)))
+    });
 }
 
 #[test]

@@ -26,7 +26,7 @@ impl Service {
             }
         };
         let digest = orders::digest(&handed);
-        let handed_over = orders::handed_digest(&handed);
+        let handed_over = handed.digest();
         let earlier = self.known().known().refusal_of(handed_over).cloned();
         if let Some(refused) = earlier {
             // The same order gets the same answer, and no second line anywhere.
