@@ -28,6 +28,9 @@ use super::tls::{self, Identity};
 const CONNECT: Duration = Duration::from_secs(20);
 /// A server that says nothing for so long is gone; longer than it may let a question wait.
 const SILENCE: Duration = Duration::from_secs(75);
+/// A server that takes not even one record for so long is gone: one that closes while its window is full is noticed
+/// by nothing else. A record that is taken in part has this time twice.
+const STUCK: Duration = Duration::from_secs(15);
 /// No server of ours asks for a longer rest.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
@@ -95,7 +98,7 @@ impl Client {
             .timeout_connect(Some(CONNECT))
             .timeout_resolve(Some(CONNECT))
             .timeout_per_read(Some(SILENCE))
-            .timeout_per_write(Some(SILENCE))
+            .timeout_per_write(Some(STUCK))
             .input_buffer_size(16 * 1024)
             .output_buffer_size(64 * 1024)
             .max_response_header_size(32 * 1024)

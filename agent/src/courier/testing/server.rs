@@ -231,6 +231,10 @@ fn accept(inner: &Arc<Inner>, listener: &TcpListener) {
             .lock()
             .unwrap()
             .push(stream.try_clone().unwrap());
+        if inner.is_gone.load(Ordering::SeqCst) {
+            // It went between the two looks: none of its connections may outlive it.
+            inner.cut_all();
+        }
         let inner = inner.clone();
         thread::spawn(move || {
             // A connection that breaks is what these tests are about.
