@@ -200,6 +200,14 @@ impl Examiner {
                 let twice = seen.orders.insert(*order_sha256, *order).is_some();
                 twice.then_some("an order was taken in a second time")
             }
+            Action::Approved {
+                order,
+                order_sha256,
+                ..
+            } => {
+                let known = seen.orders.get(order_sha256) == Some(order);
+                (!known).then_some("it approves an order that the log does not know")
+            }
             Action::Refused {
                 agent,
                 order_sha256,

@@ -176,6 +176,11 @@ fn what_does_not_follow_from_earlier_leaves_is_named() {
             order_sha256: Digest::of(b"never ordered"),
             notice_sha256: Digest::of(b"n"),
         },
+        Action::Approved {
+            order: ORDER,
+            order_sha256: Digest::of(b"never ordered"),
+            by_key: world.ann.public().key_id(),
+        },
         Action::Renewed {
             agent: other,
             seal_key: None,

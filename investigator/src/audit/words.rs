@@ -95,6 +95,9 @@ fn what(action: &Action, names: &Names) -> String {
                 .unwrap_or_else(|| "a time far away".into())
         ),
         Action::Ordered { order, .. } => format!("order {order} was taken in"),
+        Action::Approved { order, by_key, .. } => {
+            format!("order {order} was signed by one more person, with the key {by_key}")
+        }
         Action::Refused {
             agent,
             order_sha256,

@@ -64,7 +64,13 @@ pub fn detail(host: &HostView) -> String {
         } else {
             "NOT PROVEN TO BE THE AGENT'S"
         };
-        return format!("{signed}: {}", inert(&refusal.text));
+        // What the host refused is not what this server handed to it: somebody between the two took signatures away.
+        let copy = if host.state == HostState::Refused {
+            ""
+        } else {
+            "another copy of the order was refused, "
+        };
+        return format!("{copy}{signed}: {}", inert(&refusal.text));
     }
     let mut parts = Vec::new();
     if let Some(collection) = host.collection {

@@ -36,7 +36,8 @@ impl Service {
         if self.running.as_ref().is_some_and(|r| r.order == digest) {
             return self.tell_accepted();
         }
-        let is_same = |other: &HandedOrder| orders::digest(other) == digest;
+        // By all that was handed over: a copy with more signatures is judged on its own.
+        let is_same = |other: &HandedOrder| other.digest() == handed_over;
         if self.waiting.iter().any(is_same) || self.parked.iter().any(|p| is_same(&p.handed)) {
             return Ok(());
         }
