@@ -3,15 +3,17 @@
 
 mod tables;
 
-use evidence::gap::Reason;
+use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::namespaces::{Window, text as window_text, windows};
-use super::source::{has_procfs, put, reason_of, text};
+use evidence::gap::Reason;
+
+use super::namespaces::{Window, bytes as window_bytes, text as window_text, windows};
+use super::source::{bytes, has_procfs, names, put, put_bytes, reason_of};
 use super::{Artifact, Field, Record, Request, Sink, Stopped};
 use crate::files::record::field;
-use crate::platform::neighbours;
+use crate::platform::{names::OsStrExt as _, neighbours, procfs};
 
 /// A table past this size is read only up to it.
 const CAP: usize = 16 << 20;
@@ -43,6 +45,16 @@ const FIELDS: &[Field] = &[
         "Inode of the network namespace.",
     ),
     field("interface", "string", "Name of the interface."),
+    field(
+        "interface_b64",
+        "string, base64",
+        "Exact bytes where they are not UTF-8, as sysfs has them.",
+    ),
+    field(
+        "line_b64",
+        "string, base64",
+        "The whole line of a table exactly where it is not UTF-8.",
+    ),
     field("index", "integer", "Number of the interface."),
     field("hardware_address", "string", "Link-layer address."),
     field(
@@ -85,6 +97,11 @@ const FIELDS: &[Field] = &[
         "lines",
         "array of strings",
         "Its lines, without comments and empty ones.",
+    ),
+    field(
+        "lines_b64",
+        "string, base64",
+        "The whole file exactly where it is not UTF-8.",
     ),
 ];
 
@@ -129,15 +146,24 @@ impl Artifact for Network {
 
 fn namespace(window: &Window, sink: &mut dyn Sink) -> Result<(), Stopped> {
     for (name, skip, parse) in tables::TABLES {
-        let Some(text) = window_text(window, &format!("net/{name}"), CAP, sink)? else {
+        let Some(table) = window_bytes(window, &format!("net/{name}"), CAP, sink)? else {
             continue;
         };
-        for line in text.lines().skip(skip).filter(|l| !l.trim().is_empty()) {
-            if let Some(record) = parse(line) {
+        for line in table.split(|b| *b == b'\n').skip(skip) {
+            let text = String::from_utf8_lossy(line);
+            if text.trim().is_empty() {
+                continue;
+            }
+            if let Some(mut record) = parse(&text) {
+                // Only an interface's name can be no text.
+                if std::str::from_utf8(line).is_err() {
+                    let exact = data_encoding::BASE64.encode(line);
+                    put(&mut record, "line_b64", exact);
+                }
                 tell(record, window, sink)?;
             } else {
                 let subject = format!("/proc/{}/net/{name}", window.pid);
-                sink.gap(&subject, Reason::Malformed, line)?;
+                sink.gap(&subject, Reason::Malformed, &text)?;
             }
         }
     }
@@ -184,12 +210,10 @@ fn v6_neighbours(request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopp
 /// The interfaces as sysfs shows them: those of the namespace that it was mounted in.
 fn interfaces(request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
     const FOLDER: &str = "/sys/class/net";
-    let entries = match std::fs::read_dir(request.root.join(&FOLDER[1..])) {
-        Ok(entries) => entries,
-        Err(error) => return sink.gap(FOLDER, reason_of(&error), &error.to_string()),
+    let Some(names) = names(request, FOLDER, sink)? else {
+        return sink.gap(FOLDER, Reason::NotFound, "sysfs shows no interfaces");
     };
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
+    for name in names {
         // bonding_masters is a file among the folders.
         let Some(flags) = fact(request, &name, "flags", sink)? else {
             continue;
@@ -197,7 +221,7 @@ fn interfaces(request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped>
         let flags = u32::from_str_radix(flags.trim_start_matches("0x"), 16).ok();
         let mut record = Record::new();
         put(&mut record, "kind", "interface");
-        put(&mut record, "interface", name.clone());
+        put_bytes(&mut record, "interface", name.as_bytes());
         put(&mut record, "flags", flags);
         put(&mut record, "up", flags.map(|f| f & 1 != 0));
         put(&mut record, "promiscuous", flags.map(|f| f & 0x100 != 0));
@@ -215,28 +239,33 @@ fn interfaces(request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped>
 
 fn fact(
     request: &Request<'_>,
-    interface: &str,
+    interface: &OsStr,
     file: &str,
     sink: &mut dyn Sink,
 ) -> Result<Option<String>, Stopped> {
-    let path = format!("/sys/class/net/{interface}/{file}");
-    match super::source::small(request, &path) {
-        Ok(text) => Ok(Some(text.trim().to_owned())),
+    let path = Path::new("/sys/class/net").join(interface).join(file);
+    let below = path.strip_prefix("/").unwrap_or(&path);
+    match procfs::read_capped(&request.root.join(below), 1 << 16) {
+        Ok(read) => Ok(Some(
+            String::from_utf8_lossy(read.bytes.trim_ascii()).into_owned(),
+        )),
         // Gone meanwhile, or no interface at all.
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Ok(None)
         }
         Err(error) => {
-            sink.gap(&path, reason_of(&error), &error.to_string())?;
+            let subject = path.to_string_lossy();
+            sink.gap(&subject, reason_of(&error), &error.to_string())?;
             Ok(None)
         }
     }
 }
 
 fn resolution(request: &Request<'_>, path: &str, sink: &mut dyn Sink) -> Result<(), Stopped> {
-    let Some(text) = text(request, path, 1 << 20, true, sink)? else {
+    let Some(bytes) = bytes(request, path, 1 << 20, true, sink)? else {
         return Ok(());
     };
+    let text = String::from_utf8_lossy(&bytes);
     let lines = text.lines().map(str::trim);
     let lines: Vec<&str> = lines
         .filter(|l| !l.is_empty() && !l.starts_with(['#', ';']))
@@ -244,6 +273,7 @@ fn resolution(request: &Request<'_>, path: &str, sink: &mut dyn Sink) -> Result<
     let mut record = Record::new();
     put(&mut record, "kind", "resolution");
     put(&mut record, "path", path);
+    put_bytes(&mut record, "lines", &bytes);
     put(&mut record, "lines", lines);
     sink.record(record)
 }
@@ -277,5 +307,27 @@ mod tests {
         std::fs::write(folder.join("flags"), "0x1103\n").unwrap();
         let sink = MemorySink::run(&Network, root.path(), serde_json::Value::Null);
         assert_eq!(sink.records[0]["promiscuous"], true);
+    }
+    #[test]
+    fn an_interface_whose_name_is_no_text_is_not_lost() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("sys/class/net");
+        let folder = folder.join(OsStr::from_bytes(b"e\xff"));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("flags"), "0x1\n").unwrap();
+        std::fs::create_dir_all(root.path().join("proc/7/net")).unwrap();
+        let line = b"  e\xff: 1 2 0 0 0 0 0 0 3 4 0 0 0 0 0 0";
+        let table = [b"h\nh\n", &line[..], b"\n"].concat();
+        std::fs::write(root.path().join("proc/7/net/dev"), table).unwrap();
+        std::fs::create_dir_all(root.path().join("etc")).unwrap();
+        std::fs::write(root.path().join("etc/hosts"), b"192.0.2.1 \xff\n").unwrap();
+        let sink = MemorySink::run(&Network, root.path(), serde_json::Value::Null);
+        let of = |key: &str| sink.records.iter().find_map(|r| r.get(key)).unwrap();
+        let encoded = |bytes: &[u8]| data_encoding::BASE64.encode(bytes);
+        assert_eq!(of("interface_b64"), &encoded(b"e\xff"));
+        assert_eq!(of("line_b64"), &encoded(line));
+        assert_eq!(of("lines_b64"), &encoded(b"192.0.2.1 \xff\n"));
+        assert_eq!(of("received_bytes"), 1);
+        assert_eq!(sink.undeclared(&Network), Vec::<String>::new());
     }
 }

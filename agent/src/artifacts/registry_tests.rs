@@ -127,7 +127,7 @@ fn full_tree() -> tempfile::TempDir {
     put(b"proc/7/net/packet", b"h\n0 3 3 0003 2 1 0 0 13 \n");
     put(
         b"proc/7/net/dev",
-        b"h\nh\n  lo: 1 2 0 0 0 0 0 0 3 4 0 0 0 0 0 0\n",
+        b"h\nh\n  l\xff: 1 2 0 0 0 0 0 0 3 4 0 0 0 0 0 0\n",
     );
     put(
         b"proc/7/net/route",
@@ -154,11 +154,11 @@ fn full_tree() -> tempfile::TempDir {
         ("operstate", "up"),
     ] {
         put(
-            format!("sys/class/net/eth0/{file}").as_bytes(),
+            &[b"sys/class/net/eth\xff/", file.as_bytes()].concat(),
             text.as_bytes(),
         );
     }
-    put(b"etc/resolv.conf", b"nameserver 192.0.2.53\n");
+    put(b"etc/resolv.conf", b"nameserver 192.0.2.53\nsearch \xff\n");
     // The kernel.
     put(b"proc/modules", b"m\xff 16384 1 other, Live 0x0 (OE)\n");
     put(b"sys/module/n/initstate", b"live\n");

@@ -297,6 +297,8 @@ fn present(request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use std::fs;
     use std::io::Write as _;
 

@@ -87,6 +87,8 @@ fn is_mounted(request: &Request<'_>, place: &str) -> Result<bool> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use std::fs;
     use std::path::Path;
 
