@@ -157,7 +157,6 @@ fn program(line: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    #[cfg(target_os = "linux")]
     #[test]
     fn a_pin_keeps_its_exact_bytes_and_objects_that_are_held_are_told() {
         use crate::artifacts::{kernel::Kernel, testing::MemorySink};
