@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use evidence::gap::Reason;
-use sha2::{Digest as _, Sha256};
 
 use super::source::{has_procfs, number, put, put_bytes, reason_of};
 use super::{Artifact, Field, OptionField, OptionKind, Record, Request, Sink, Stopped};
-use crate::files::record::field;
+use crate::files::{
+    Stat,
+    digest::{Digesting, Digests, Done, Wanted},
+    record::field,
+};
 use crate::platform::procfs;
 
 /// A program past this size isn't read, unless the profile says otherwise.
@@ -50,6 +53,13 @@ struct Program {
     pids: Vec<u32>,
 }
 
+impl Program {
+    /// What a gap is about.
+    fn subject(&self) -> String {
+        self.link.to_string_lossy().into_owned()
+    }
+}
+
 impl Artifact for RunningExecutables {
     fn name(&self) -> &'static str {
         "running_executables"
@@ -76,22 +86,38 @@ impl Artifact for RunningExecutables {
             return Ok(());
         }
         let most = number(request, "hash_file_bytes", MOST_BYTES);
+        let mut digesting = Digesting::new(Wanted {
+            sparse_limit_bytes: u64::MAX,
+            ..Wanted::default()
+        });
+        let reading = (request.pace, &AtomicBool::new(false));
         for program in programs(&request.root.join("proc"), sink)? {
-            let subject = program.link.to_string_lossy().into_owned();
             if program.found.size_bytes > most {
-                let text = format!(
-                    "{} bytes are more than are hashed",
-                    program.found.size_bytes
-                );
-                sink.gap(&subject, Reason::Limit, &text)?;
+                let size_bytes = program.found.size_bytes;
+                let text = format!("{size_bytes} bytes are more than are hashed");
+                sink.gap(&program.subject(), Reason::Limit, &text)?;
                 continue;
             }
-            match open_same(&program).and_then(|file| digest(file, most)) {
-                Ok((sha256, size_bytes)) => sink.record(record(&program, sha256, size_bytes))?,
-                Err(error) => sink.gap(&subject, gone(&error), &error.to_string())?,
+            match open_same(&program) {
+                Ok((file, stat)) => {
+                    let done = digesting.add(program, file, &stat, reading);
+                    done.map_or(Ok(()), |done| tell(done, sink))?;
+                }
+                Err(error) => sink.gap(&program.subject(), gone(&error), &error.to_string())?,
             }
         }
+        while let Some(done) = digesting.next(reading) {
+            tell(done, sink)?;
+        }
         Ok(())
+    }
+}
+
+fn tell(done: Done<Program>, sink: &mut dyn Sink) -> Result<(), Stopped> {
+    let program = done.what;
+    match done.outcome {
+        Ok(digests) => sink.record(record(&program, &digests)),
+        Err(error) => sink.gap(&program.subject(), Reason::ReadError, &error.to_string()),
     }
 }
 
@@ -124,34 +150,16 @@ fn programs(proc: &Path, sink: &mut dyn Sink) -> Result<Vec<Program>, Stopped> {
 }
 
 /// Opens it and makes sure that the number still belongs to the same program.
-fn open_same(program: &Program) -> std::io::Result<File> {
+fn open_same(program: &Program) -> std::io::Result<(File, Stat)> {
     let file = procfs::open_regular(&program.link)?;
     let now = procfs::identity(&program.link)?;
     if (now.device, now.inode) == (program.found.device, program.found.inode) {
-        Ok(file)
+        let stat = Stat::of_open(&file)?;
+        Ok((file, stat))
     } else {
         let text = "the process runs another program now";
         Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text))
     }
-}
-
-fn digest(file: File, most: u64) -> std::io::Result<(String, u64)> {
-    let mut file = file.take(most);
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0_u8; 64 << 10];
-    let mut size_bytes = 0_u64;
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => {
-                hash.update(buffer.get(..read).unwrap_or_default());
-                size_bytes = size_bytes.saturating_add(read as u64);
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok((data_encoding::HEXLOWER.encode(&hash.finalize()), size_bytes))
 }
 
 fn gone(error: &std::io::Error) -> Reason {
@@ -161,20 +169,22 @@ fn gone(error: &std::io::Error) -> Reason {
     }
 }
 
-fn record(program: &Program, sha256: String, size_bytes: u64) -> Record {
+fn record(program: &Program, digests: &Digests) -> Record {
     let mut record = Record::new();
     put_bytes(&mut record, "exe", &program.target);
     put(&mut record, "device", program.found.device);
     put(&mut record, "inode", program.found.inode);
-    put(&mut record, "size_bytes", size_bytes);
+    put(&mut record, "size_bytes", digests.read_bytes);
     put(&mut record, "links", program.found.links);
-    put(&mut record, "sha256", sha256);
+    put(&mut record, "sha256", digests.sha256.to_string());
     put(&mut record, "pids", program.pids.clone());
     record
 }
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use sha2::{Digest as _, Sha256};
+
     use super::*;
     use crate::artifacts::testing::MemorySink;
 

@@ -58,6 +58,12 @@ pub fn reserve_ahead(file: &File, size_bytes: u64) -> io::Result<()> {
     file.sync_data()
 }
 
+/// Has the system begin to write what lies in `file` from `from_bytes` on to its medium, so that making it durable at the
+/// end takes less long, and the host's memory is not filled with what waits. Only advice: where it fails, nothing is lost.
+pub fn begin_writing_back(file: &File, from_bytes: u64, size_bytes: u64) {
+    system::begin_writing_back(file, from_bytes, size_bytes);
+}
+
 /// Reads at `offset` of `file`, wherever its position is.
 ///
 /// # Errors
@@ -91,9 +97,9 @@ pub fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
 
 #[cfg(unix)]
 mod system {
-    use std::{fs::File, io, path::Path};
+    use std::{fs::File, io, num::NonZeroU64, path::Path};
 
-    use rustix::fs::{FallocateFlags, StatVfs};
+    use rustix::fs::{Advice, FallocateFlags, StatVfs};
 
     use super::Space;
 
@@ -110,6 +116,12 @@ mod system {
             Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(size_bytes),
             other => Ok(other?),
         }
+    }
+
+    pub(super) fn begin_writing_back(file: &File, from_bytes: u64, size_bytes: u64) {
+        // The kernel drops no page that is still to be written: those it begins to write.
+        let length = NonZeroU64::new(size_bytes);
+        let _ = rustix::fs::fadvise(file, from_bytes, length, Advice::DontNeed);
     }
 
     /// `false` where the file system has no such thing.
@@ -146,6 +158,8 @@ mod system {
     pub(super) fn reserve(file: &File, size_bytes: u64) -> io::Result<()> {
         file.set_len(size_bytes)
     }
+
+    pub(super) fn begin_writing_back(_file: &File, _from_bytes: u64, _size_bytes: u64) {}
 
     pub(super) fn reserve_beyond_end(_file: &File, _size_bytes: u64) -> io::Result<bool> {
         Ok(false)

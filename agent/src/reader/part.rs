@@ -20,7 +20,7 @@ use super::{
     seal::{Seal, SealError},
     task::Authority,
 };
-use crate::artifacts::Record;
+use crate::{artifacts::Record, platform::disk};
 
 /// What gathers before it is written: few calls, and no more memory than this.
 pub(super) const BUFFER_BYTES: usize = 256 * 1024;
@@ -42,8 +42,35 @@ pub enum PartError {
     Seal(#[from] archive::SealError<SealError>),
 }
 
+/// So much is written before the system is told to bring it to its medium.
+const WRITE_BACK_BYTES: u64 = 8 << 20;
+
+/// The file that was handed to us.
+struct Output {
+    file: File,
+    written_bytes: u64,
+    begun_bytes: u64,
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.written_bytes += count as u64;
+        let waiting_bytes = self.written_bytes - self.begun_bytes;
+        if waiting_bytes >= WRITE_BACK_BYTES {
+            disk::begin_writing_back(&self.file, self.begun_bytes, waiting_bytes);
+            self.begun_bytes = self.written_bytes;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 /// The file below, with its digest.
-type Below = DigestWriter<BufWriter<File>>;
+type Below = DigestWriter<BufWriter<Output>>;
 
 /// Between the archive and the file: encryption, or nothing.
 enum Wrap {
@@ -109,7 +136,12 @@ impl OpenPart {
         recipients: &[Recipient],
         limits: PartLimits,
     ) -> Result<Self, PartError> {
-        let below = DigestWriter::new(BufWriter::with_capacity(BUFFER_BYTES, file));
+        let output = Output {
+            file,
+            written_bytes: 0,
+            begun_bytes: 0,
+        };
+        let below = DigestWriter::new(BufWriter::with_capacity(BUFFER_BYTES, output));
         let wrap = if recipients.is_empty() {
             Wrap::None(below)
         } else {
