@@ -32,7 +32,9 @@ pub struct Stage {
     programs: Programs,
     listen: SocketAddr,
     server: Option<Running>,
-    agent: Option<Running>,
+    agent: Vec<Running>,
+    /// What makes the programs believe in another time.
+    clock: Vec<(&'static str, OsString)>,
     say: fn(&str),
 }
 
@@ -55,7 +57,8 @@ impl Stage {
             programs: Programs::build()?,
             listen: free_port()?,
             server: None,
-            agent: None,
+            agent: Vec::new(),
+            clock: Vec::new(),
             say,
         })
     }
@@ -80,6 +83,25 @@ impl Stage {
         self.listen
     }
 
+    /// What is started from here on finds itself `days` later (by libfaketime).
+    ///
+    /// # Errors
+    /// The library is not installed.
+    pub fn go_on_by(&mut self, days: u32) -> anyhow::Result<()> {
+        let library = fs::read_dir("/usr/lib")?
+            .filter_map(Result::ok)
+            .map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"))
+            .find(|path| path.is_file());
+        let library = library.context("libfaketime is not there. Install the package faketime.")?;
+        self.clock = vec![
+            ("LD_PRELOAD", library.into()),
+            ("FAKETIME", format!("+{days}d").into()),
+            // Waiting goes on as ever.
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+        ];
+        Ok(())
+    }
+
     /// Kills the server, as a power failure would.
     ///
     /// # Errors
@@ -95,7 +117,8 @@ impl Stage {
         command
             .env_remove("FIELDSEAL_PASSPHRASE")
             .env_remove("FIELDSEAL_HOME")
-            .env("NO_PROXY", "localhost,127.0.0.1");
+            .env("NO_PROXY", "localhost,127.0.0.1")
+            .envs(self.clock.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -296,7 +319,21 @@ impl Stage {
     /// It can't be started.
     pub fn run_agent(&mut self) -> anyhow::Result<()> {
         let arguments = args!["run", "--state", self.path("agent")];
-        self.agent = Some(self.start("fieldseal-agent", &arguments, "agent.log")?);
+        self.agent = vec![self.start("fieldseal-agent", &arguments, "agent.log")?];
+        Ok(())
+    }
+
+    /// Starts the agent as two units of a service manager: each half by itself.
+    ///
+    /// # Errors
+    /// One can't be started.
+    pub fn run_halves(&mut self) -> anyhow::Result<()> {
+        let (state, socket) = (self.path("agent"), self.path("halves.socket"));
+        for half in ["reader", "courier"] {
+            let arguments = args!["run", "--half", half, "--state", state, "--socket", socket];
+            let running = self.start("fieldseal-agent", &arguments, "agent.log")?;
+            self.agent.push(running);
+        }
         Ok(())
     }
 
@@ -375,10 +412,9 @@ impl Stage {
     /// # Errors
     /// One does not end when asked to.
     pub fn stop(&mut self) -> anyhow::Result<()> {
-        for running in [self.agent.take(), self.server.take()]
-            .into_iter()
-            .flatten()
-        {
+        // The courier before its reader: it waits for what the reader seals.
+        let agent = std::mem::take(&mut self.agent);
+        for running in agent.into_iter().rev().chain(self.server.take()) {
             (self.say)(&format!("\n$ kill -TERM {}", running.id()));
             running.stop()?;
         }

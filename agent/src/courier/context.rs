@@ -70,7 +70,8 @@ pub(super) struct Context {
     delivered: AtomicU64,
     root_pem: String,
     key_pem: String,
-    client: RwLock<Client>,
+    /// The client, and the one before it, which may still have a question open.
+    clients: RwLock<(Client, Option<Client>)>,
     /// Counts how often the server was heard of after it had been silent, or will see us anew.
     returns: AtomicU64,
     is_silent: AtomicBool,
@@ -108,7 +109,7 @@ impl Context {
             delivered: AtomicU64::new(0),
             root_pem,
             key_pem,
-            client: RwLock::new(client),
+            clients: RwLock::new((client, None)),
             returns: AtomicU64::new(0),
             is_silent: AtomicBool::new(false),
             mouth: Mutex::new(Link::new(socket)),
@@ -153,10 +154,8 @@ impl Context {
 
     /// The client to ask with now.
     pub(super) fn client(&self) -> Client {
-        self.client
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
+        clients.0.clone()
     }
 
     /// The courier's TLS key.
@@ -176,12 +175,16 @@ impl Context {
         disk::write_durable(&self.folder.chain(), identity.chain_pem.as_bytes())?;
         let ends = tls::window(&identity.chain_pem)?.until;
         self.board.change(|s| s.certificate_ends = Some(ends));
-        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        {
+            let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
+            let before = std::mem::replace(&mut clients.0, client);
+            clients.1 = Some(before);
+        }
         self.returns.fetch_add(1, Ordering::AcqRel);
         self.bell.ring();
         if self.has_ended() {
             // The end may have come between the two clients.
-            self.client().shut_down();
+            self.shut_down();
         }
         Ok(())
     }
@@ -287,8 +290,14 @@ impl Context {
             .unwrap_or_else(PoisonError::into_inner)
             .get_or_insert(outcome);
         self.has_ended.store(true, Ordering::Release);
-        self.client().shut_down();
+        self.shut_down();
         self.bell.ring();
+    }
+
+    fn shut_down(&self) {
+        let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
+        clients.0.shut_down();
+        clients.1.iter().for_each(Client::shut_down);
     }
 
     /// How it ended.
