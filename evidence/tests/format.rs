@@ -11,8 +11,11 @@ use std::{
 
 use evidence::{
     archive::{self, Limits},
-    custody::event::Event,
+    custody::event::{Action, Event, Outcome, StoredPart},
+    digest::Digest,
     envelope::Envelope,
+    ids::{AgentId, CollectionId, HostId, OrderId},
+    instant::Instant,
     verify::Code,
 };
 use serde_json::Value;
@@ -172,6 +175,114 @@ fn every_code_and_its_meaning_stand_in_the_specification() {
 fn row(code: Code) -> String {
     let weight = format!("{:?}", code.weight()).to_lowercase();
     format!("| `{code}` | {weight} | {} |\n", code.meaning())
+}
+
+/// One of each custody event.
+fn events() -> Vec<Action> {
+    let (agent, order) = (AgentId::from_bytes([1; 16]), OrderId::from_bytes([2; 16]));
+    let some = Digest::of(b"some");
+    let part = StoredPart {
+        collection: CollectionId::from_bytes([3; 16]),
+        part: 1,
+        stored_sha256: some,
+    };
+    vec![
+        Action::PolicyPublished {
+            policy_sha256: some,
+            version: 1,
+        },
+        Action::Enrolled {
+            agent,
+            host: HostId::from_bytes([4; 16]),
+            token_sha256: some,
+            seal_key: some,
+            tls_key: some,
+        },
+        Action::Renewed {
+            agent,
+            seal_key: None,
+            tls_key: None,
+        },
+        Action::Revoked {
+            agent,
+            invalid_from: Instant { seconds: 0, ns: 0 },
+        },
+        Action::Ordered {
+            order,
+            order_sha256: some,
+        },
+        Action::Approved {
+            order,
+            order_sha256: some,
+            by_key: some,
+        },
+        Action::Refused {
+            agent,
+            order_sha256: some,
+            notice_sha256: some,
+        },
+        Action::Received {
+            part,
+            agent,
+            size_bytes: 1,
+            statement_sha256: some,
+        },
+        Action::Fetched { part, by_key: some },
+        Action::Verified {
+            part,
+            outcome: Outcome::Genuine,
+        },
+        Action::Quarantined { part },
+    ]
+}
+
+#[test]
+fn every_custody_event_stands_in_the_specification_with_its_fields() {
+    let format = fs::read_to_string(format_md()).unwrap();
+    let (_, table) = format
+        .split_once("| event | signed by | fields | says |\n")
+        .unwrap();
+    let rows = table.lines().skip(1).take_while(|l| l.starts_with('|'));
+    let said: Vec<(String, Vec<String>)> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.split('|').collect();
+            let mut fields = in_code(cells[3]);
+            fields.sort();
+            (in_code(cells[1]).remove(0), fields)
+        })
+        .collect();
+    let written = |action: &Action| {
+        let value = serde_json::to_value(action).unwrap();
+        let mut fields = value.as_object().unwrap().clone();
+        let event = fields.remove("event").unwrap();
+        (
+            event.as_str().unwrap().to_owned(),
+            fields.keys().cloned().collect(),
+        )
+    };
+    let held: Vec<(String, Vec<String>)> = events().iter().map(written).collect();
+    assert_eq!(said, held);
+    for outcome in ["genuine", "genuine_with_gaps", "not_genuine"] {
+        let value = Value::String(outcome.into());
+        assert!(serde_json::from_value::<Outcome>(value).is_ok());
+    }
+}
+
+#[test]
+fn every_custody_event_of_the_code_is_in_the_list() {
+    // The enum may grow, so its source is asked how many events it has; the last one is for those of later programs.
+    let source = fs::read_to_string(home().join("src/custody/event.rs")).unwrap();
+    let (_, body) = source.split_once("pub enum Action {\n").unwrap();
+    let body = body.split("\n}\n").next().unwrap();
+    let variants = body
+        .lines()
+        .filter(|line| line.starts_with("    ") && line.as_bytes()[4].is_ascii_uppercase());
+    assert_eq!(variants.count(), events().len() + 1);
+}
+
+fn in_code(cell: &str) -> Vec<String> {
+    let inside = cell.split('`').skip(1).step_by(2);
+    inside.map(str::to_owned).collect()
 }
 
 #[test]
