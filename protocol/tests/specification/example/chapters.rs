@@ -1,131 +1,39 @@
-//! The worked example of PROTOCOL.md: made by the code, so that it can't rot, and read back as it is printed.
+//! The chapters of the worked example, in their order.
 
-use std::{collections::BTreeSet, fmt::Write as _, fs};
+use std::fmt::Write as _;
 
 use data_encoding::{BASE64, HEXLOWER};
 use evidence::{
     custody::leaf_hash,
     digest::Digest,
     envelope::{self, Envelope},
-    ids::AgentId,
-    instant::Instant,
 };
 use protocol::{
     enrolment::Token,
     messages::HandedOrder,
-    order::{Order, RefusalNotice},
-    order_check::{Refusal, Situation, check},
+    order::RefusalNotice,
     policy::{Class, Policy},
     profile,
     root::Root,
-    target::{Subject, TargetList, TargetProof},
     time::{ClockOffset, SignedTime},
 };
 use serde::Serialize;
 
-use crate::{
-    document::{self, EXAMPLE},
-    samples::{ORDER, agents, at, name, order, policy, root, signed_time, token},
+use super::{
+    host::{AGENT, Host, cases, signed, subject},
+    keys,
+};
+use crate::samples::{
+    ORDER, agents, at, name, order, policy, root, signed_time, time_request, token,
 };
 
-/// The keys of the example, for tests alone: each private scalar is one byte repeated.
-pub(crate) mod keys {
-    use evidence::keys::SigningKey;
-
-    /// PKCS#8 of a P-256 key up to its 32 bytes.
-    const HEAD: &[u8] = &[
-        0x30, 0x41, 2, 1, 0, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a,
-        0x86, 0x48, 0xce, 0x3d, 3, 1, 7, 4, 0x27, 0x30, 0x25, 2, 1, 1, 4, 0x20,
-    ];
-
-    fn key(byte: u8) -> SigningKey {
-        SigningKey::from_pkcs8_der(&[HEAD, &[byte; 32]].concat()).unwrap()
-    }
-
-    macro_rules! keys {
-        ($($name:ident $byte:literal,)*) => {
-            $(pub(crate) fn $name() -> SigningKey {
-                key($byte)
-            })*
-        };
-    }
-
-    keys! {
-        root 0x01,
-        time 0x02,
-        ann 0x03,
-        bob 0x04,
-        eve 0x05,
-        seal 0x06,
-    }
-}
-
-/// The agent that is asked.
-const AGENT: AgentId = AgentId::from_bytes([2; 16]);
-
-fn subject() -> Subject {
-    Subject {
-        id: AGENT,
-        agency: name("lab"),
-        labels: token().labels,
-        os: name("linux"),
-        arch: name("x86_64"),
-    }
-}
-
-/// What the agent of the example knows: two artifacts.
-fn class_of(artifact: &str) -> Option<Class> {
-    match artifact {
-        "processes" => Some(Class::Triage),
-        "logs" => Some(Class::Files),
-        _ => None,
-    }
-}
-
-/// What the agent holds when it is handed an order.
-struct Host {
-    policy: Policy,
-    now: Instant,
-    is_used: bool,
-    proof: Option<TargetProof>,
-}
-
-impl Host {
-    fn new() -> Self {
-        Self {
-            policy: policy(),
-            now: at(0),
-            is_used: false,
-            proof: TargetList::new(agents()).prove(&AGENT),
-        }
-    }
-
-    fn judge(&self, envelope: &Envelope) -> Result<Vec<String>, Refusal> {
-        let used = self.is_used.then_some(ORDER).into_iter().collect();
-        let situation = Situation {
-            policy: &self.policy,
-            root: &root(),
-            subject: &subject(),
-            now: self.now,
-            highest_signed: Some(signed_time().time),
-            used: &used,
-            cancelled: &BTreeSet::new(),
-            class_of: &class_of,
-        };
-        let accepted = check(envelope, self.proof.as_ref(), &situation)?;
-        Ok(accepted.signers.iter().map(ToString::to_string).collect())
-    }
-}
-
-fn signed(order: &Order) -> Envelope {
-    Envelope::sign_document(envelope::ORDER, order, &keys::ann()).unwrap()
-}
-
-fn json(envelope: &Envelope) -> String {
+/// The envelope's text.
+pub(super) fn json(envelope: &Envelope) -> String {
     String::from_utf8(envelope.to_json().unwrap()).unwrap()
 }
 
-fn payload(envelope: &Envelope) -> &str {
+/// The payload's text.
+pub(super) fn payload(envelope: &Envelope) -> &str {
     std::str::from_utf8(envelope.payload()).unwrap()
 }
 
@@ -161,7 +69,8 @@ fn block(out: &mut String, title: &str, text: &str) {
     }
 }
 
-fn example() -> String {
+/// All of it.
+pub(super) fn example() -> String {
     let mut out = String::from(
         "\nA test makes this chapter from the code. **These keys are for tests alone: anybody knows them.** A payload is one line \
          without a line's end. Signatures are deterministic (RFC 6979), so that they can be made again; a verifier takes any that holds.\n",
@@ -222,7 +131,7 @@ fn trust_chapter(out: &mut String) {
     block(
         out,
         "The question for the time (`POST /v1/time`)",
-        &serde_json::to_string(&crate::samples::time_request()).unwrap(),
+        &serde_json::to_string(&time_request()).unwrap(),
     );
     let signed = Envelope::sign_document(envelope::TIME, &signed_time(), &keys::time()).unwrap();
     let time = SignedTime::open(&signed, &policy(), &[0x0b; 16]).unwrap();
@@ -269,89 +178,11 @@ fn line(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap()
 }
 
-/// A change to order or host, in words, and the order as it is then signed and judged.
-fn cases() -> Vec<(&'static str, Host, Envelope)> {
-    let good = signed(&order());
-    let host = Host::new;
-    let changed = |change: fn(&mut Order)| {
-        let mut order = order();
-        change(&mut order);
-        signed(&order)
-    };
-    let mut twice = good.clone();
-    twice.add_signature(&keys::ann());
-    let forged = Envelope::sign_document(envelope::ORDER, &order(), &keys::bob()).unwrap();
-    let later = Host {
-        now: at(86_400),
-        ..host()
-    };
-    let mut newer = policy();
-    newer.version = 4;
-    vec![
-        ("Bob alone has signed", host(), forged),
-        (
-            "the host has policy 4",
-            Host {
-                policy: newer,
-                ..host()
-            },
-            good.clone(),
-        ),
-        (
-            "the proof is left out",
-            Host {
-                proof: None,
-                ..host()
-            },
-            good.clone(),
-        ),
-        ("the host's clock is a day later", later, good.clone()),
-        (
-            "the order was used",
-            Host {
-                is_used: true,
-                ..host()
-            },
-            good,
-        ),
-        (
-            "the profile has a line more than its digest",
-            host(),
-            changed(|o| o.profile.push_str("# more\n")),
-        ),
-        ("Ann has signed twice", host(), twice),
-        (
-            "the profile names `logs`, of class `files`",
-            host(),
-            changed(|o| {
-                o.profile = o.profile.replace("processes", "logs");
-                o.profile_digest = profile::digest(&o.profile);
-            }),
-        ),
-        (
-            "one recipient of the vault is left out",
-            host(),
-            changed(|o| drop(o.recipients.pop())),
-        ),
-    ]
-}
-
-fn check_chapter(out: &mut String) {
-    let (good, host) = (signed(&order()), Host::new());
-    assert_eq!(host.judge(&good).unwrap(), ["ann"]);
-    let proof = host.proof.as_ref().unwrap();
-    let held = policy();
-    writeln!(out, "\n### 11.4 How the agent judges it\n").unwrap();
-    writeln!(
-        out,
-        "The agent is `{AGENT}`, agency `lab`, label `web`. It holds the root and policy of 11.2 and the highest signed time {}. It knows the \
-         artifacts `processes` (class `triage`) and `logs` (class `files`). Its clock says {}.\n",
-        signed_time().time.to_rfc3339().unwrap(),
-        host.now.to_rfc3339().unwrap(),
-    )
-    .unwrap();
+/// The check, step by step, for the order that is obeyed.
+fn steps(host: &Host) -> [String; 11] {
     let (root, order) = (root(), order());
-    let steps = [
+    let (held, proof) = (policy(), host.proof.as_ref().unwrap());
+    [
         "`v` is 1, and every field of the table is there.".to_owned(),
         format!(
             "`requester` is `{}`, a person of the policy, and the signature by that person's key holds.",
@@ -375,8 +206,22 @@ fn check_chapter(out: &mut String) {
             held.thresholds[&Class::Triage]
         ),
         "The recipients are the vault of `lab`, all of it.".to_owned(),
-    ];
-    for (number, step) in steps.iter().enumerate() {
+    ]
+}
+
+fn check_chapter(out: &mut String) {
+    let (good, host) = (signed(&order()), Host::new());
+    assert_eq!(host.judge(&good).unwrap(), ["ann"]);
+    writeln!(out, "\n### 11.4 How the agent judges it\n").unwrap();
+    writeln!(
+        out,
+        "The agent is `{AGENT}`, agency `lab`, label `web`. It holds the root and policy of 11.2 and the highest signed time {}. It knows the \
+         artifacts `processes` (class `triage`) and `logs` (class `files`). Its clock says {}.\n",
+        signed_time().time.to_rfc3339().unwrap(),
+        host.now.to_rfc3339().unwrap(),
+    )
+    .unwrap();
+    for (number, step) in steps(&host).iter().enumerate() {
         writeln!(out, "{}. {step}", number + 1).unwrap();
     }
     writeln!(
@@ -438,9 +283,19 @@ fn refusal_chapter(out: &mut String) {
         "`handed_digest` as the server has it, and as the agent has it",
         &format!("{}\n{}", sent.digest(), handed.digest()),
     );
+    document(out, "The notice", &notice(&good, &handed));
+    writeln!(
+        out,
+        "\nThe server takes it (204) and shows it with the host. It settles nothing, since its `handed_digest` is not the server's: the order is handed over again."
+    )
+    .unwrap();
+}
+
+/// The agent's notice about the copy that it was handed.
+fn notice(order: &Envelope, handed: &HandedOrder) -> Envelope {
     let notice = RefusalNotice {
         v: 1,
-        order_digest: good.digest(),
+        order_digest: order.digest(),
         handed_digest: handed.digest(),
         order: Some(ORDER),
         agent: AGENT,
@@ -449,7 +304,7 @@ fn refusal_chapter(out: &mut String) {
             proof: None,
             ..Host::new()
         }
-        .judge(&good)
+        .judge(order)
         .unwrap_err(),
     };
     let signed = Envelope::sign_document(envelope::REFUSAL, &notice, &keys::seal()).unwrap();
@@ -457,60 +312,5 @@ fn refusal_chapter(out: &mut String) {
         RefusalNotice::open(&signed, &keys::seal().public()).unwrap(),
         notice
     );
-    document(out, "The notice", &signed);
-    writeln!(
-        out,
-        "\nThe server takes it (204) and shows it with the host. It settles nothing, since its `handed_digest` is not the server's: the order is handed over again."
-    )
-    .unwrap();
-}
-
-#[test]
-fn the_worked_example_is_what_the_code_makes() {
-    let text = document::text();
-    let (_, found) = text.split_once(EXAMPLE).unwrap();
-    assert!(
-        found == example(),
-        "make it again: cargo test -p fieldseal-protocol --test specification -- --ignored"
-    );
-}
-
-#[test]
-fn the_worked_example_holds_as_it_is_printed() {
-    let text = document::text();
-    let (_, chapter) = text.split_once(EXAMPLE).unwrap();
-    let after = |title: &str| {
-        let (_, rest) = chapter.split_once(&format!("\n{title}:\n\n")).unwrap();
-        let lines = rest.lines().map_while(|line| line.strip_prefix("    "));
-        lines.collect::<Vec<_>>()
-    };
-    let envelope = Envelope::parse(after("The order's envelope")[0].as_bytes()).unwrap();
-    assert_eq!(payload(&envelope), after("The order, the payload")[0]);
-    let proof = after("The root, which the order signs, and the second host's proof")[1];
-    let host = Host {
-        proof: serde_json::from_str(proof).unwrap(),
-        ..Host::new()
-    };
-    assert_eq!(host.judge(&envelope).unwrap(), ["ann"]);
-    let digests = after("`handed_digest` as the server has it, and as the agent has it");
-    let [with, without] = [host.proof, None].map(|proof| HandedOrder {
-        order: json(&envelope),
-        proof,
-    });
-    assert_eq!(
-        digests,
-        [with.digest().to_string(), without.digest().to_string()]
-    );
-    let notice = after("The notice, the payload")[0];
-    let notice: RefusalNotice = serde_json::from_str(notice).unwrap();
-    assert_eq!(notice.handed_digest, without.digest());
-    assert_eq!(notice.order_digest, envelope.digest());
-}
-
-#[test]
-#[ignore = "writes the worked example into PROTOCOL.md"]
-fn write() {
-    let text = document::text();
-    let (before, _) = text.split_once(EXAMPLE).unwrap();
-    fs::write(document::path(), format!("{before}{EXAMPLE}{}", example())).unwrap();
+    signed
 }
