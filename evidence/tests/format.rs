@@ -16,6 +16,8 @@ use evidence::{
     envelope::Envelope,
     ids::{AgentId, CollectionId, HostId, OrderId},
     instant::Instant,
+    records::{CollectionRecord, Extent, FileRecord, FileType, Piece, ReadBy, Times, Xattr},
+    statement,
     verify::Code,
 };
 use serde_json::Value;
@@ -278,6 +280,71 @@ fn every_custody_event_of_the_code_is_in_the_list() {
         .lines()
         .filter(|line| line.starts_with("    ") && line.as_bytes()[4].is_ascii_uppercase());
     assert_eq!(variants.count(), events().len() + 1);
+}
+
+/// A record of a file with a value in every field.
+fn full_file_record() -> FileRecord {
+    let text = || Some("x".to_owned());
+    let mut record = FileRecord::new("x", b"/\xff", FileType::File);
+    (record.entry, record.why_no_entry, record.hard_link_of) = (text(), text(), text());
+    (record.inode, record.device) = (text(), text());
+    (record.target, record.target_b64) = (text(), text());
+    (record.size_bytes, record.claimed_size_bytes) = (Some(1), Some(2));
+    (record.mode, record.uid, record.gid) = (Some(1), Some(2), Some(3));
+    (record.sha256, record.link_count) = (Some(Digest::of(b"x")), Some(1));
+    (record.times_after, record.read_by) = (Some(Times::default()), Some(ReadBy::Live));
+    record.pieces = vec![Piece {
+        entry: "pieces/x/000001".into(),
+        number: 1,
+        offset_bytes: 0,
+        size_bytes: 1,
+        sha256: Digest::of(b"x"),
+        last: true,
+    }];
+    record.only_extents = vec![Extent {
+        offset_bytes: 0,
+        size_bytes: 1,
+    }];
+    record.xattrs = vec![Xattr {
+        name: "x".into(),
+        name_b64: None,
+        value_b64: String::new(),
+    }];
+    record
+}
+
+#[test]
+fn the_tables_of_records_have_their_fields() {
+    let format = fs::read_to_string(format_md()).unwrap();
+    let vector = home().join("tests/vectors/genuine-receipts");
+    let entries = entries(&fs::read(vector.join("part-0001.zip")).unwrap());
+    let (_, json) = entries
+        .iter()
+        .find(|(n, _)| n == "collection.json")
+        .unwrap();
+    let mut collection = CollectionRecord::parse(json).unwrap();
+    collection.monotonic_ns = Some("1".into());
+    let statement = fs::read(vector.join("part-0001.statement.json")).unwrap();
+    let (_, statement) = statement::read_unverified(&statement).unwrap();
+    for (heading, record) in [
+        (
+            "### 4.1 files.jsonl",
+            serde_json::to_value(full_file_record()),
+        ),
+        ("### 4.3 collection.json", serde_json::to_value(collection)),
+        ("## 7. The statement", serde_json::to_value(statement)),
+    ] {
+        let (_, chapter) = format.split_once(&format!("\n{heading}\n")).unwrap();
+        let lines = chapter.lines().skip_while(|line| !line.starts_with('|'));
+        let rows = lines.skip(2).take_while(|line| line.starts_with('|'));
+        let mut said: Vec<_> = rows
+            .flat_map(|row| in_code(row.split('|').nth(1).unwrap()))
+            .collect();
+        said.sort();
+        let record = record.unwrap();
+        let held: Vec<_> = record.as_object().unwrap().keys().cloned().collect();
+        assert_eq!(said, held, "{heading}");
+    }
 }
 
 fn in_code(cell: &str) -> Vec<String> {
