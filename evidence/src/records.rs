@@ -158,12 +158,6 @@ pub struct FileRecord {
     /// SHA-256 of the bytes that were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Digest>,
-    /// MD5 in hex, on request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub md5: Option<String>,
-    /// SHA-1 in hex, on request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha1: Option<String>,
     /// Where not empty: the digests and the entry are over these extents only, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only_extents: Vec<Extent>,
@@ -224,8 +218,6 @@ impl FileRecord {
             size_bytes: None,
             claimed_size_bytes: None,
             sha256: None,
-            md5: None,
-            sha1: None,
             only_extents: Vec::new(),
             times: Times::default(),
             times_after: None,
@@ -399,6 +391,9 @@ pub struct CollectionRecord {
     /// When the host was started.
     #[serde(default)]
     pub boot_time: Option<Instant>,
+    /// Nanoseconds since then when this attempt began, sleep included, as text: a clock that nobody sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monotonic_ns: Option<String>,
     /// The agent's version.
     pub agent_version: String,
     /// SHA-256 of the agent's own executable.
@@ -486,6 +481,7 @@ mod tests {
                 measured: time,
             }),
             boot_time: None,
+            monotonic_ns: None,
             agent_version: "0.1.0".into(),
             agent_sha256: None,
             profile: None,

@@ -11,8 +11,13 @@ use std::{
 
 use evidence::{
     archive::{self, Limits},
-    custody::event::Event,
+    custody::event::{Action, Event, Outcome, StoredPart},
+    digest::Digest,
     envelope::Envelope,
+    ids::{AgentId, CollectionId, HostId, OrderId},
+    instant::Instant,
+    records::{CollectionRecord, Extent, FileRecord, FileType, Piece, ReadBy, Times, Xattr},
+    statement,
     verify::Code,
 };
 use serde_json::Value;
@@ -172,6 +177,179 @@ fn every_code_and_its_meaning_stand_in_the_specification() {
 fn row(code: Code) -> String {
     let weight = format!("{:?}", code.weight()).to_lowercase();
     format!("| `{code}` | {weight} | {} |\n", code.meaning())
+}
+
+/// One of each custody event.
+fn events() -> Vec<Action> {
+    let (agent, order) = (AgentId::from_bytes([1; 16]), OrderId::from_bytes([2; 16]));
+    let some = Digest::of(b"some");
+    let part = StoredPart {
+        collection: CollectionId::from_bytes([3; 16]),
+        part: 1,
+        stored_sha256: some,
+    };
+    vec![
+        Action::PolicyPublished {
+            policy_sha256: some,
+            version: 1,
+        },
+        Action::Enrolled {
+            agent,
+            host: HostId::from_bytes([4; 16]),
+            token_sha256: some,
+            seal_key: some,
+            tls_key: some,
+        },
+        Action::Renewed {
+            agent,
+            seal_key: None,
+            tls_key: None,
+        },
+        Action::Revoked {
+            agent,
+            invalid_from: Instant { seconds: 0, ns: 0 },
+        },
+        Action::Ordered {
+            order,
+            order_sha256: some,
+        },
+        Action::Approved {
+            order,
+            order_sha256: some,
+            by_key: some,
+        },
+        Action::Refused {
+            agent,
+            order_sha256: some,
+            notice_sha256: some,
+        },
+        Action::Received {
+            part,
+            agent,
+            size_bytes: 1,
+            statement_sha256: some,
+        },
+        Action::Fetched { part, by_key: some },
+        Action::Verified {
+            part,
+            outcome: Outcome::Genuine,
+        },
+        Action::Quarantined { part },
+    ]
+}
+
+#[test]
+fn every_custody_event_stands_in_the_specification_with_its_fields() {
+    let format = fs::read_to_string(format_md()).unwrap();
+    let (_, table) = format
+        .split_once("| event | signed by | fields | says |\n")
+        .unwrap();
+    let rows = table.lines().skip(1).take_while(|l| l.starts_with('|'));
+    let said: Vec<(String, Vec<String>)> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.split('|').collect();
+            let mut fields = in_code(cells[3]);
+            fields.sort();
+            (in_code(cells[1]).remove(0), fields)
+        })
+        .collect();
+    let written = |action: &Action| {
+        let value = serde_json::to_value(action).unwrap();
+        let mut fields = value.as_object().unwrap().clone();
+        let event = fields.remove("event").unwrap();
+        (
+            event.as_str().unwrap().to_owned(),
+            fields.keys().cloned().collect(),
+        )
+    };
+    let held: Vec<(String, Vec<String>)> = events().iter().map(written).collect();
+    assert_eq!(said, held);
+    for outcome in ["genuine", "genuine_with_gaps", "not_genuine"] {
+        let value = Value::String(outcome.into());
+        assert!(serde_json::from_value::<Outcome>(value).is_ok());
+    }
+}
+
+#[test]
+fn every_custody_event_of_the_code_is_in_the_list() {
+    // The enum may grow, so its source is asked how many events it has; the last one is for those of later programs.
+    let source = fs::read_to_string(home().join("src/custody/event.rs")).unwrap();
+    let (_, body) = source.split_once("pub enum Action {\n").unwrap();
+    let body = body.split("\n}\n").next().unwrap();
+    let variants = body
+        .lines()
+        .filter(|line| line.starts_with("    ") && line.as_bytes()[4].is_ascii_uppercase());
+    assert_eq!(variants.count(), events().len() + 1);
+}
+
+/// A record of a file with a value in every field.
+fn full_file_record() -> FileRecord {
+    let text = || Some("x".to_owned());
+    let mut record = FileRecord::new("x", b"/\xff", FileType::File);
+    (record.entry, record.why_no_entry, record.hard_link_of) = (text(), text(), text());
+    (record.inode, record.device) = (text(), text());
+    (record.target, record.target_b64) = (text(), text());
+    (record.size_bytes, record.claimed_size_bytes) = (Some(1), Some(2));
+    (record.mode, record.uid, record.gid) = (Some(1), Some(2), Some(3));
+    (record.sha256, record.link_count) = (Some(Digest::of(b"x")), Some(1));
+    (record.times_after, record.read_by) = (Some(Times::default()), Some(ReadBy::Live));
+    record.pieces = vec![Piece {
+        entry: "pieces/x/000001".into(),
+        number: 1,
+        offset_bytes: 0,
+        size_bytes: 1,
+        sha256: Digest::of(b"x"),
+        last: true,
+    }];
+    record.only_extents = vec![Extent {
+        offset_bytes: 0,
+        size_bytes: 1,
+    }];
+    record.xattrs = vec![Xattr {
+        name: "x".into(),
+        name_b64: None,
+        value_b64: String::new(),
+    }];
+    record
+}
+
+#[test]
+fn the_tables_of_records_have_their_fields() {
+    let format = fs::read_to_string(format_md()).unwrap();
+    let vector = home().join("tests/vectors/genuine-receipts");
+    let entries = entries(&fs::read(vector.join("part-0001.zip")).unwrap());
+    let (_, json) = entries
+        .iter()
+        .find(|(n, _)| n == "collection.json")
+        .unwrap();
+    let mut collection = CollectionRecord::parse(json).unwrap();
+    collection.monotonic_ns = Some("1".into());
+    let statement = fs::read(vector.join("part-0001.statement.json")).unwrap();
+    let (_, statement) = statement::read_unverified(&statement).unwrap();
+    for (heading, record) in [
+        (
+            "### 4.1 files.jsonl",
+            serde_json::to_value(full_file_record()),
+        ),
+        ("### 4.3 collection.json", serde_json::to_value(collection)),
+        ("## 7. The statement", serde_json::to_value(statement)),
+    ] {
+        let (_, chapter) = format.split_once(&format!("\n{heading}\n")).unwrap();
+        let lines = chapter.lines().skip_while(|line| !line.starts_with('|'));
+        let rows = lines.skip(2).take_while(|line| line.starts_with('|'));
+        let mut said: Vec<_> = rows
+            .flat_map(|row| in_code(row.split('|').nth(1).unwrap()))
+            .collect();
+        said.sort();
+        let record = record.unwrap();
+        let held: Vec<_> = record.as_object().unwrap().keys().cloned().collect();
+        assert_eq!(said, held, "{heading}");
+    }
+}
+
+fn in_code(cell: &str) -> Vec<String> {
+    let inside = cell.split('`').skip(1).step_by(2);
+    inside.map(str::to_owned).collect()
 }
 
 #[test]

@@ -155,17 +155,14 @@ fn signatures_and_archives_come_out_the_same_each_time() {
         if committed.keys().any(|name| name.ends_with(".age")) {
             continue;
         }
+        // Deflate may come out otherwise with another library or writer, and with it what names the ZIP's digest.
+        let is_deflated = case.name == "genuine-streamed";
         for (name, bytes) in &case.files {
-            let same = same_contents(bytes, &committed[name]);
+            let hangs_on_it = name.starts_with("part-") && !name.ends_with(".tsr");
+            let same = *bytes == committed[name] || is_deflated && hangs_on_it;
             assert!(same, "{}/{name} is made otherwise today", case.name);
         }
     }
-}
-
-/// Deflate may come out otherwise with another library; JSON and signatures may not.
-fn same_contents(made: &[u8], committed: &[u8]) -> bool {
-    let is_zip = |bytes: &[u8]| bytes.windows(4).any(|w| w == b"PK\x01\x02");
-    made == committed || (is_zip(made) && is_zip(committed))
 }
 
 #[test]

@@ -64,3 +64,16 @@ pub fn cpu_time() -> Option<std::time::Duration> {
     #[cfg(not(unix))]
     None
 }
+
+/// The time since the host was started, sleep included; `None` where the system doesn't say.
+pub fn since_boot() -> Option<std::time::Duration> {
+    #[cfg(target_os = "linux")]
+    {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = u64::try_from(now.tv_sec).ok()?;
+        let ns = u32::try_from(now.tv_nsec).ok()?;
+        Some(std::time::Duration::new(seconds, ns))
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}

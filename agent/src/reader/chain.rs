@@ -28,7 +28,10 @@ use super::{
     shared::Shared,
     task::{Authority, Position, Task, Watch},
 };
-use crate::link::{FromReader, LinkError};
+use crate::{
+    link::{FromReader, LinkError},
+    platform::program,
+};
 
 /// Why a run can't go on.
 #[derive(Debug, thiserror::Error)]
@@ -306,7 +309,8 @@ impl<'r> Run<'r> {
 
 /// What every part of the collection says alike; the rest is filled in as each closes.
 fn facts(task: &Task<'_>, position: Option<&Position>, lanes: usize) -> CollectionRecord {
-    let (now, plan, authority) = (Instant::now(), task.plan, &task.authority);
+    let (plan, authority) = (task.plan, &task.authority);
+    let (now, since_boot) = (Instant::now(), program::since_boot());
     CollectionRecord {
         v: records::VERSION,
         collection: task.collection,
@@ -322,6 +326,7 @@ fn facts(task: &Task<'_>, position: Option<&Position>, lanes: usize) -> Collecti
         host_identity: host::identity(&plan.root),
         clock: authority.clock,
         boot_time: host::boot_time(&plan.root),
+        monotonic_ns: since_boot.map(|time| time.as_nanos().to_string()),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         agent_sha256: host::own_digest(),
         profile: Some(ProfileRef {

@@ -35,6 +35,7 @@ fn collection(counts: Counts) -> CollectionRecord {
         host_identity: HostIdentity::default(),
         clock: None,
         boot_time: None,
+        monotonic_ns: None,
         agent_version: "0.1.0".into(),
         agent_sha256: None,
         profile: None,

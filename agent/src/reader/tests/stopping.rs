@@ -149,6 +149,9 @@ fn a_run_is_taken_up_where_its_chain_stands() {
     assert_eq!(outcome.parts[0].part, 2);
     let last = parts.last().unwrap().record();
     assert_eq!(last.attempt, 2);
+    let since_boot = |part: &super::fixture::Part| part.record().monotonic_ns.unwrap();
+    let [before, after] = [&parts[0], &parts[1]].map(|p| since_boot(p).parse::<u64>().unwrap());
+    assert!(0 < before && before < after, "{before} {after}");
     assert_eq!(last.counts_so_far.records, 2);
     assert_eq!(
         parts[1].record().previous_sha256,

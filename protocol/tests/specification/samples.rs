@@ -1,0 +1,437 @@
+//! One full example of each message and document.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evidence::{
+    digest::Digest,
+    ids::{AgentId, CollectionId, HostId, OrderId},
+    instant::Instant,
+};
+use protocol::{
+    enrolment::{
+        EnrolRequest, EnrolResponse, HostFacts, RenewRequest, RenewResponse, SealRequest, Token,
+    },
+    messages::{
+        AgentOrders, AgentReport, CollectionRow, Collections, Consistency, HandedOrder, HostRow,
+        HostState, Hosts, Leaves, Logged, OrderHost, OrderRow, OrderStatus, Orders, PartRow,
+        Progress, Report, SubmitEvent, SubmitOrder, TimeRequest, Trust,
+    },
+    name::Name,
+    order::{Cancel, Order, RefusalNotice},
+    order_check::Refusal,
+    policy::{Class, Person, Policy, Role},
+    profile::{self, Parameters, Profile},
+    root::Root,
+    target::{TargetList, TargetProof},
+    time::SignedTime,
+};
+
+use crate::example::keys;
+
+const AGENT: AgentId = AgentId::from_bytes([1; 16]);
+const COLLECTION: CollectionId = CollectionId::from_bytes([4; 16]);
+/// The order's id.
+pub(crate) const ORDER: OrderId = OrderId::from_bytes([5; 16]);
+/// The order's profile.
+pub(crate) const PROFILE: &str = "v: 1\nname: tiny\nabout: What runs, and nothing else\nartifacts:\n  - name: processes\nlimits: {wall_seconds: 600}\n";
+/// 10:00 on the day of the examples.
+pub(crate) const TEN: i64 = 1_795_255_200;
+
+/// So many seconds after ten.
+pub(crate) fn at(seconds: i64) -> Instant {
+    Instant {
+        seconds: TEN + seconds,
+        ns: 0,
+    }
+}
+
+/// A name.
+pub(crate) fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn digest() -> Digest {
+    Digest::of(b"sample")
+}
+
+/// The agents of the list, out of order.
+pub(crate) fn agents() -> [AgentId; 3] {
+    [3, 1, 2].map(|byte| AgentId::from_bytes([byte; 16]))
+}
+
+/// The root: one key, which signs alone.
+pub(crate) fn root() -> Root {
+    Root {
+        v: 1,
+        version: 1,
+        deployment: name("lab"),
+        keys: vec![keys::root().public()],
+        threshold: 1,
+    }
+}
+
+/// The policy: an investigator, an approver, an admin, one agency.
+pub(crate) fn policy() -> Policy {
+    let own = "age1fxgafks7a3wys2zwsz98zhvjx46cctpthuq8jjk8psyd662gug4sln89zd";
+    let vault = "age1s5phservkm497rmjq0va62mqrxgmwqvwhr0kry48gfudzu6975rqmq0c0p";
+    let person = |id: &str, role, key: evidence::keys::SigningKey| Person {
+        id: name(id),
+        name: format!("{} of the lab", id.to_uppercase()),
+        roles: BTreeSet::from([role]),
+        agencies: BTreeSet::from([name("lab")]),
+        signing_key: key.public(),
+        tls_key: Digest::of(id.as_bytes()),
+        recipient: own.parse().unwrap(),
+    };
+    Policy {
+        v: 1,
+        version: 3,
+        root_version: 1,
+        deployment: name("lab"),
+        expires: at(300 * 86_400),
+        people: vec![
+            person("ann", Role::Investigator, keys::ann()),
+            person("bob", Role::Approver, keys::bob()),
+            person("eve", Role::Admin, keys::eve()),
+        ],
+        thresholds: BTreeMap::from([(Class::Triage, 1), (Class::Files, 2)]),
+        vaults: BTreeMap::from([(name("lab"), [own, vault].map(|r| r.parse().unwrap()).into())]),
+        log_key: "lab.example/custody+650ffdca+AepKbGPinFIKvvVQexMuxfmVR3auvr57kkIe6mkURtIs".into(),
+        time_keys: vec![keys::time().public()],
+    }
+}
+
+/// The profile, read.
+pub(crate) fn profile() -> Profile {
+    Profile::parse(PROFILE).unwrap()
+}
+
+/// The order by Ann for three agents.
+pub(crate) fn order() -> Order {
+    Order {
+        v: 1,
+        id: ORDER,
+        deployment: name("lab"),
+        policy_version: 3,
+        profile: PROFILE.into(),
+        profile_digest: profile::digest(PROFILE),
+        parameters: Parameters::default(),
+        targets: TargetList::new(agents()).targets("agency=lab".parse().unwrap(), false),
+        not_before: at(-600),
+        expires: at(86_400),
+        nonce: "0a".repeat(16),
+        case: "2026-1".into(),
+        requester: name("ann"),
+        reason: "An alarm on these hosts.".into(),
+        recipients: policy().vaults[&name("lab")].clone(),
+        predecessor: None,
+    }
+}
+
+pub(crate) fn notice() -> RefusalNotice {
+    RefusalNotice {
+        v: 1,
+        order_digest: digest(),
+        handed_digest: digest(),
+        order: Some(ORDER),
+        agent: AGENT,
+        time: at(0),
+        refusal: Refusal::Forged,
+    }
+}
+
+pub(crate) fn refusals() -> Vec<Refusal> {
+    let (why, person, what) = ("why".to_owned(), name("ann"), "order".to_owned());
+    vec![
+        Refusal::Malformed { why: why.clone() },
+        Refusal::Forged,
+        Refusal::NotAuthorised {
+            person: person.clone(),
+        },
+        Refusal::BelowThreshold {
+            found: 1,
+            needed: 2,
+        },
+        Refusal::SamePersonTwice { person },
+        Refusal::RequesterAsApprover,
+        Refusal::Expired { what },
+        Refusal::NotYetValid,
+        Refusal::Replayed,
+        Refusal::Cancelled,
+        Refusal::ForeignTarget,
+        Refusal::ForeignDeployment,
+        Refusal::UnknownPolicyVersion { found: 1, held: 2 },
+        Refusal::WrongProfileDigest,
+        Refusal::BadProfile { why },
+        Refusal::RecipientsNotInPolicy,
+        Refusal::VaultLeftOut,
+    ]
+}
+
+pub(crate) fn cancel() -> Cancel {
+    Cancel {
+        v: 1,
+        order: ORDER,
+        by: name("eve"),
+        time: at(0),
+        reason: "A mistake.".into(),
+    }
+}
+
+/// The server's clock, a quarter past twelve seconds after ten.
+pub(crate) fn signed_time() -> SignedTime {
+    SignedTime {
+        v: 1,
+        nonce: "0b".repeat(16),
+        time: Instant {
+            seconds: TEN + 12,
+            ns: 250_000_000,
+        },
+    }
+}
+
+/// A token of Eve's for five hosts.
+pub(crate) fn token() -> Token {
+    Token {
+        v: 1,
+        id: "0c".repeat(16),
+        deployment: name("lab"),
+        agency: name("lab"),
+        labels: BTreeSet::from([name("web")]),
+        uses: 5,
+        expires: at(7 * 86_400),
+        issuer: name("eve"),
+    }
+}
+
+pub(crate) fn enrol_request() -> EnrolRequest {
+    EnrolRequest {
+        v: 1,
+        token: "{}".into(),
+        tls_csr: "PEM".into(),
+        seal_csr: "PEM".into(),
+        host: HostFacts {
+            id: HostId::from_bytes([3; 16]),
+            hostname: "host-1".into(),
+            os: name("linux"),
+            arch: name("x86_64"),
+            system: "A system 1".into(),
+            agent_version: "0.1.0".into(),
+        },
+    }
+}
+
+pub(crate) fn enrol_response() -> EnrolResponse {
+    EnrolResponse {
+        v: 1,
+        agent: AGENT,
+        tls_chain: "PEM".into(),
+        seal_chain: "PEM".into(),
+        policy: "{}".into(),
+        receipt: "{}".into(),
+    }
+}
+
+pub(crate) fn renew_request() -> RenewRequest {
+    RenewRequest {
+        v: 1,
+        tls_csr: Some("PEM".into()),
+        seal_csr: Some("{}".into()),
+    }
+}
+
+pub(crate) fn seal_request() -> SealRequest {
+    SealRequest {
+        v: 1,
+        agent: AGENT,
+        csr: "PEM".into(),
+    }
+}
+
+pub(crate) fn renew_response() -> RenewResponse {
+    RenewResponse {
+        v: 1,
+        tls_chain: Some("PEM".into()),
+        seal_chain: Some("PEM".into()),
+    }
+}
+
+pub(crate) fn trust() -> Trust {
+    Trust {
+        v: 1,
+        roots: vec!["{}".into()],
+        policy: "{}".into(),
+    }
+}
+
+pub(crate) fn time_request() -> TimeRequest {
+    TimeRequest {
+        v: 1,
+        nonce: signed_time().nonce,
+    }
+}
+
+pub(crate) fn consistency() -> Consistency {
+    Consistency {
+        v: 1,
+        proof: vec![digest()],
+    }
+}
+
+pub(crate) fn agent_orders() -> AgentOrders {
+    let proof = TargetProof {
+        index: 0,
+        proof: vec![digest()],
+    };
+    AgentOrders {
+        v: 1,
+        policy_version: 3,
+        orders: vec![HandedOrder {
+            order: "{}".into(),
+            proof: Some(proof),
+        }],
+    }
+}
+
+pub(crate) fn reports() -> Vec<Report> {
+    let (order, collection) = (ORDER, COLLECTION);
+    vec![
+        Report::Accepted { order, collection },
+        Report::Refused {
+            notice: "{}".into(),
+        },
+        Report::Progress {
+            order,
+            collection,
+            progress: Progress::default(),
+        },
+        Report::Ended {
+            order,
+            collection,
+            parts: 2,
+            ended_early: None,
+        },
+    ]
+}
+
+pub(crate) fn agent_report() -> AgentReport {
+    AgentReport {
+        v: 1,
+        report: reports().remove(0),
+    }
+}
+
+pub(crate) fn hosts() -> Hosts {
+    let facts = enrol_request().host;
+    let row = HostRow {
+        agent: AGENT,
+        host: facts.id,
+        hostname: facts.hostname,
+        os: facts.os,
+        arch: facts.arch,
+        system: facts.system,
+        agent_version: facts.agent_version,
+        agency: name("lab"),
+        labels: vec![name("web")],
+        enrolled: at(0),
+        last_seen: Some(at(1)),
+        revoked: Some(at(2)),
+        seal_chain: "PEM".into(),
+    };
+    Hosts {
+        v: 1,
+        hosts: vec![row],
+    }
+}
+
+pub(crate) fn submit_order() -> SubmitOrder {
+    SubmitOrder {
+        v: 1,
+        order: "{}".into(),
+        targets: agents().into(),
+    }
+}
+
+pub(crate) fn logged() -> Logged {
+    Logged {
+        v: 1,
+        receipt: "{}".into(),
+    }
+}
+
+pub(crate) fn orders() -> Orders {
+    let row = OrderRow {
+        order: ORDER,
+        case: "2026-1".into(),
+        requester: name("ann"),
+        submitted: at(0),
+        expires: at(1),
+        hosts: 3,
+        settled: 1,
+    };
+    Orders {
+        v: 1,
+        orders: vec![row],
+    }
+}
+
+pub(crate) fn order_status() -> OrderStatus {
+    let host = OrderHost {
+        agent: AGENT,
+        hostname: "host-1".into(),
+        state: HostState::Running,
+        collection: Some(COLLECTION),
+        progress: Some(Progress::default()),
+        refusal: Some("{}".into()),
+        ended_early: Some("why".into()),
+        parts_received: 1,
+    };
+    OrderStatus {
+        v: 1,
+        revision: 7,
+        order: "{}".into(),
+        hosts: vec![host],
+    }
+}
+
+pub(crate) fn collections() -> Collections {
+    let part = PartRow {
+        part: 1,
+        stored_sha256: digest(),
+        size_bytes: 9,
+        received: at(0),
+        last: true,
+        has_tsr: false,
+        quarantined: false,
+    };
+    let row = CollectionRow {
+        collection: COLLECTION,
+        agent: AGENT,
+        hostname: "host-1".into(),
+        order: Some(ORDER),
+        case: Some("2026-1".into()),
+        complete: true,
+        parts: vec![part],
+        enrolment: "{}".into(),
+        revocation: Some("{}".into()),
+    };
+    Collections {
+        v: 1,
+        collections: vec![row],
+    }
+}
+
+pub(crate) fn submit_event() -> SubmitEvent {
+    SubmitEvent {
+        v: 1,
+        event: "{}".into(),
+    }
+}
+
+pub(crate) fn leaves() -> Leaves {
+    Leaves {
+        v: 1,
+        from: 0,
+        leaves: vec!["e30=".into()],
+    }
+}

@@ -1,0 +1,208 @@
+//! Each table against its type: the same fields, and each needed, nullable or optional as the table says.
+
+use protocol::{
+    enrolment::{
+        EnrolRequest, EnrolResponse, HostFacts, RenewRequest, RenewResponse, SealRequest, Token,
+    },
+    messages::{
+        AgentOrders, AgentReport, CollectionRow, Collections, Consistency, HandedOrder, HostRow,
+        Hosts, Leaves, Logged, OrderHost, OrderRow, OrderStatus, Orders, PartRow, Progress, Report,
+        SubmitEvent, SubmitOrder, TimeRequest, Trust,
+    },
+    order::{Cancel, Order, RefusalNotice},
+    order_check::Refusal,
+    policy::{Person, Policy},
+    profile::{Chosen, Limits, Parameters, Profile},
+    root::Root,
+    target::{TargetProof, Targets},
+    time::SignedTime,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use crate::{
+    document::{code, table, text, titles},
+    samples,
+};
+
+/// A type of the specification: its title, and how the code judges an object of it.
+struct Type {
+    title: &'static str,
+    sample: Map<String, Value>,
+    reads: fn(&Value) -> bool,
+}
+
+fn of<T: Serialize + DeserializeOwned>(title: &'static str, sample: &T) -> Type {
+    let Value::Object(sample) = serde_json::to_value(sample).unwrap() else {
+        panic!("{title} is no object");
+    };
+    Type {
+        title,
+        sample,
+        reads: |value| serde_json::from_value::<T>(value.clone()).is_ok(),
+    }
+}
+
+fn first<T: Clone>(list: &[T]) -> T {
+    list[0].clone()
+}
+
+fn types() -> Vec<Type> {
+    let (policy, order, profile) = (samples::policy(), samples::order(), samples::profile());
+    let (orders, hosts) = (samples::agent_orders(), samples::hosts());
+    let (status, kept) = (samples::order_status(), samples::collections());
+    let handed = first(&orders.orders);
+    let row = first(&kept.collections);
+    let enrol = samples::enrol_request();
+    vec![
+        of::<Root>("Root", &samples::root()),
+        of::<Person>("Person", &policy.people[0]),
+        of::<Policy>("Policy", &policy),
+        of::<Chosen>("Chosen", &profile.artifacts[0]),
+        of::<Limits>("Limits", &profile.limits),
+        of::<Profile>("Profile", &profile),
+        of::<Parameters>("Parameters", &order.parameters),
+        of::<Targets>("Targets", &order.targets),
+        of::<TargetProof>("TargetProof", handed.proof.as_ref().unwrap()),
+        of::<Order>("Order", &order),
+        of::<RefusalNotice>("RefusalNotice", &samples::notice()),
+        of::<Cancel>("Cancel", &samples::cancel()),
+        of::<SignedTime>("SignedTime", &samples::signed_time()),
+        of::<Token>("Token", &samples::token()),
+        of::<HostFacts>("HostFacts", &enrol.host),
+        of::<EnrolRequest>("EnrolRequest", &enrol),
+        of::<EnrolResponse>("EnrolResponse", &samples::enrol_response()),
+        of::<RenewRequest>("RenewRequest", &samples::renew_request()),
+        of::<SealRequest>("SealRequest", &samples::seal_request()),
+        of::<RenewResponse>("RenewResponse", &samples::renew_response()),
+        of::<Trust>("Trust", &samples::trust()),
+        of::<TimeRequest>("TimeRequest", &samples::time_request()),
+        of::<Consistency>("Consistency", &samples::consistency()),
+        of::<HandedOrder>("HandedOrder", &handed),
+        of::<AgentOrders>("AgentOrders", &orders),
+        of::<AgentReport>("AgentReport", &samples::agent_report()),
+        of::<Progress>("Progress", &Progress::default()),
+        of::<HostRow>("HostRow", &hosts.hosts[0]),
+        of::<Hosts>("Hosts", &hosts),
+        of::<SubmitOrder>("SubmitOrder", &samples::submit_order()),
+        of::<Logged>("Logged", &samples::logged()),
+        of::<OrderRow>("OrderRow", &samples::orders().orders[0]),
+        of::<Orders>("Orders", &samples::orders()),
+        of::<OrderHost>("OrderHost", &status.hosts[0]),
+        of::<OrderStatus>("OrderStatus", &status),
+        of::<PartRow>("PartRow", &row.parts[0]),
+        of::<CollectionRow>("CollectionRow", &row),
+        of::<Collections>("Collections", &kept),
+        of::<SubmitEvent>("SubmitEvent", &samples::submit_event()),
+        of::<Leaves>("Leaves", &samples::leaves()),
+    ]
+}
+
+#[test]
+fn each_table_has_the_fields_of_its_type_and_says_which_are_needed() {
+    let text = text();
+    for one in types() {
+        let title = one.title;
+        assert!((one.reads)(&Value::Object(one.sample.clone())), "{title}");
+        let rows = table(&text, title);
+        let fields: Vec<String> = rows.iter().map(|row| first(&code(&row[0]))).collect();
+        let written: Vec<&String> = one.sample.keys().collect();
+        let mut sorted: Vec<&String> = fields.iter().collect();
+        sorted.sort();
+        assert_eq!(sorted, written, "{title}");
+        for (field, row) in fields.iter().zip(&rows) {
+            let mut without = one.sample.clone();
+            without.remove(field);
+            let mut null = one.sample.clone();
+            null.insert(field.clone(), Value::Null);
+            let [without, null] = [without, null].map(|o| (one.reads)(&Value::Object(o)));
+            let needed = match (without, null) {
+                (false, false) => "yes",
+                (true, true) => "or null",
+                (true, false) => "no",
+                (false, true) => "null alone",
+            };
+            assert_eq!(row[2], needed, "{title}.{field}");
+        }
+        let mut more = one.sample.clone();
+        more.insert("scope".into(), Value::Null);
+        assert!(!(one.reads)(&Value::Object(more)), "{title} takes more");
+    }
+}
+
+#[test]
+fn no_table_is_of_a_type_that_is_none() {
+    let known: Vec<_> = types().iter().map(|one| one.title).collect();
+    let kinds = ["Refusals", "Reports"];
+    for title in titles(&text()) {
+        let fits = known.contains(&title.as_str()) || kinds.contains(&title.as_str());
+        assert!(fits, "{title}");
+    }
+}
+
+/// The kinds of a table with the fields that its rows name, against the code's.
+fn check_kinds<T: Serialize>(title: &str, tag: &str, all: &[T]) {
+    let rows = table(&text(), title);
+    let mut said: Vec<(String, Vec<String>)> = Vec::new();
+    for row in &rows {
+        let mut names = code(&row[1]);
+        names.sort();
+        said.push((first(&code(&row[0])), names));
+    }
+    let mut held: Vec<(String, Vec<String>)> = Vec::new();
+    for one in all {
+        let Value::Object(mut fields) = serde_json::to_value(one).unwrap() else {
+            panic!("{title} has no objects");
+        };
+        let kind = fields.remove(tag).unwrap();
+        let names = fields.keys().cloned().collect();
+        held.push((kind.as_str().unwrap().to_owned(), names));
+    }
+    said.sort();
+    held.sort();
+    assert_eq!(said, held, "{title}");
+}
+
+#[test]
+fn every_reason_to_refuse_stands_in_the_table() {
+    // A new one does not compile here: it belongs into the samples and into the table.
+    let all = samples::refusals();
+    for one in &all {
+        match one {
+            Refusal::Malformed { .. }
+            | Refusal::Forged
+            | Refusal::NotAuthorised { .. }
+            | Refusal::BelowThreshold { .. }
+            | Refusal::SamePersonTwice { .. }
+            | Refusal::RequesterAsApprover
+            | Refusal::Expired { .. }
+            | Refusal::NotYetValid
+            | Refusal::Replayed
+            | Refusal::Cancelled
+            | Refusal::ForeignTarget
+            | Refusal::ForeignDeployment
+            | Refusal::UnknownPolicyVersion { .. }
+            | Refusal::WrongProfileDigest
+            | Refusal::BadProfile { .. }
+            | Refusal::RecipientsNotInPolicy
+            | Refusal::VaultLeftOut => {}
+        }
+    }
+    assert_eq!(all.len(), 17);
+    check_kinds("Refusals", "code", &all);
+}
+
+#[test]
+fn every_report_stands_in_the_table() {
+    let all = samples::reports();
+    for one in &all {
+        match one {
+            Report::Accepted { .. }
+            | Report::Refused { .. }
+            | Report::Progress { .. }
+            | Report::Ended { .. } => {}
+        }
+    }
+    assert_eq!(all.len(), 4);
+    check_kinds("Reports", "report", &all);
+}
