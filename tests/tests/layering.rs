@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, path::Path, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::Path, path::PathBuf};
 
 const ARROWS: &[(&str, &[&str])] = &[
     ("evidence", &[]),
@@ -36,6 +36,71 @@ fn crates_depend_only_along_the_arrows() {
             }
         }
     }
+}
+
+/// Dependencies that no code names, and why they are there.
+const UNNAMED: &[(&str, &str)] = &[("sha2-for-cms", "turns on a feature of another crate")];
+
+#[test]
+fn every_dependency_is_named_by_code() {
+    let mut crates: Vec<_> = ARROWS.iter().map(|(name, _)| *name).collect();
+    crates.push("tests");
+    let mut listed = BTreeSet::new();
+    let mut unused = Vec::new();
+    for name in crates {
+        let folder = root().join(name);
+        let text = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        let mut code = String::new();
+        sources(&folder, &mut |_, text| code.push_str(text));
+        for dependency in dependencies(&text.parse().unwrap()) {
+            let module = match dependency.as_str() {
+                "md-5" => "md5".to_owned(),
+                other => other.replace('-', "_"),
+            };
+            let uses = [
+                format!("{module}::"),
+                format!("use {module} as"),
+                format!("use {module};"),
+            ];
+            if !uses.iter().any(|u| code.contains(u.as_str()))
+                && UNNAMED.iter().all(|(known, _)| *known != dependency)
+            {
+                unused.push(format!("{name}: {dependency}"));
+            }
+            listed.insert(dependency);
+        }
+    }
+    let text = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = text.parse().unwrap();
+    for offered in manifest["workspace"]["dependencies"]
+        .as_table()
+        .unwrap()
+        .keys()
+    {
+        if !listed.contains(offered) {
+            unused.push(format!("the workspace: {offered}"));
+        }
+    }
+    assert!(
+        unused.is_empty(),
+        "dependencies that no code uses: {unused:?}"
+    );
+}
+
+/// The names of all that a manifest depends on, whatever for.
+fn dependencies(manifest: &toml::Table) -> BTreeSet<String> {
+    let mut tables = vec![manifest];
+    if let Some(targets) = manifest.get("target").and_then(|t| t.as_table()) {
+        tables.extend(targets.values().filter_map(|t| t.as_table()));
+    }
+    let kinds = ["dependencies", "dev-dependencies", "build-dependencies"];
+    let found = tables
+        .iter()
+        .flat_map(|t| kinds.iter().filter_map(|k| t.get(*k)));
+    found
+        .filter_map(|t| t.as_table())
+        .flat_map(|t| t.keys().cloned())
+        .collect()
 }
 
 #[test]
