@@ -12,8 +12,24 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("investigator", &["evidence", "protocol"]),
 ];
 
-/// Folders of the agent that may say `cfg(unix)` and its like.
-const OS_FOLDERS: &[&str] = &["agent/src/platform", "agent/src/files"];
+/// The agent's folder for all that differs by system.
+const OS_FOLDER: &str = "agent/src/platform";
+
+/// What only code of one system says. Conditions are named whole or cut after their bracket, as rustfmt may cut them.
+const OS_MARKS: &[&str] = &[
+    "cfg(windows",
+    "cfg(unix",
+    "cfg(target_",
+    "cfg(not(",
+    "cfg(all(",
+    "cfg(any(",
+    "cfg!(",
+    "cfg_attr(",
+    "os::unix",
+    "os::linux",
+    "os::windows",
+    "os::fd",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -123,24 +139,65 @@ fn code_of_one_system_stands_in_its_folder() {
     let mut wrong = Vec::new();
     sources(&root().join("agent/src"), &mut |path, text| {
         let shown = path.strip_prefix(root()).unwrap().display().to_string();
-        let marks = [
-            "cfg(windows)",
-            "cfg(unix)",
-            "cfg(target_os",
-            "cfg(not(unix",
-            "cfg(not(windows",
-        ];
-        if !OS_FOLDERS.iter().any(|f| shown.starts_with(f))
-            && !shown.ends_with("tests.rs")
-            && text.lines().any(|l| marks.iter().any(|m| l.contains(m)))
+        if !shown.starts_with(OS_FOLDER)
+            && !is_of_tests(&shown)
+            && let Some(line) = os_specific(text)
         {
-            wrong.push(shown);
+            wrong.push(format!("{shown}: {line}"));
         }
     });
     assert!(
         wrong.is_empty(),
-        "code of one system outside its folder: {wrong:?}"
+        "code of one system outside its folder: {wrong:#?}"
     );
+}
+
+/// Whether a file of the agent holds tests only.
+fn is_of_tests(path: &str) -> bool {
+    path.ends_with("tests.rs") || path.contains("/tests/") || path.contains("/testing")
+}
+
+/// The first line that only code of one system says; none in comments and test modules, which stand last in a file.
+fn os_specific(text: &str) -> Option<&str> {
+    let mut lines = text.lines().map(str::trim);
+    while let Some(line) = lines.next() {
+        if line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(all(test,") {
+            // `mod tests;` stands in a file of its own; `mod tests {` goes on to the end of this one.
+            let next = lines.find(|l| !l.starts_with("#[")).unwrap_or_default();
+            if next.contains("mod ") && next.ends_with('{') {
+                return None;
+            }
+            continue;
+        }
+        if !line.starts_with("//") && OS_MARKS.iter().any(|mark| line.contains(mark)) {
+            return Some(line);
+        }
+    }
+    None
+}
+
+#[test]
+fn code_of_one_system_is_known_by_every_way_to_write_it() {
+    for told in [
+        "#[cfg(unix)]\nfn f() {}",
+        "#[cfg(not(target_os = \"linux\"))]\nfn f() {}",
+        "#[cfg(all(unix, target_os = \"linux\"))]\nfn f() {}",
+        "#[cfg(any(\n    unix,\n    windows,\n))]\nfn f() {}",
+        "if cfg!(windows) {}",
+        "use std::os::unix::fs::MetadataExt as _;",
+        "use std::{fs, os::linux::fs::MetadataExt as _};",
+        "std::os::windows::io::AsHandle",
+        "#[cfg(test)]\nmod tests;\n#[cfg(unix)]\nfn f() {}",
+    ] {
+        assert!(os_specific(told).is_some(), "{told}");
+    }
+    for free in [
+        "// cfg(unix) in words",
+        "#[cfg(test)]\nmod tests {\n    use std::os::unix::fs::symlink;\n}",
+        "#[cfg(all(test, target_os = \"linux\"))]\nmod live_tests;",
+    ] {
+        assert_eq!(os_specific(free), None, "{free}");
+    }
 }
 
 #[test]
