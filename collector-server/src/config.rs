@@ -79,14 +79,20 @@ pub struct Config {
     pub min_free_bytes: u64,
     /// Uploads that one agent may have open.
     pub max_open_uploads_per_agent: u32,
+    /// Bytes that one agent may have promised and not delivered.
+    pub max_promised_bytes_per_agent: u64,
     /// Bodies received at one time.
     pub max_receiving: usize,
     /// Those of them that may be one agent's.
     pub max_receiving_per_agent: usize,
     /// Connections at one time.
     pub max_connections: usize,
+    /// Those of them that may be of one client certificate.
+    pub max_connections_per_client: usize,
     /// Questions that wait for news at one time.
     pub max_polls: usize,
+    /// Those of them that may be one agent's, or one person's.
+    pub max_polls_per_caller: usize,
     /// How long an upload may take.
     pub upload_expiry_s: u32,
     /// How long a body may stand still.
@@ -109,10 +115,13 @@ impl Default for Config {
             max_store_bytes: 1 << 40,
             min_free_bytes: 1 << 30,
             max_open_uploads_per_agent: 64,
+            max_promised_bytes_per_agent: 16 << 30,
             max_receiving: 256,
             max_receiving_per_agent: 8,
             max_connections: 10_000,
+            max_connections_per_client: 64,
             max_polls: 10_000,
+            max_polls_per_caller: 16,
             upload_expiry_s: 30 * 86_400,
             upload_idle_ms: 60_000,
             upload_min_bytes: 64 << 10,
@@ -163,6 +172,10 @@ impl Config {
                 "`max_open_uploads_per_agent` is 0. Give it at least 1.",
             ),
             (
+                (self.max_part_bytes..1 << 63).contains(&self.max_promised_bytes_per_agent),
+                "`max_promised_bytes_per_agent` is out of range. Give it at least `max_part_bytes`, and less than 2^63.",
+            ),
+            (
                 (1..=1 << 20).contains(&self.max_receiving),
                 "`max_receiving` is out of range. Give it 1 to 1048576.",
             ),
@@ -175,12 +188,20 @@ impl Config {
                 "`max_connections` is out of range. Give it 1 to 1048576.",
             ),
             (
+                (1..=self.max_connections).contains(&self.max_connections_per_client),
+                "`max_connections_per_client` is out of range. Give it 1 to `max_connections`.",
+            ),
+            (
                 !self.names.is_empty(),
                 "`names` is empty. Give the names and addresses that agents use.",
             ),
             (
                 (1..=1 << 20).contains(&self.max_polls),
                 "`max_polls` is out of range. Give it 1 to 1048576.",
+            ),
+            (
+                (1..=self.max_polls).contains(&self.max_polls_per_caller),
+                "`max_polls_per_caller` is out of range. Give it 1 to `max_polls`.",
             ),
             (
                 self.tsa.as_ref().is_none_or(|t| is_plain_http(&t.url)),
@@ -212,6 +233,7 @@ impl Config {
             max_store_bytes: self.max_store_bytes,
             min_free_bytes: self.min_free_bytes,
             max_open_per_agent: self.max_open_uploads_per_agent,
+            max_promised_per_agent_bytes: self.max_promised_bytes_per_agent,
             max_receiving: self.max_receiving,
             max_receiving_per_agent: self.max_receiving_per_agent,
             idle_ms: self.upload_idle_ms,
@@ -224,6 +246,7 @@ impl Config {
     pub fn limits(&self) -> Limits {
         Limits {
             connections: self.max_connections,
+            connections_per_client: self.max_connections_per_client,
             ..Limits::default()
         }
     }
@@ -259,6 +282,10 @@ const ABOUT: &[(&str, &str)] = &[
         "Uploads that one agent may have begun and not ended.",
     ),
     (
+        "max_promised_bytes_per_agent",
+        "What those uploads of one agent may come to, so that no host fills the store with promises; it waits beyond that.",
+    ),
+    (
         "max_receiving",
         "Bodies of uploads that are received at one time; more are told to come later.",
     ),
@@ -267,7 +294,15 @@ const ABOUT: &[(&str, &str)] = &[
         "Those of them that may be one agent's.",
     ),
     ("max_connections", "Connections at one time."),
+    (
+        "max_connections_per_client",
+        "Those of them that may be of one client certificate; more are closed.",
+    ),
     ("max_polls", "Questions that wait for news at one time."),
+    (
+        "max_polls_per_caller",
+        "Those of them that may be one agent's, or one person's.",
+    ),
     (
         "upload_expiry_s",
         "How long an upload may take before it is dropped.",
@@ -350,6 +385,26 @@ mod tests {
             load("listne = \"x\""),
             Err(ConfigError::Parse { .. })
         ));
+        for nested in [
+            "[tsa]\nurl = \"http://x/\"\nurls = 1",
+            "tsa = { url = \"http://x/\", policy = \"1.2\" }",
+            "[tsa.more]\nx = 1",
+            "[tas]\nurl = \"http://x/\"",
+            "[listen]\nport = 1",
+        ] {
+            assert!(
+                matches!(load(nested), Err(ConfigError::Parse { .. })),
+                "{nested}"
+            );
+        }
+        for (few, many) in [
+            ("max_promised_bytes_per_agent", "max_part_bytes"),
+            ("max_polls_per_caller", "max_polls"),
+            ("max_connections_per_client", "max_connections"),
+        ] {
+            let told = load(&format!("{few} = 0")).unwrap_err().to_string();
+            assert!(told.contains(few) && told.contains(many), "{told}");
+        }
         assert!(matches!(
             load("metrics_listen = \"0.0.0.0:1\""),
             Err(ConfigError::Value(_))

@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod refusal;
 pub mod router;
 pub mod serve;
+pub mod shares;
 pub mod state;
 pub mod status;
 pub mod store;

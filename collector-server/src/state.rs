@@ -14,8 +14,9 @@ use evidence::{
     ids::AgentId,
     instant::Instant,
 };
+use protocol::name::Name;
 use tokio::{
-    sync::{Notify, Semaphore, watch},
+    sync::{Notify, Semaphore, SemaphorePermit, watch},
     task::JoinHandle,
     time::timeout,
 };
@@ -28,6 +29,7 @@ use crate::{
     intake::Uploads,
     metrics::Metrics,
     refusal::Refusal,
+    shares::{Share, Shares},
     store::{
         agents,
         blobs::Blobs,
@@ -68,6 +70,8 @@ pub struct Server {
     pub config: Config,
     /// Questions that wait for news, all together.
     pub polls: Semaphore,
+    /// Those of each who asks.
+    pub polls_of: Shares<Asker>,
     /// A part without time stamp may be there.
     pub unstamped: Notify,
     /// Turns true when the server is to stop: whoever waits must answer.
@@ -107,6 +111,7 @@ impl Server {
             wake: Wake::default(),
             metrics: Arc::default(),
             polls: Semaphore::new(config.max_polls),
+            polls_of: Shares::new(config.max_polls_per_caller),
             unstamped: Notify::new(),
             stopping: watch::Sender::new(false),
             config: config.clone(),
@@ -285,10 +290,28 @@ async fn check_policy(index: &Index, documents: &Documents) -> anyhow::Result<()
     Ok(())
 }
 
-/// A permit to wait for news; too many at once are sent away.
+/// Who waits for news.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Asker {
+    /// An agent.
+    Agent(AgentId),
+    /// A person of the policy.
+    Person(Name),
+}
+
+/// The right to wait for news; given back on drop.
+pub struct PollPermit<'s> {
+    _one_of_all: SemaphorePermit<'s>,
+    _one_of_its: Share<Asker>,
+}
+
+/// A permit to wait for news; too many at once, of all or of one, are sent away.
 ///
 /// # Errors
 /// The server is busy.
-pub fn poll_permit(server: &Server) -> Result<tokio::sync::SemaphorePermit<'_>, Refusal> {
-    server.polls.try_acquire().map_err(|_| Refusal::Busy)
+pub fn poll_permit(server: &Server, asker: Asker) -> Result<PollPermit<'_>, Refusal> {
+    Ok(PollPermit {
+        _one_of_its: server.polls_of.take(asker).ok_or(Refusal::Busy)?,
+        _one_of_all: server.polls.try_acquire().map_err(|_| Refusal::Busy)?,
+    })
 }

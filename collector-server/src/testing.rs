@@ -7,6 +7,10 @@ use std::{
     sync::Arc,
 };
 
+use axum::{
+    body::{Body, to_bytes},
+    extract::Request,
+};
 use evidence::{
     digest::Digest,
     envelope::{self, Envelope},
@@ -41,14 +45,16 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use tower::ServiceExt as _;
 
 use crate::{
     ca, certificate,
     config::Config,
     folder::Folder,
     init::{self, Plan},
+    metrics,
     router::router,
-    serve::{self, Limits, Shown},
+    serve::{self, Shown},
     state::Server,
 };
 
@@ -200,7 +206,7 @@ impl Deployment {
         };
         let anchor = server.documents.anchor.clone();
         let urls = router(server.clone());
-        let limits = Limits::default();
+        let limits = config.limits();
         let task = tokio::spawn(serve::serve(listener, tls, anchor, urls, limits, stopped));
         Running {
             deployment: self,
@@ -378,6 +384,14 @@ impl Running<'_> {
     ) -> Answer {
         let body = serde_json::to_vec(message).unwrap();
         self.send(who, "POST", path, "", &body).await
+    }
+
+    /// What Prometheus is told.
+    pub(crate) async fn metrics(&self) -> String {
+        let request = Request::get("/metrics").body(Body::empty()).unwrap();
+        let answer = metrics::router(self.server.clone()).oneshot(request).await;
+        let body = to_bytes(answer.unwrap().into_body(), 1 << 20).await;
+        String::from_utf8(body.unwrap().to_vec()).unwrap()
     }
 
     pub(crate) async fn get_as(&self, person: &str, path: &str) -> Answer {

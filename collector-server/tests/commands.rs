@@ -187,6 +187,64 @@ impl Drop for Served {
     }
 }
 
+/// Lines of log in the given form, from the start to the end of a server whose standard error is a file.
+#[cfg(unix)]
+fn logged(format: &str) -> Vec<String> {
+    let d = Dir::new();
+    assert!(d.init().status.success());
+    let settings = d.at("server/server.toml");
+    let text = fs::read_to_string(&settings).unwrap();
+    let text = text
+        .replace("\"text\"\n", &format!("\"{format}\"\n"))
+        .replace("127.0.0.1:9464", "127.0.0.1:0");
+    fs::write(&settings, text).unwrap();
+    let log = fs::File::create(d.at("log")).unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.env_remove("NO_COLOR").env_remove("RUST_LOG");
+    command.arg("serve").arg(d.at("server")).stderr(log);
+    let mut served = Served(command.spawn().unwrap());
+    let read = || fs::read_to_string(d.at("log")).unwrap();
+    while !read().contains("serving") {
+        assert!(served.0.try_wait().unwrap().is_none(), "{}", read());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let pid = served.0.id().to_string();
+    assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+    assert!(served.0.wait().unwrap().success());
+    read().lines().map(str::to_owned).collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_in_a_file_is_text_without_colours_a_line_an_event() {
+    let lines = logged("text");
+    for line in &lines {
+        assert!(!line.contains('\u{1b}'), "{line:?}");
+        let mut words = line.split_whitespace();
+        let time = words.next().unwrap();
+        assert!(evidence::instant::Instant::parse(time).is_some(), "{line}");
+        assert!(matches!(words.next(), Some("INFO" | "WARN" | "ERROR")));
+    }
+    let serving = |l: &&String| l.contains(": serving listen=127.0.0.1:");
+    assert_eq!(lines.iter().filter(serving).count(), 1, "{lines:?}");
+    assert!(lines.last().unwrap().ends_with(": stopped"), "{lines:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_in_json_is_an_object_a_line() {
+    let lines = logged("json");
+    let read = |line: &String| serde_json::from_str::<serde_json::Value>(line);
+    let events: Vec<_> = lines.iter().map(|l| read(l).expect(l)).collect();
+    for event in &events {
+        assert!(event["timestamp"].is_string() && event["level"].is_string());
+        assert!(event["target"].is_string() && event["fields"]["message"].is_string());
+    }
+    let serving = |e: &&serde_json::Value| e["fields"]["message"] == "serving";
+    assert_eq!(events.iter().filter(serving).count(), 1, "{lines:?}");
+    assert_eq!(events.last().unwrap()["fields"]["message"], "stopped");
+}
+
 #[cfg(unix)]
 #[test]
 fn serve_logs_in_json_and_ends_cleanly_when_it_is_told() {

@@ -5,6 +5,7 @@
 
 use std::{ffi::CString, fs::File, path::PathBuf, sync::atomic::AtomicBool};
 
+use data_encoding::BASE64;
 use evidence::gap::Reason;
 use serde_json::{Map, Value};
 
@@ -16,7 +17,7 @@ use crate::files::{
     record::{STAT_FIELDS, field, put_bytes, put_path, put_stat, put_time, text_of},
     stat::{Kind, Stat},
     walk::{Missed, Scope, Visit, walk},
-    xattrs,
+    xattrs::{self, Attribute},
 };
 use crate::platform::names::OsStrExt as _;
 
@@ -28,6 +29,11 @@ const OWN_FIELDS: &[Field] = &[
         "xattrs",
         "object",
         "extended attributes: name to value in base64",
+    ),
+    field(
+        "xattrs_b64",
+        "object",
+        "those whose name is not UTF-8: the name's exact bytes in base64 to the value in base64",
     ),
     field("target", "string", "where a link points"),
     field(
@@ -324,8 +330,7 @@ impl Entry {
         put_stat(&mut self.record, &before);
         self.put("atime_kept", keeps_atime);
         match xattrs::read(&file) {
-            Ok(found) if found.is_empty() => {}
-            Ok(found) => self.put("xattrs", found),
+            Ok(found) => self.put_xattrs(found),
             Err(e) => self.miss(
                 reason_of(e),
                 format!("Its extended attributes can't be read: {e}."),
@@ -333,6 +338,23 @@ impl Entry {
         }
         self.before = before;
         file
+    }
+
+    /// By name; those whose name is no text stand beside the others under its exact bytes.
+    fn put_xattrs(&mut self, found: Vec<Attribute>) {
+        let (mut named, mut exact) = (Map::new(), Map::new());
+        for Attribute { name, value } in found {
+            let value = BASE64.encode(&value);
+            match String::from_utf8(name) {
+                Ok(name) => named.insert(name, value.into()),
+                Err(name) => exact.insert(BASE64.encode(name.as_bytes()), value.into()),
+            };
+        }
+        for (key, found) in [("xattrs", named), ("xattrs_b64", exact)] {
+            if !found.is_empty() {
+                self.put(key, found);
+            }
+        }
     }
 
     fn end(done: Done<Self>) -> Outcome {

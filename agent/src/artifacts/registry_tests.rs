@@ -72,6 +72,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
             "append_only",
             "born",
             "xattrs",
+            "xattrs_b64",
             "growth_cut",
             "shrank_while_read",
             "size_after_bytes",

@@ -12,8 +12,11 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::Digest as _;
 
-use super::{pace::Pace, stat::Stat, system};
-use crate::platform::sha256::{self, BLOCK_BYTES, Block, State};
+use super::{pace::Pace, stat::Stat};
+use crate::platform::{
+    sha256::{self, BLOCK_BYTES, Block, State},
+    tree,
+};
 
 /// The read size: 64 KiB was the fastest of all tried on a warm tree.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -386,7 +389,7 @@ impl Source {
         if extents.at >= self.size_bytes {
             return Ok(false);
         }
-        let found = system::next_data(&self.file, extents.at).map_err(io::Error::from)?;
+        let found = tree::next_data(&self.file, extents.at).map_err(io::Error::from)?;
         let Some((start, end)) = found.map(|(start, end)| (start, end.min(self.size_bytes))) else {
             return Ok(false);
         };

@@ -2,15 +2,13 @@
 
 use std::ffi::CString;
 
-use super::{
-    open::Folder,
-    system::{self, Errno},
-};
+use super::open::Folder;
+use crate::platform::tree::{self, Errno};
 
 /// The next names in `folder`, none when all have been given. The kernel keeps the place between calls.
 ///
 /// # Errors
 /// As the system says; the folder can't be listed any further then.
 pub fn next_names(folder: &Folder) -> Result<Vec<CString>, Errno> {
-    system::next_names(folder)
+    tree::next_names(folder)
 }

@@ -14,7 +14,6 @@ pub mod private;
 pub mod record;
 pub mod rules;
 pub mod stat;
-pub mod system;
 pub mod walk;
 pub mod xattrs;
 

@@ -13,11 +13,11 @@ use evidence::gap::Reason;
 use super::{
     distant::Distant,
     stat::{Kind, Stat},
-    system::{self, Errno, Open},
 };
 use crate::platform::{
     handle::{AsFd, BorrowedFd, OwnedFd},
     names::OsStrExt as _,
+    tree::{self, Errno, Open},
 };
 
 /// How many links one path may lead through, as in the kernel.
@@ -125,7 +125,7 @@ impl Folder {
     /// # Errors
     /// It is not there, or no folder.
     pub fn root(at: &Path) -> Result<Self, OpenError> {
-        let fd = system::open_root(at).map_err(|e| OpenError::system(at, e))?;
+        let fd = tree::open_root(at).map_err(|e| OpenError::system(at, e))?;
         let stat = Stat::of_open(&fd).map_err(|e| OpenError::system(at, e))?;
         let path = PathBuf::from("/");
         Ok(Self { fd, path, stat })
@@ -160,7 +160,7 @@ impl Folder {
     /// It can't be opened, or is not what was listed.
     pub fn enter(&self, name: &CStr, listed: &Stat) -> Result<Self, OpenError> {
         let path = self.path_of(name);
-        let (fd, _) = system::open_at(&self.fd, name, Open::Folder).map_err(|e| match e {
+        let (fd, _) = tree::open_at(&self.fd, name, Open::Folder).map_err(|e| match e {
             // It was a folder when listed.
             Errno::NOTDIR | Errno::LOOP => OpenError::Replaced(path.display().to_string()),
             e => OpenError::system(&path, e),
@@ -185,7 +185,7 @@ impl Folder {
                 kind,
             });
         }
-        let opened = system::open_at(&self.fd, name, Open::File);
+        let opened = tree::open_at(&self.fd, name, Open::File);
         let (fd, keeps_atime) = opened.map_err(|e| match e {
             Errno::LOOP | Errno::NXIO => OpenError::Replaced(shown()),
             e => OpenError::system(&self.path_of(name), e),
@@ -206,7 +206,7 @@ impl Folder {
     /// # Errors
     /// As the system says.
     pub fn target(&self, name: &CStr) -> Result<OsString, OpenError> {
-        system::link_target(&self.fd, name).map_err(|e| OpenError::system(&self.path_of(name), e))
+        tree::link_target(&self.fd, name).map_err(|e| OpenError::system(&self.path_of(name), e))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where a folder lies: on a local file system, on a distant one, or in a tree that the kernel makes up.
 
-use super::system::{self, Errno};
 use crate::platform::handle::AsFd;
+use crate::platform::tree::{self, Errno};
 
 /// The nature of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ const KNOWN: &[(u64, Place)] = &[
 /// # Errors
 /// As the system says.
 pub fn place_of(fd: impl AsFd) -> Result<Place, Errno> {
-    system::file_system(fd).map(known)
+    tree::file_system(fd).map(known)
 }
 
 /// Where the folder `name` lies, found without opening or mounting it.
@@ -68,7 +68,7 @@ pub fn place_of(fd: impl AsFd) -> Result<Place, Errno> {
 /// # Errors
 /// As the system says.
 pub fn place_of_entry(folder: impl AsFd, name: &std::ffi::CStr) -> Result<Place, Errno> {
-    system::file_system_of(folder, name).map(known)
+    tree::file_system_of(folder, name).map(known)
 }
 
 fn known(magic: u64) -> Place {

@@ -22,11 +22,10 @@ use super::{
     private::{PRIVATE_KEY, is_private_key},
     record::text_of,
     stat::{Kind, Stat},
-    system::Errno,
 };
 use crate::{
     artifacts::{Sink, Stopped},
-    platform::names::OsStrExt as _,
+    platform::{names::OsStrExt as _, tree::Errno},
 };
 
 /// How deep below the root a rule may lead.

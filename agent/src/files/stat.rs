@@ -4,8 +4,8 @@ use std::ffi::CStr;
 
 use evidence::instant::Instant;
 
-use super::system::{self, Errno};
 use crate::platform::handle::AsFd;
+use crate::platform::tree::{self, Errno};
 
 /// The type of an entry in a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,7 +87,7 @@ impl Stat {
     /// # Errors
     /// As the system says.
     pub fn of_entry(folder: impl AsFd, name: &CStr) -> Result<Self, Errno> {
-        system::stat_entry(folder, name)
+        tree::stat_entry(folder, name)
     }
 
     /// Of what is open as `file`.
@@ -95,7 +95,7 @@ impl Stat {
     /// # Errors
     /// As the system says.
     pub fn of_open(file: impl AsFd) -> Result<Self, Errno> {
-        system::stat_open(file)
+        tree::stat_open(file)
     }
 
     /// Whether both are the same object: its type, device and inode agree.

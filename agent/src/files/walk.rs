@@ -16,7 +16,7 @@ use std::{
 
 use evidence::gap::Reason;
 
-use crate::platform::names::OsStrExt as _;
+use crate::platform::{names::OsStrExt as _, tree::Errno};
 
 use super::{
     distant::Distant,
@@ -25,7 +25,6 @@ use super::{
     place::{Place, place_of, place_of_entry},
     record::text_of,
     stat::{Kind, Stat},
-    system::Errno,
 };
 
 /// Folders that one thread holds open at once; soft limits of 1,024 descriptors are common.

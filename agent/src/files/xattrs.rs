@@ -1,24 +1,35 @@
-//! Extended attributes of an open file: names, and values in base64.
+//! Extended attributes of an open file: names and values, both as bytes.
 
-use serde_json::{Map, Value};
-
-use super::system::{self, Errno};
-use crate::platform::handle::AsFd;
+use crate::platform::{
+    handle::AsFd,
+    tree::{self, Errno},
+};
 
 /// The kernel's own bound on a list of names and on one value.
 const AT_MOST_BYTES: usize = 64 * 1024;
+
+/// One extended attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attribute {
+    /// Its name, exactly; the kernel demands no text.
+    pub name: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
+}
 
 /// All extended attributes of `file`; none where the file system has none.
 ///
 /// # Errors
 /// They are there and can't be read.
-pub fn read(file: impl AsFd) -> Result<Map<String, Value>, Errno> {
-    let mut found = Map::new();
-    let names = system::attribute_names(&file, AT_MOST_BYTES)?;
-    for name in names.split(|b| *b == 0).filter(|n| !n.is_empty()) {
-        let value = system::attribute(&file, name, AT_MOST_BYTES)?;
-        let text = data_encoding::BASE64.encode(&value);
-        found.insert(String::from_utf8_lossy(name).into_owned(), text.into());
-    }
-    Ok(found)
+pub fn read(file: impl AsFd) -> Result<Vec<Attribute>, Errno> {
+    let names = tree::attribute_names(&file, AT_MOST_BYTES)?;
+    names
+        .split(|b| *b == 0)
+        .filter(|name| !name.is_empty())
+        .map(|name| {
+            let value = tree::attribute(&file, name, AT_MOST_BYTES)?;
+            let name = name.to_owned();
+            Ok(Attribute { name, value })
+        })
+        .collect()
 }

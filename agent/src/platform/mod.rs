@@ -13,3 +13,4 @@ pub mod program;
 pub mod sha256;
 pub mod signals;
 pub mod socket;
+pub mod tree;

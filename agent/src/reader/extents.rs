@@ -4,7 +4,7 @@ use std::fs::File;
 
 use evidence::{gap::Reason, records::Extent};
 
-use crate::files::system::{self, Errno};
+use crate::platform::tree::{self, Errno};
 
 /// A sparse file claiming more than this is stored by its data extents.
 pub(super) const SPARSE_BYTES: u64 = 1 << 30;
@@ -22,7 +22,7 @@ pub(super) fn of(file: &File, size_bytes: u64) -> Result<Vec<Extent>, (Reason, S
     };
     let (mut extents, mut at) = (Vec::new(), 0);
     while at < size_bytes {
-        let Some((start, end)) = system::next_data(file, at).map_err(refused)? else {
+        let Some((start, end)) = tree::next_data(file, at).map_err(refused)? else {
             break;
         };
         let end = end.min(size_bytes);

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use data_encoding::BASE64;
 use evidence::records::{FileRecord, FileType, ReadBy, Times, Xattr, text_and_bytes};
 
-use crate::files::{Kind, Stat};
+use crate::files::{Kind, Stat, xattrs::Attribute};
 use crate::platform::names::OsStrExt as _;
 
 /// A record of what `stat` tells of `path`, with nothing stored yet.
@@ -42,20 +43,16 @@ pub(super) fn add_target(record: &mut FileRecord, target: &Path) {
     record.target_b64 = exact;
 }
 
-/// Adds the extended attributes that `read` found, by name with the value in base64.
-pub(super) fn add_xattrs(
-    record: &mut FileRecord,
-    found: serde_json::Map<String, serde_json::Value>,
-) {
-    for (name, value) in found {
-        if let serde_json::Value::String(value_b64) = value {
-            record.xattrs.push(Xattr {
-                name,
-                name_b64: None,
-                value_b64,
-            });
+/// Adds the extended attributes that `read` found, exact.
+pub(super) fn add_xattrs(record: &mut FileRecord, found: Vec<Attribute>) {
+    record.xattrs.extend(found.into_iter().map(|attribute| {
+        let (name, name_b64) = text_and_bytes(&attribute.name);
+        Xattr {
+            name,
+            name_b64,
+            value_b64: BASE64.encode(&attribute.value),
         }
-    }
+    }));
 }
 
 fn times(stat: &Stat) -> Times {

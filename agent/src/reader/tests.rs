@@ -9,7 +9,7 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 use evidence::{
     digest::Digest,
     gap::{Gap, Reason, Severity},
-    records::FileRecord,
+    records::{FileRecord, LogLine},
 };
 use fixture::{Fixture, files, record, says, volatile};
 use serde_json::Value;
@@ -33,6 +33,24 @@ fn records_stream_and_files_named_meanwhile_follow_in_the_first_part() {
     assert!(part.entries.contains_key("fs/$rootfs$/etc/"));
     assert_eq!(part.record().counts.gaps, 0);
     assert!(part.record().last);
+}
+
+#[test]
+fn a_telling_folder_that_is_none_is_told_in_the_log() {
+    let host = Fixture::new();
+    host.put("etc", b"a file");
+    host.put("elsewhere/x", b"x");
+    symlink("elsewhere", host.path("run")).unwrap();
+    let parts = host.collect(&[volatile("test", |sink| sink.record(record(1)))]);
+    let part = &parts[0];
+    let entries: Vec<_> = part.entries.keys().filter(|e| e.ends_with('/')).collect();
+    assert!(entries.is_empty(), "{entries:?}");
+    let lines: Vec<LogLine> = part.lines("log.jsonl");
+    for (path, times) in [("/etc", 1), ("/run", 1), ("/var", 0)] {
+        let told = lines.iter().filter(|l| l.message.contains(path)).count();
+        assert_eq!(told, times, "{path} {lines:?}");
+    }
+    assert_eq!(part.record().counts.gaps, 0);
 }
 
 #[test]

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     access::Caller,
     refusal::Refusal,
-    state::Server,
+    state::{Asker, Server},
     store::{index::Change, orders::Change as OrderChange},
 };
 
@@ -65,7 +65,7 @@ pub(crate) async fn wait(
     let _polling = server.metrics.agent_polls();
     let bell = server.wake.agents.listen(agent);
     let look = || look(&server, agent, asked.policy, &known);
-    match poll(&server, bell, asked.wait_ms, look).await? {
+    match poll((&server, Asker::Agent(agent)), bell, asked.wait_ms, look).await? {
         Some(orders) => json(&orders),
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }

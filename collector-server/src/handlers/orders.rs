@@ -33,7 +33,7 @@ use super::{
 use crate::{
     access::{Caller, CallingPerson},
     refusal::Refusal,
-    state::Server,
+    state::{Asker, Server},
     store::{
         agents::AgentRow,
         index::Change,
@@ -272,7 +272,8 @@ pub(crate) async fn follow(
             false => Look::Nothing(None),
         })
     };
-    let news = poll(&server, bell, since.wait_ms, look).await?;
+    let who = Asker::Person(asker.person.id.clone());
+    let news = poll((&server, who), bell, since.wait_ms, look).await?;
     match news {
         Some(status) => json(&status),
         None => json(&status(&server, &asker, order).await?),

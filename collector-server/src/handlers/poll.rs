@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     refusal::Refusal,
-    state::{Server, poll_permit},
+    state::{Asker, Server, poll_permit},
 };
 
 /// What one look says.
@@ -24,9 +24,9 @@ pub(super) enum Look<T> {
 /// Looks now, and again with every ring of `bell`; none when the time was up without news.
 ///
 /// # Errors
-/// A look fails, or too many wait already.
+/// A look fails, or too many wait already, of all or of this one.
 pub(super) async fn poll<T, F>(
-    server: &Server,
+    (server, asker): (&Server, Asker),
     mut bell: watch::Receiver<()>,
     wait_ms: u64,
     mut look: impl FnMut() -> F,
@@ -46,7 +46,7 @@ where
             return Ok(None);
         }
         if permit.is_none() {
-            permit = Some(poll_permit(server)?);
+            permit = Some(poll_permit(server, asker.clone())?);
         }
         let next = again.map_or(end, |wait| end.min(Instant::now() + wait));
         tokio::select! {

@@ -4,7 +4,7 @@
 //! that (a crash before the count was written); the surplus is cut off.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     fs, io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -33,6 +33,7 @@ use crate::{
     custody::Custody,
     keyfile::{free_bytes, sync_dir},
     refusal::Refusal,
+    shares::Shares,
     store::{
         blobs::Blobs,
         index::{Change, Index, Woken},
@@ -52,6 +53,8 @@ pub struct UploadLimits {
     pub min_free_bytes: u64,
     /// Uploads that one agent may have open.
     pub max_open_per_agent: u32,
+    /// Bytes that one agent may have promised and not delivered.
+    pub max_promised_per_agent_bytes: u64,
     /// Bodies received at one time; more are told to come later.
     pub max_receiving: usize,
     /// Those of them that may be one agent's.
@@ -72,7 +75,7 @@ pub struct Uploads {
     staging: PathBuf,
     limits: UploadLimits,
     slots: Semaphore,
-    receiving: Mutex<HashMap<AgentId, usize>>,
+    receiving: Shares<AgentId>,
     locked: Mutex<HashSet<UploadId>>,
 }
 
@@ -86,6 +89,7 @@ impl Uploads {
         limits: UploadLimits,
     ) -> Self {
         let slots = Semaphore::new(limits.max_receiving);
+        let receiving = Shares::new(limits.max_receiving_per_agent);
         Self {
             index,
             blobs,
@@ -93,7 +97,7 @@ impl Uploads {
             staging,
             limits,
             slots,
-            receiving: Mutex::default(),
+            receiving,
             locked: Mutex::default(),
         }
     }
@@ -121,6 +125,7 @@ impl Uploads {
             max_store_bytes: self.limits.max_store_bytes,
             free_bytes: free.saturating_sub(self.limits.min_free_bytes),
             max_open: self.limits.max_open_per_agent,
+            max_promised_bytes: self.limits.max_promised_per_agent_bytes,
         };
         let change = UploadChange::Begin {
             upload: Box::new(upload.clone()),
@@ -147,7 +152,7 @@ impl Uploads {
         checksum: Option<Checksum>,
         body: Body,
     ) -> Result<(Upload, Woken), Refusal> {
-        let _turn = self.turn(agent)?;
+        let _turn = self.receiving.take(agent).ok_or(Refusal::Busy)?;
         let _slot = self.slots.try_acquire().map_err(|_| Refusal::Busy)?;
         let _lock = self.lock(id)?;
         // Read again under the lock: another request may have just moved it.
@@ -410,23 +415,6 @@ impl Uploads {
         self.staging.join(id.as_str())
     }
 
-    /// One more body of this agent.
-    fn turn(&self, agent: AgentId) -> Result<Turn<'_>, Refusal> {
-        let mut receiving = self
-            .receiving
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let count = receiving.entry(agent).or_default();
-        if *count >= self.limits.max_receiving_per_agent {
-            return Err(Refusal::Busy);
-        }
-        *count += 1;
-        Ok(Turn {
-            of: &self.receiving,
-            agent,
-        })
-    }
-
     fn lock(&self, id: &UploadId) -> Result<Lock<'_>, Refusal> {
         let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
         if !locked.insert(id.clone()) {
@@ -464,24 +452,6 @@ impl Pace {
         self.counted = count;
         self.until += self.window;
         is_kept
-    }
-}
-
-/// One of the bodies that an agent may send at one time; given back on drop.
-struct Turn<'u> {
-    of: &'u Mutex<HashMap<AgentId, usize>>,
-    agent: AgentId,
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let mut receiving = self.of.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = receiving.get_mut(&self.agent) {
-            *count -= 1;
-            if *count == 0 {
-                receiving.remove(&self.agent);
-            }
-        }
     }
 }
 

@@ -23,6 +23,8 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use crate::shares::Shares;
+
 pub use peer::{Peer, Role};
 pub use tls::{Shown, TlsError, server_config};
 
@@ -33,6 +35,8 @@ pub struct Limits {
     pub handshakes: usize,
     /// Connections at one time, those in handshake included.
     pub connections: usize,
+    /// Those of them that one client certificate may have.
+    pub connections_per_client: usize,
     /// How long a handshake may take.
     pub handshake_ms: u64,
     /// How long a request's head may take.
@@ -46,6 +50,7 @@ impl Default for Limits {
         Self {
             handshakes: 256,
             connections: 10_000,
+            connections_per_client: 64,
             handshake_ms: 10_000,
             header_ms: 30_000,
             shutdown_ms: 10_000,
@@ -67,6 +72,7 @@ pub async fn serve(
     let (acceptor, anchor) = (TlsAcceptor::from(tls), Arc::new(anchor));
     let handshakes = Arc::new(Semaphore::new(limits.handshakes));
     let connections = Arc::new(Semaphore::new(limits.connections));
+    let clients = Arc::new(Shares::new(limits.connections_per_client));
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);
     loop {
@@ -89,7 +95,7 @@ pub async fn serve(
             continue;
         };
         let (acceptor, router, watcher) = (acceptor.clone(), router.clone(), graceful.watcher());
-        let (limits, anchor) = (limits.clone(), anchor.clone());
+        let (limits, anchor, clients) = (limits.clone(), anchor.clone(), clients.clone());
         tokio::spawn(async move {
             let _open = open;
             let wait = Duration::from_millis(limits.handshake_ms);
@@ -99,7 +105,12 @@ pub async fn serve(
                 Ok(Ok(stream)) => {
                     let chain = stream.get_ref().1.peer_certificates();
                     let peer = Peer::of(chain, &anchor, UnixTime::now());
-                    converse(stream, peer, router, &limits, watcher).await;
+                    // Whom no key names is held by the bound on all.
+                    let share = peer.key.map(|key| clients.take(key));
+                    match share {
+                        Some(None) => tracing::debug!(%from, "client has its share of connections"),
+                        _ => converse(stream, peer, router, &limits, watcher).await,
+                    }
                 }
                 Ok(Err(error)) => tracing::debug!(%from, %error, "handshake failed"),
                 Err(_) => tracing::debug!(%from, "handshake took too long"),

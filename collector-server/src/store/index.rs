@@ -35,8 +35,8 @@ pub enum IndexError {
     /// The store has no room for so many bytes.
     #[error("The store is full. Free space or raise `max_store_bytes`.")]
     Full,
-    /// The agent has too many uploads open.
-    #[error("The agent has too many uploads open. Finish or end one first.")]
+    /// The agent has too many uploads open, or too many bytes promised.
+    #[error("The agent has too much promised. Finish or end an upload first.")]
     TooMany,
     /// There is no such row.
     #[error("There is nothing of that name. Check it.")]

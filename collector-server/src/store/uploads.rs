@@ -87,6 +87,8 @@ pub struct Room {
     pub free_bytes: u64,
     /// Uploads that one agent may have open.
     pub max_open: u32,
+    /// Bytes that one agent may have promised and not delivered.
+    pub max_promised_bytes: u64,
 }
 
 /// A change of uploads.
@@ -133,13 +135,7 @@ pub(super) async fn apply(to: &mut SqliteConnection, change: &Change) -> Result<
 async fn begin(to: &mut SqliteConnection, upload: &Upload, room: Room) -> Result<(), IndexError> {
     let promise = &upload.promise;
     check_owner(to, upload.agent, promise.collection).await?;
-    let open: u32 = query_scalar("SELECT COUNT(*) FROM uploads WHERE agent = ? AND kept = 0")
-        .bind(upload.agent.to_string())
-        .fetch_one(&mut *to)
-        .await?;
-    if open >= room.max_open {
-        return Err(IndexError::TooMany);
-    }
+    check_own(to, upload, room).await?;
     check_room(to, promise.length_bytes, room).await?;
     query(
         "INSERT INTO uploads (id, agent, collection, part, sha256, statement, length_bytes, \
@@ -155,6 +151,27 @@ async fn begin(to: &mut SqliteConnection, upload: &Upload, room: Room) -> Result
     .bind(upload.expires_s)
     .execute(to)
     .await?;
+    Ok(())
+}
+
+/// One agent's promises leave room for the others'. What has arrived of an upload counts until the part is kept.
+async fn check_own(
+    to: &mut SqliteConnection,
+    upload: &Upload,
+    room: Room,
+) -> Result<(), IndexError> {
+    let row = query(
+        "SELECT COUNT(*) AS open, COALESCE(SUM(length_bytes), 0) AS promised FROM uploads \
+         WHERE agent = ? AND kept = 0",
+    )
+    .bind(upload.agent.to_string())
+    .fetch_one(to)
+    .await?;
+    let open: u32 = row.try_get("open")?;
+    let promised = size(&row, "promised")?.saturating_add(upload.promise.length_bytes);
+    if open >= room.max_open || promised > room.max_promised_bytes {
+        return Err(IndexError::TooMany);
+    }
     Ok(())
 }
 

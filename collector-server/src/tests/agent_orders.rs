@@ -30,6 +30,32 @@ async fn too_many_that_wait_are_told_to_come_later() {
 }
 
 #[tokio::test]
+async fn one_agent_never_takes_all_places_of_those_who_wait() {
+    let d = Deployment::new().await;
+    let config = Config {
+        max_polls_per_caller: 1,
+        ..d.config()
+    };
+    let s = d.start_with(config).await;
+    let agents = [s.enrol("lab").await, s.enrol("lab").await];
+    let (waited, _) = tokio::join!(poll(&s, &agents[0], "&wait_ms=50000"), async {
+        while s.server.polls.available_permits() == s.server.config.max_polls {
+            tokio::task::yield_now().await;
+        }
+        let refused = poll(&s, &agents[0], "&wait_ms=50000").await;
+        assert_eq!(refused.status, 503);
+        assert!(refused.header("retry-after").is_some());
+        // It waits, if only for a moment.
+        assert_eq!(poll(&s, &agents[1], "&wait_ms=1").await.status, 204);
+        ordered(&s, &agents[0]).await
+    });
+    assert_eq!(waited.status, 200);
+    // Given back, it may wait again.
+    let known = "&wait_ms=1&policy=99";
+    assert_ne!(poll(&s, &agents[0], known).await.status, 503);
+}
+
+#[tokio::test]
 async fn a_server_that_ends_answers_those_who_wait() {
     let d = Deployment::new().await;
     let s = d.start().await;

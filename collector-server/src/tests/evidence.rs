@@ -133,6 +133,36 @@ async fn a_part_is_kept_logged_and_read_back_with_all_that_lies_beside_it() {
 }
 
 #[tokio::test]
+async fn what_comes_and_goes_is_counted() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let agent = s.enrol("lab").await;
+    let parts = [agent.part(1_000), agent.part(234)];
+    for part in &parts {
+        upload(&s, &agent, part).await;
+    }
+    for _ in 0..3 {
+        assert_eq!(s.get_as("ann", &parts[0].url()).await.status, 200);
+    }
+    let nothing = parts[0].url().replace("/1/", "/2/");
+    assert_eq!(s.get_as("ann", &nothing).await.status, 404);
+    let told = s.metrics().await;
+    for line in [
+        // Enrolment and three fetches; both creations; both bodies.
+        "fieldseal_requests_total{status=\"200\"} 4",
+        "fieldseal_requests_total{status=\"201\"} 2",
+        "fieldseal_requests_total{status=\"204\"} 2",
+        "fieldseal_requests_total{status=\"404\"} 1",
+        "fieldseal_parts_received_total 2",
+        "fieldseal_part_bytes_received_total 1234",
+        "fieldseal_parts_fetched_total 3",
+        "fieldseal_agents_polling 0",
+    ] {
+        assert!(told.lines().any(|l| l == line), "{line} in {told}");
+    }
+}
+
+#[tokio::test]
 async fn an_order_is_delivered_by_the_signed_chain_alone() {
     let d = Deployment::new().await;
     let s = d.start().await;

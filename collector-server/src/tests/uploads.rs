@@ -145,6 +145,38 @@ async fn a_full_store_says_507_and_too_many_uploads_503_before_any_body() {
     assert!(busy.header("retry-after").is_some());
 }
 
+#[tokio::test]
+async fn one_agents_promises_never_fill_the_store() {
+    let d = Deployment::new().await;
+    let config = Config {
+        max_part_bytes: 1_000,
+        max_promised_bytes_per_agent: 2_500,
+        ..d.config()
+    };
+    let s = d.start_with(config).await;
+    let (greedy, other) = (s.enrol("lab").await, s.enrol("lab").await);
+    let first = greedy.part(1_000);
+    let url = begin(&s, &greedy, &first).await;
+    begin(&s, &greedy, &greedy.part(1_000)).await;
+    // What has arrived of a part that is not whole takes its room all the same.
+    assert_eq!(
+        patch(&s, &greedy, &url, 0, &first.bytes[..999])
+            .await
+            .status,
+        204
+    );
+    let refused = create(&s, &greedy, &greedy.part(501)).await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.header("retry-after").is_some());
+    begin(&s, &greedy, &greedy.part(500)).await;
+    upload(&s, &other, &other.part(1_000)).await;
+    // What is kept is no promise any more.
+    let last = patch(&s, &greedy, &url, 999, &first.bytes[999..]).await;
+    assert_eq!(last.status, 204, "{}", last.text());
+    begin(&s, &greedy, &greedy.part(1_000)).await;
+    assert_eq!(create(&s, &greedy, &greedy.part(1)).await.status, 503);
+}
+
 /// A PATCH that has said `sent` of its 1,000,000 bytes and goes on when it is told to.
 async fn slow_patch(
     s: &Running<'_>,

@@ -153,7 +153,13 @@ fn extended_attributes_stand_in_the_record_byte_for_byte() {
     let tree = tempfile::tempdir().unwrap();
     let file = File::create(tree.path().join("f")).unwrap();
     File::create(tree.path().join("bare")).unwrap();
-    for (name, value) in [("user.note", &b"a\0\xff"[..]), ("user.empty", b"")] {
+    let set: [(&[u8], &[u8]); 4] = [
+        (b"user.note", b"a\0\xff"),
+        (b"user.empty", b""),
+        (b"user.\xff1", b"one"),
+        (b"user.\xfe1", b"another"),
+    ];
+    for (name, value) in set {
         if let Err(error) = fsetxattr(&file, name, value, XattrFlags::CREATE) {
             println!("SKIPPED: this file system takes no user attributes ({error})");
             return;
@@ -163,6 +169,18 @@ fn extended_attributes_stand_in_the_record_byte_for_byte() {
     let exact = data_encoding::BASE64.encode(b"a\0\xff");
     assert_eq!(of(&sink, "/f").unwrap()["xattrs"]["user.note"], exact);
     assert_eq!(of(&sink, "/f").unwrap()["xattrs"]["user.empty"], "");
+    assert_eq!(
+        of(&sink, "/f").unwrap()["xattrs"]
+            .as_object()
+            .unwrap()
+            .len(),
+        2
+    );
+    let b64 = |bytes: &[u8]| data_encoding::BASE64.encode(bytes);
+    assert_eq!(
+        of(&sink, "/f").unwrap()["xattrs_b64"],
+        json!({b64(b"user.\xff1"): b64(b"one"), b64(b"user.\xfe1"): b64(b"another")})
+    );
     assert!(!of(&sink, "/bare").unwrap().contains_key("xattrs"));
 }
 

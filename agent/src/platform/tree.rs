@@ -1,4 +1,4 @@
-//! The few calls of the system that looking at a tree safely rests on: everything else in `files` is written over them.
+//! The few calls of the system that looking at a tree safely rests on: all of `files` is written over them.
 //!
 //! # Platform behaviour
 //! Linux: openat, statx, getdents64 and their like. Elsewhere every call answers `NOSYS`, so that a walk gives gaps
