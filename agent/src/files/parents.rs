@@ -1,7 +1,7 @@
 //! The folder of the file before, kept open for a moment: files of one folder come in a row, and each is opened from it
 //! without walking the whole way anew.
 //!
-//! What holds for [`open_file`](super::open_file) and [`resolve`](super::resolve) holds here: the folder was entered
+//! What holds for [`open_file`](super::open_file) and [`resolve`] holds here: the folder was entered
 //! component by component, and no link is followed by the kernel.
 
 use std::{
@@ -26,7 +26,7 @@ pub struct Parents {
 }
 
 impl Parents {
-    /// As [`resolve`](super::resolve).
+    /// As [`resolve`].
     ///
     /// # Errors
     /// As there.
