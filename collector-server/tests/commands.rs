@@ -4,9 +4,13 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output},
+};
+#[cfg(unix)]
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Stdio},
 };
 
 use evidence::{digest::Digest, keys::SigningKey, wrap::Identity};
@@ -178,8 +182,10 @@ fn wrong_usage_is_64_and_a_folder_that_is_none_is_1() {
 }
 
 /// Ends the process with the test.
+#[cfg(unix)]
 struct Served(Child);
 
+#[cfg(unix)]
 impl Drop for Served {
     fn drop(&mut self) {
         let _ = self.0.kill();
