@@ -27,6 +27,18 @@ pub struct Outcome {
     pub err: String,
 }
 
+impl Outcome {
+    /// The id of the order that `fieldseal collect` told.
+    ///
+    /// # Errors
+    /// It told none.
+    pub fn order(&self) -> anyhow::Result<&str> {
+        let mut words = self.out.split_whitespace();
+        let found = words.find(|word| word.starts_with("o-"));
+        found.with_context(|| format!("there is no order in {self:?}"))
+    }
+}
+
 impl Programs {
     /// Builds them with the cargo and into the folder that this program came from.
     ///

@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use fieldseal_tests::{args, programs::Outcome, stage::Stage};
+use fieldseal_tests::{args, stage::Stage};
 
 fn quiet(_: &str) {}
 
@@ -25,37 +25,12 @@ fn stage(dir: &Path, init: &[&str]) -> Stage {
     stage
 }
 
-/// Orders a small collection.
-fn collect(stage: &Stage, more: &[&str]) -> Outcome {
-    let profile = stage.path("small.yaml");
-    let yaml = "v: 1\nname: small\nabout: the system alone\nartifacts: [{name: system}]\n";
-    fs::write(&profile, yaml).unwrap();
-    let mut arguments = Vec::from(args![
-        "collect",
-        "--where",
-        "*",
-        "--profile",
-        profile,
-        "--case",
-        "C-1",
-        "--reason",
-        "r"
-    ]);
-    arguments.extend(more.iter().map(Into::into));
-    stage.fieldseal(&arguments).unwrap()
-}
-
-fn order_of(outcome: &Outcome) -> &str {
-    let word = outcome.out.split_whitespace().find(|w| w.starts_with("o-"));
-    word.unwrap_or_else(|| panic!("no order in {outcome:?}"))
-}
-
 #[test]
 fn a_refusal_is_shown_with_its_signature_checked() {
     let dir = tempfile::tempdir().unwrap();
     let mut stage = stage(&dir.path().join("stage"), &["--threshold-triage", "2"]);
     stage.run_agent().unwrap();
-    let refused = collect(&stage, &["--watch", "--for", "2m"]);
+    let refused = stage.collect_small(&["--watch", "--for", "2m"]).unwrap();
     assert_eq!(refused.code, 1, "{refused:?}");
     let told = "refused, signed by the agent: 1 of 2 people have signed the order.";
     assert!(refused.out.contains(told), "{refused:?}");
@@ -69,10 +44,10 @@ fn a_refusal_is_shown_with_its_signature_checked() {
 fn watching_survives_a_server_that_restarts() {
     let dir = tempfile::tempdir().unwrap();
     let mut stage = stage(&dir.path().join("stage"), &[]);
-    let ordered = collect(&stage, &[]);
+    let ordered = stage.collect_small(&[]).unwrap();
     assert_eq!(ordered.code, 0, "{ordered:?}");
     let log = dir.path().join("watch.log");
-    let arguments = args!["watch", order_of(&ordered), "--for", "2m"];
+    let arguments = args!["watch", ordered.order().unwrap(), "--for", "2m"];
     let mut watching = stage.fieldseal_beside(&arguments, &log).unwrap();
     let says = |text: &str| fs::read_to_string(&log).is_ok_and(|said| said.contains(text));
     watching
@@ -105,7 +80,7 @@ fn a_server_put_back_to_an_earlier_day_is_an_alarm() {
         .status();
     assert!(copied.unwrap().success());
     stage.serve().unwrap();
-    assert_eq!(collect(&stage, &[]).code, 0);
+    assert_eq!(stage.collect_small(&[]).unwrap().code, 0);
     stage.stop_server().unwrap();
     fs::remove_dir_all(&server).unwrap();
     fs::rename(&earlier, &server).unwrap();

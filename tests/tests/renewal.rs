@@ -60,30 +60,12 @@ fn an_agent_outlives_its_certificates() {
 
 /// What is gathered and delivered under the new certificate is genuine.
 fn collects(stage: &Stage) {
-    let profile = stage.path("small.yaml");
-    let yaml = "v: 1\nname: small\nabout: the system alone\nartifacts: [{name: system}]\n";
-    fs::write(&profile, yaml).unwrap();
-    let ordered = stage
-        .fieldseal(&args![
-            "collect",
-            "--where",
-            "*",
-            "--profile",
-            profile,
-            "--case",
-            "C-1",
-            "--reason",
-            "r",
-            "--watch",
-            "--for",
-            "2m"
-        ])
-        .unwrap();
+    let ordered = stage.collect_small(&["--watch", "--for", "2m"]).unwrap();
     assert!(matches!(ordered.code, 0 | 2), "{ordered:?}");
-    let order = ordered.out.split_whitespace().find(|w| w.starts_with("o-"));
+    let order = ordered.order().unwrap();
     let evidence = stage.path("evidence");
     let fetched = stage
-        .fieldseal(&args!["fetch", order.unwrap(), "--output", evidence])
+        .fieldseal(&args!["fetch", order, "--output", evidence])
         .unwrap();
     assert_eq!(fetched.code, 0, "{fetched:?}");
     let root = stage.path("trust/root.crt");

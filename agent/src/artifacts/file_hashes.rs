@@ -449,9 +449,13 @@ mod tests {
     use crate::artifacts::testing::MemorySink;
 
     fn run(root: &Path, options: Value) -> MemorySink {
+        run_at(root, Path::new("/"), &options)
+    }
+
+    pub(super) fn run_at(root: &Path, path: &Path, options: &Value) -> MemorySink {
         let mut sink = MemorySink::default();
         let options = options.as_object().cloned().unwrap_or_default();
-        let paths = [PathBuf::from("/")];
+        let paths = [path.to_owned()];
         let request = Request {
             root,
             paths: &paths,

@@ -5,7 +5,7 @@ use evidence::gap::Reason;
 use super::namespaces::{Window, bytes, windows};
 use super::source::{has_procfs, put, put_bytes};
 use super::{Artifact, Field, Record, Request, Sink, Stopped};
-use crate::files::record::field;
+use crate::files::{distant::plain, record::field};
 
 /// A table past this size is read only up to it.
 const CAP: usize = 16 << 20;
@@ -160,26 +160,6 @@ fn covered(point: &[u8]) -> Option<u32> {
         .next()?
         .parse()
         .ok()
-}
-
-/// Undoes the kernel's `\040` for blanks, tabs, newlines and backslashes, and for any other byte.
-fn plain(word: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(word.len());
-    let mut rest = word;
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = (byte == b'\\').then(|| after.get(..3)).flatten();
-        let code = digits
-            .and_then(|d| std::str::from_utf8(d).ok())
-            .and_then(|d| u8::from_str_radix(d, 8).ok());
-        if let Some(code) = code {
-            plain.push(code);
-            rest = after.get(3..).unwrap_or_default();
-        } else {
-            plain.push(byte);
-            rest = after;
-        }
-    }
-    plain
 }
 
 #[cfg(test)]

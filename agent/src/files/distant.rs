@@ -101,8 +101,8 @@ fn is_distant(kind: &str) -> bool {
     TYPES.contains(&kind) || kind.starts_with("fuse.")
 }
 
-/// Undoes the kernel's `\040` for blanks, tabs, newlines and backslashes.
-fn plain(word: &[u8]) -> Vec<u8> {
+/// Undoes the mount table's `\040` for blanks, tabs, newlines and backslashes, and for any other byte.
+pub fn plain(word: &[u8]) -> Vec<u8> {
     let (mut plain, mut rest) = (Vec::with_capacity(word.len()), word);
     while let Some((&byte, after)) = rest.split_first() {
         let digits = (byte == b'\\').then(|| after.get(..3)).flatten();

@@ -2,7 +2,6 @@
 
 use evidence::{
     count,
-    digest::Digest,
     instant::Instant,
     records::CollectionRecord,
     verify::{CollectionReport, PartReport, Signer},
@@ -220,15 +219,15 @@ fn checked(check: &Check) -> Group {
         time(check.at)
     );
     group.say("By", Some(at));
-    let none = || vec!["none: the signer stays unknown".to_owned()];
-    let shown = |roots: &[Digest]| roots.iter().map(|d| format!("SHA-256 {d}")).collect();
-    let roots: Vec<String> = shown(&check.roots_sha256);
-    for root in if roots.is_empty() { none() } else { roots } {
-        group.say("Under the root", Some(root));
+    if check.roots_sha256.is_empty() {
+        let none = "none: the signer stays unknown".to_owned();
+        group.say("Under the root", Some(none));
     }
-    let stamps: Vec<String> = shown(&check.stamp_roots_sha256);
-    for root in stamps {
-        group.say("Time stamps under", Some(root));
+    for root in &check.roots_sha256 {
+        group.say("Under the root", Some(format!("SHA-256 {root}")));
+    }
+    for root in &check.stamp_roots_sha256 {
+        group.say("Time stamps under", Some(format!("SHA-256 {root}")));
     }
     group
 }

@@ -89,9 +89,7 @@ fn collect(stage: &Stage, arguments: &Arguments) -> anyhow::Result<String> {
         collected.code,
         stage.dir.display()
     );
-    let words = collected.out.split_whitespace();
-    let order = words.into_iter().find(|word| word.starts_with("o-"));
-    Ok(order.context("the order has no id")?.to_owned())
+    Ok(collected.order()?.to_owned())
 }
 
 fn fetch(stage: &Stage, order: &str) -> anyhow::Result<PathBuf> {

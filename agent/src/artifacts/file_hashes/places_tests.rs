@@ -15,24 +15,8 @@ use std::{
 use rustix::fs::{IFlags, XattrFlags, fsetxattr, ioctl_getflags, ioctl_setflags};
 use serde_json::json;
 
-use super::*;
+use super::{tests::run_at as run, *};
 use crate::artifacts::testing::MemorySink;
-
-fn run(root: &Path, path: &Path, options: &Value) -> MemorySink {
-    let mut sink = MemorySink::default();
-    let options = options.as_object().cloned().unwrap_or_default();
-    let paths = [path.to_owned()];
-    let request = Request {
-        root,
-        paths: &paths,
-        options: &options,
-        own: &[],
-        pace: &Pace::free(),
-    };
-    FileHashes.collect(&request, &mut sink).unwrap();
-    assert_eq!(sink.undeclared(&FileHashes), Vec::<String>::new());
-    sink
-}
 
 fn of<'a>(sink: &'a MemorySink, path: &str) -> Option<&'a Record> {
     sink.records.iter().find(|r| r["path"] == path)
