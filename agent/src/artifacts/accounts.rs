@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use evidence::gap::Reason;
 use serde_json::{Map, Value};
 
+use super::source::put_bytes;
 use super::{Artifact, Field, Record, Request, Sink, Stopped};
 use crate::files::{
     OpenError, read_small,
-    record::{field, put_bytes},
+    record::field,
     rules::{Rule, rule, sweep},
 };
 

@@ -24,8 +24,9 @@ pub mod testing;
 
 use std::path::Path;
 
-use evidence::gap::Reason;
+use evidence::{archive::Lines, gap::Reason};
 pub use protocol::policy::Class;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::files::Pace;
@@ -102,11 +103,11 @@ pub struct Stopped;
 
 /// The only way out of an artifact: a file, a record, or a gap.
 pub trait Sink {
-    /// Writes one record of this artifact.
+    /// Writes records of this artifact.
     ///
     /// # Errors
     /// The run must stop.
-    fn record(&mut self, record: Record) -> Result<(), Stopped>;
+    fn records(&mut self, lines: Lines) -> Result<(), Stopped>;
 
     /// Collects the file at `path` (host path, from the host's root) whole; a failure is a gap that the sink writes.
     ///
@@ -131,6 +132,20 @@ pub trait Sink {
     /// # Errors
     /// The run must stop.
     fn gap(&mut self, subject: &str, reason: Reason, text: &str) -> Result<(), Stopped>;
+}
+
+impl dyn Sink + '_ {
+    /// Writes one record of this artifact.
+    ///
+    /// # Errors
+    /// The run must stop.
+    pub fn record(&mut self, record: impl Serialize) -> Result<(), Stopped> {
+        let mut lines = Lines::default();
+        match lines.push(&record) {
+            Ok(()) => self.records(lines),
+            Err(error) => self.gap("record", Reason::Unsupported, &error.to_string()),
+        }
+    }
 }
 
 /// One kind of evidence.

@@ -9,10 +9,11 @@ use std::{
 use evidence::gap::Reason;
 use serde_json::Map;
 
+use super::source::put_bytes;
 use super::{Artifact, Field, Record, Request, Sink, Stopped};
 use crate::files::{
     open_file,
-    record::{field, put_bytes},
+    record::field,
     resolve,
     rules::{Rule, rule, sweep},
 };

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use serde_json::Map;
+use evidence::records::text_and_bytes;
+use serde::Serialize;
 
 use super::{Artifact, Class, Field, Request, Sink, Stopped};
 use crate::platform::names::OsStrExt as _;
@@ -12,7 +13,7 @@ use crate::{
     files::{
         open::open_parent,
         private::{PRIVATE_KEY, is_private_key},
-        record::{STAT_FIELDS, field, put_bytes, put_path, put_stat},
+        record::{STAT_FIELDS, StatRecord, field},
         rules::{Compiled, sweep_with},
         stat::{Kind, Stat},
     },
@@ -247,6 +248,23 @@ impl Artifact for Persistence {
     }
 }
 
+/// A record.
+#[derive(Debug, Serialize)]
+struct Finding<'a> {
+    way: &'a str,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_b64: Option<String>,
+    #[serde(flatten)]
+    stat: StatRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_b64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_key: Option<bool>,
+}
+
 fn finding(
     root: &Path,
     way: &str,
@@ -254,22 +272,28 @@ fn finding(
     path: &Path,
     stat: &Stat,
 ) -> Result<(), Stopped> {
-    let mut record = Map::new();
-    record.insert("way".to_owned(), way.into());
-    put_path(&mut record, path);
-    put_stat(&mut record, stat);
+    let (shown, path_b64) = text_and_bytes(path.as_os_str().as_bytes());
+    let is_key = is_private_key(root, path, stat);
+    let mut finding = Finding {
+        way,
+        path: shown,
+        path_b64,
+        stat: StatRecord::from(stat),
+        target: None,
+        target_b64: None,
+        private_key: is_key.then_some(true),
+    };
     if stat.kind == Kind::Link {
         let target = open_parent(root, path).and_then(|(folder, name)| folder.target(&name));
         match target {
-            Ok(target) => put_bytes(&mut record, "target", target.as_bytes()),
-            Err(error) => sink.gap(&path.to_string_lossy(), error.reason(), &error.to_string())?,
+            Ok(target) => {
+                let (shown, exact) = text_and_bytes(target.as_bytes());
+                (finding.target, finding.target_b64) = (Some(shown), exact);
+            }
+            Err(error) => sink.gap(&finding.path, error.reason(), &error.to_string())?,
         }
     }
-    let is_key = is_private_key(root, path, stat);
-    if is_key {
-        record.insert("private_key".to_owned(), true.into());
-    }
-    sink.record(record)?;
+    sink.record(finding)?;
     match is_key {
         true => sink.left_out(path, PRIVATE_KEY),
         false => sink.file(path),

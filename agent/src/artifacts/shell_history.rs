@@ -105,11 +105,8 @@ mod moved {
 
     use crate::platform::names::OsStrExt as _;
     use crate::{
-        artifacts::{Sink, Stopped},
-        files::{
-            open_file, read_small,
-            record::{put_bytes, put_path},
-        },
+        artifacts::{Sink, Stopped, source::put_bytes},
+        files::{open_file, read_small},
     };
 
     const STARTUP: &[&str] = &[
@@ -168,7 +165,7 @@ mod moved {
                 continue;
             }
             let mut record = Map::new();
-            put_path(&mut record, path);
+            put_bytes(&mut record, "path", path.as_os_str().as_bytes());
             record.insert("line".to_owned(), (number + 1).into());
             put_bytes(&mut record, "setting", line);
             sink.record(record)?;

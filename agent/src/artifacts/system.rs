@@ -8,10 +8,11 @@ use std::path::Path;
 use evidence::{gap::Reason, instant::Instant};
 use serde_json::Map;
 
+use super::source::{put_bytes, time};
 use super::{Artifact, Field, Record, Request, Sink, Stopped};
 use crate::files::{
     read_small,
-    record::{field, put_bytes, put_time},
+    record::field,
     rules::{Rule, rule, sweep},
 };
 
@@ -200,7 +201,8 @@ fn os_release(root: &Path, sink: &mut dyn Sink) -> Result<(), Stopped> {
 /// What only the running kernel knows.
 fn live(root: &Path, sink: &mut dyn Sink) -> Result<(), Stopped> {
     let mut clock = one("clock", "now", b"", "clock_gettime(CLOCK_REALTIME)");
-    put_time(&mut clock, "time", Instant::now());
+    let now = Instant::now();
+    clock.insert("time".to_owned(), time(now.seconds, now.ns));
     sink.record(clock)?;
     boot_time(sink)?;
     base(sink)?;
@@ -217,7 +219,7 @@ fn boot_time(sink: &mut dyn Sink) -> Result<(), Stopped> {
                 "/proc/stat",
             );
             let seconds = i64::try_from(boot).unwrap_or(i64::MAX);
-            put_time(&mut record, "time", Instant { seconds, ns: 0 });
+            record.insert("time".to_owned(), time(seconds, 0));
             sink.record(record)
         }
         Err(error) => {

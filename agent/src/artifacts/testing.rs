@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use evidence::gap::Reason;
+use evidence::{archive::Lines, gap::Reason};
 
 use crate::files::Pace;
 
@@ -79,9 +79,15 @@ impl MemorySink {
 }
 
 impl Sink for MemorySink {
-    fn record(&mut self, record: Record) -> Result<(), Stopped> {
-        self.called()?;
-        self.records.push(record);
+    fn records(&mut self, lines: Lines) -> Result<(), Stopped> {
+        for line in lines.text().split(|b| *b == b'\n') {
+            if line.is_empty() {
+                continue;
+            }
+            self.called()?;
+            let record = serde_json::from_slice(line);
+            self.records.push(record.expect("a record is one object"));
+        }
         Ok(())
     }
 

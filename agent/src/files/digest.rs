@@ -228,7 +228,7 @@ impl<T> UnderWay<T> {
         // Whole buffers, so that what goes side by side is long.
         while !self.message.is_padded && !self.message.is_full() {
             let room = self.message.room();
-            let count = self.source.read(room)?;
+            let (count, is_end) = self.source.read(room)?;
             let new = &room[..count];
             if let Some(md5) = &mut self.md5 {
                 md5.update(new);
@@ -236,12 +236,12 @@ impl<T> UnderWay<T> {
             if let Some(sha1) = &mut self.sha1 {
                 sha1.update(new);
             }
-            match count {
-                0 => self.message.pad(self.source.read_bytes),
-                count => {
-                    pace.passed(count);
-                    self.message.filled += count;
-                }
+            self.message.filled += count;
+            if is_end {
+                self.message.pad(self.source.read_bytes);
+            }
+            if count > 0 {
+                pace.passed(count);
             }
         }
         Ok(())
@@ -358,10 +358,10 @@ impl Source {
         }
     }
 
-    /// The next bytes; 0 at the end of what is read.
-    fn read(&mut self, room: &mut [u8]) -> Result<usize, DigestError> {
+    /// The next bytes, and whether they are the last: how many, none where there are no more.
+    fn read(&mut self, room: &mut [u8]) -> Result<(usize, bool), DigestError> {
         if self.left_bytes == 0 && !self.next_extent()? {
-            return Ok(0);
+            return Ok((0, true));
         }
         let room_bytes = usize::try_from(self.left_bytes).map_or(room.len(), |l| l.min(room.len()));
         let count = loop {
@@ -378,7 +378,11 @@ impl Source {
                 *length += count as u64;
             }
         }
-        Ok(count)
+        // A file is at its end where it gives less than there is room for, and no less than it claimed: nothing more
+        // needs to be asked. One that gives less than it claimed is asked again.
+        let is_short = count < room_bytes && self.extents.is_none();
+        let is_end = count == 0 || (is_short && self.read_bytes >= self.size_bytes);
+        Ok((count, is_end))
     }
 
     /// Goes to the next data extent, if only those are read and there is one more.

@@ -1,6 +1,6 @@
 //! Listing a folder a buffer at a time, so that a folder of a million names takes no more memory than one of ten.
 
-use std::ffi::CString;
+pub use crate::platform::tree::Listed;
 
 use super::open::Folder;
 use crate::platform::tree::{self, Errno};
@@ -9,6 +9,6 @@ use crate::platform::tree::{self, Errno};
 ///
 /// # Errors
 /// As the system says; the folder can't be listed any further then.
-pub fn next_names(folder: &Folder) -> Result<Vec<CString>, Errno> {
+pub fn next_names(folder: &Folder) -> Result<Vec<Listed>, Errno> {
     tree::next_names(folder)
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::platform::{
     handle::{AsFd, BorrowedFd, OwnedFd},
     names::OsStrExt as _,
-    tree::{self, Errno, Open},
+    tree::{self, Errno, Listed, Open},
 };
 
 /// How many links one path may lead through, as in the kernel.
@@ -195,6 +195,21 @@ impl Folder {
             return Err(OpenError::Replaced(shown()));
         }
         Ok(Opened {
+            file: File::from(fd),
+            before,
+            keeps_atime,
+        })
+    }
+
+    /// Opens `listed` where its folder's own list calls it a regular file and what was opened is that one; none where
+    /// it takes a closer look.
+    pub fn open_listed(&self, listed: &Listed) -> Option<Opened> {
+        let inode = listed.file_inode?;
+        let (fd, keeps_atime) = tree::open_at(&self.fd, &listed.name, Open::File).ok()?;
+        let before = Stat::of_open(&fd).ok()?;
+        let is_it =
+            before.kind == Kind::File && before.inode == inode && before.device == self.stat.device;
+        is_it.then(|| Opened {
             file: File::from(fd),
             before,
             keeps_atime,
@@ -404,6 +419,30 @@ mod tests {
             folder.open(c"f", &listed).unwrap_err().reason(),
             Reason::Replaced
         );
+    }
+
+    #[test]
+    fn a_list_is_believed_only_where_what_is_opened_is_what_it_names() {
+        let tree = tempfile::tempdir().unwrap();
+        let at = |name: &str| tree.path().join(name);
+        for name in ["f", "g"] {
+            fs::write(at(name), name).unwrap();
+        }
+        symlink("f", at("link")).unwrap();
+        let folder = Folder::root(tree.path()).unwrap();
+        let list = crate::files::list::next_names(&folder).unwrap();
+        let named = |name: &CStr| list.iter().find(|l| *l.name == *name).unwrap();
+        let f = named(c"f");
+        let opened = folder.open_listed(f).unwrap();
+        assert_eq!(Some(opened.before.inode), f.file_inode);
+        assert_eq!(named(c"link").file_inode, None);
+        assert!(folder.open_listed(named(c"link")).is_none());
+        fs::rename(at("g"), at("f")).unwrap();
+        assert!(folder.open_listed(f).is_none());
+        fs::remove_file(at("f")).unwrap();
+        assert!(folder.open_listed(f).is_none());
+        symlink("/etc/passwd", at("f")).unwrap();
+        assert!(folder.open_listed(f).is_none());
     }
 
     #[test]

@@ -3,15 +3,12 @@
 use std::path::Path;
 
 use evidence::instant::Instant;
-use serde_json::Value;
+use serde::{Serialize, Serializer};
 
 use super::stat::{Kind, Stat};
-use crate::{
-    artifacts::{Field, Record},
-    platform::names::OsStrExt as _,
-};
+use crate::artifacts::Field;
 
-/// The fields that [`put_path`] and [`put_stat`] write.
+/// The fields of a path and of [`StatRecord`].
 pub const STAT_FIELDS: &[Field] = &[
     field("path", "string", "path on the host, as text for people"),
     field(
@@ -62,58 +59,67 @@ pub fn text_of(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Puts `bytes` as text under `name`, and its exact bytes under `name_b64` where they are no UTF-8.
-pub fn put_bytes(record: &mut Record, name: &str, bytes: &[u8]) {
-    if std::str::from_utf8(bytes).is_err() {
-        let exact = data_encoding::BASE64.encode(bytes);
-        record.insert(format!("{name}_b64"), exact.into());
-    }
-    let text = String::from_utf8_lossy(bytes).into_owned();
-    record.insert(name.to_owned(), text.into());
+/// Everything that statx said of a file.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct StatRecord {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(flatten)]
+    size: Option<Size>,
+    #[serde(serialize_with = "octal")]
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    links: u64,
+    #[serde(serialize_with = "major_minor")]
+    device: u64,
+    inode: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    immutable: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    append_only: Option<bool>,
+    accessed: Instant,
+    modified: Instant,
+    changed: Instant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    born: Option<Instant>,
 }
 
-/// Puts the path, and its exact bytes where the text isn't they.
-pub fn put_path(record: &mut Record, path: &Path) {
-    put_bytes(record, "path", path.as_os_str().as_bytes());
+/// Of regular files alone.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Size {
+    size_bytes: u64,
+    allocated_bytes: u64,
 }
 
-/// Puts a time under `name`.
-pub fn put_time(record: &mut Record, name: &str, time: Instant) {
-    let value = match time.to_rfc3339() {
-        Some(text) => Value::String(text),
-        // Outside years 1 to 9999: the form that every digit survives.
-        None => serde_json::json!({"seconds": time.seconds.to_string(), "ns": time.ns}),
-    };
-    record.insert(name.to_owned(), value);
-}
-
-/// Puts everything that statx said.
-pub fn put_stat(record: &mut Record, stat: &Stat) {
-    let mut put = |name: &str, value: Value| record.insert(name.to_owned(), value);
-    put("type", stat.kind.word().into());
-    if stat.kind == Kind::File {
-        put("size_bytes", stat.size_bytes.into());
-        put("allocated_bytes", stat.allocated_bytes.into());
-    }
-    put("mode", format!("{:06o}", stat.mode).into());
-    put("uid", stat.uid.into());
-    put("gid", stat.gid.into());
-    put("links", stat.links.into());
-    let (major, minor) = (stat.device >> 32, stat.device & 0xffff_ffff);
-    put("device", format!("{major}:{minor}").into());
-    put("inode", stat.inode.into());
-    for (name, set) in [
-        ("immutable", stat.immutable),
-        ("append_only", stat.append_only),
-    ] {
-        if set {
-            put(name, true.into());
+impl From<&Stat> for StatRecord {
+    fn from(stat: &Stat) -> Self {
+        Self {
+            kind: stat.kind.word(),
+            size: (stat.kind == Kind::File).then_some(Size {
+                size_bytes: stat.size_bytes,
+                allocated_bytes: stat.allocated_bytes,
+            }),
+            mode: stat.mode,
+            uid: stat.uid,
+            gid: stat.gid,
+            links: stat.links,
+            device: stat.device,
+            inode: stat.inode,
+            immutable: stat.immutable.then_some(true),
+            append_only: stat.append_only.then_some(true),
+            accessed: stat.accessed,
+            modified: stat.modified,
+            changed: stat.changed,
+            born: stat.born,
         }
     }
-    put_time(record, "accessed", stat.accessed);
-    put_time(record, "modified", stat.modified);
-    put_time(record, "changed", stat.changed);
-    if let Some(born) = stat.born {
-        put_time(record, "born", born);
-    }
+}
+
+fn octal<S: Serializer>(mode: &u32, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&format_args!("{mode:06o}"))
+}
+
+fn major_minor<S: Serializer>(device: &u64, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&format_args!("{}:{}", device >> 32, device & 0xffff_ffff))
 }

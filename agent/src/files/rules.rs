@@ -277,8 +277,8 @@ impl Sweep<'_, '_> {
             if names.is_empty() {
                 return Ok(());
             }
-            for name in names {
-                self.entry(folder, &name, states, depth, false)?;
+            for listed in names {
+                self.entry(folder, &listed.name, states, depth, false)?;
             }
         }
     }

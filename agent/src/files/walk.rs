@@ -5,7 +5,7 @@
 
 use std::{
     collections::VecDeque,
-    ffi::{CString, OsStr},
+    ffi::{CStr, OsStr},
     path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -20,8 +20,8 @@ use crate::platform::{names::OsStrExt as _, tree::Errno};
 
 use super::{
     distant::Distant,
-    list::next_names,
-    open::{Folder, OpenError, open_parent, reason_of},
+    list::{Listed, next_names},
+    open::{Folder, OpenError, Opened, open_parent, reason_of},
     place::{Place, place_of, place_of_entry},
     record::text_of,
     stat::{Kind, Stat},
@@ -29,9 +29,9 @@ use super::{
 
 /// Folders that one thread holds open at once; soft limits of 1,024 descriptors are common.
 const DEPTH_AT_MOST: usize = 200;
-/// Results a batch.
+/// Entries whose results are handed over at once.
 const BATCH: usize = 64;
-/// Batches on their way.
+/// So many times as much may be on its way.
 const BATCHES: usize = 16;
 
 /// Where the walk goes and where it doesn't.
@@ -71,39 +71,57 @@ impl Missed {
     }
 }
 
+/// What is known of an entry by the time when it is visited.
+#[derive(Debug)]
+pub enum Seen {
+    /// A regular file, open already.
+    Opened(Opened),
+    /// It was looked at and not opened.
+    Looked(Stat),
+}
+
+impl Seen {
+    fn stat(&self) -> &Stat {
+        match self {
+            Self::Opened(opened) => &opened.before,
+            Self::Looked(stat) => stat,
+        }
+    }
+}
+
 /// Looks at entries, on the walking threads.
 pub trait Visit: Sync {
-    /// What an entry comes to.
-    type Outcome: Send;
+    /// What some entries come to.
+    type Found: Default + Send;
     /// What one thread has under way.
     type Hand;
     /// A new thread's.
     fn hand(&self) -> Self::Hand;
-    /// Visits an entry that was `listed` (its folder, its name, what it was); `stop` says to give up early. What is done by now, this
-    /// or an earlier entry, goes to `done`.
+    /// Visits an `entry` (its folder, its name, what is known of it); `stop` says to give up early. What is done by now, this or an earlier entry,
+    /// goes to `found`.
     fn visit(
         &self,
         hand: &mut Self::Hand,
-        listed: (&Folder, &CString, &Stat),
+        entry: (&Folder, &CStr, Seen),
         stop: &AtomicBool,
-        done: &mut Vec<Self::Outcome>,
+        found: &mut Self::Found,
     );
     /// Brings to an end what is under way.
-    fn finish(&self, hand: &mut Self::Hand, stop: &AtomicBool, done: &mut Vec<Self::Outcome>);
-    /// What stands for something missed.
-    fn missed(&self, missed: Missed) -> Self::Outcome;
+    fn finish(&self, hand: &mut Self::Hand, stop: &AtomicBool, found: &mut Self::Found);
+    /// Notes something missed.
+    fn missed(&self, missed: Missed, found: &mut Self::Found);
 }
 
 enum Job {
     /// A root: parent and name.
-    Entry(Arc<Folder>, CString),
+    Entry(Arc<Folder>, Listed),
     Folder(Arc<Folder>, usize),
-    Names(Arc<Folder>, VecDeque<CString>, usize),
+    Names(Arc<Folder>, VecDeque<Listed>, usize),
 }
 
 struct Frame {
     folder: Arc<Folder>,
-    names: VecDeque<CString>,
+    names: VecDeque<Listed>,
     is_listed: bool,
     depth: usize,
 }
@@ -123,7 +141,8 @@ struct Shared<'a, V: Visit> {
     stop: AtomicBool,
 }
 
-/// Walks `paths` below `root` and calls `each` with every outcome, on the calling thread, until it returns an error.
+/// Walks `paths` below `root` and calls `each` with what was found, some entries' at a time, on the calling thread,
+/// until it returns an error.
 ///
 /// # Errors
 /// Whatever `each` returned.
@@ -132,17 +151,22 @@ pub fn walk<V: Visit, E>(
     paths: &[PathBuf],
     scope: &Scope,
     visit: &V,
-    mut each: impl FnMut(V::Outcome) -> Result<(), E>,
+    mut each: impl FnMut(V::Found) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut jobs = VecDeque::new();
     for path in without_nested(paths) {
         match root_job(root, &path) {
             Ok(job) => jobs.push_back(job),
-            Err(error) => each(visit.missed(Missed {
-                reason: error.reason(),
-                text: error.to_string(),
-                path,
-            }))?,
+            Err(error) => {
+                let mut found = V::Found::default();
+                let missed = Missed {
+                    reason: error.reason(),
+                    text: error.to_string(),
+                    path,
+                };
+                visit.missed(missed, &mut found);
+                each(found)?;
+            }
         }
     }
     let shared = Shared {
@@ -154,7 +178,7 @@ pub fn walk<V: Visit, E>(
         idle: AtomicUsize::new(0),
         stop: AtomicBool::new(false),
     };
-    let (sender, receiver) = sync_channel::<Vec<V::Outcome>>(BATCHES);
+    let (sender, receiver) = sync_channel::<V::Found>(BATCHES);
     std::thread::scope(|threads| {
         for _ in 0..scope.threads.max(1) {
             let sender = sender.clone();
@@ -165,7 +189,7 @@ pub fn walk<V: Visit, E>(
         let mut result = Ok(());
         // Dropped at the first error: the walkers' sends fail then, and they end.
         for batch in receiver {
-            result = batch.into_iter().try_for_each(&mut each);
+            result = each(batch);
             if result.is_err() {
                 shared.halt();
                 break;
@@ -184,7 +208,8 @@ fn root_job(root: &Path, path: &Path) -> Result<Job, OpenError> {
     }
     let (parent, name) = open_parent(root, path)?;
     parent.look(&name)?;
-    Ok(Job::Entry(Arc::new(parent), name))
+    let file_inode = None;
+    Ok(Job::Entry(Arc::new(parent), Listed { name, file_inode }))
 }
 
 /// Roots below other roots are walked with those.
@@ -264,8 +289,10 @@ impl<V: Visit> Shared<'_, V> {
 
 struct Worker<'a, V: Visit> {
     shared: &'a Shared<'a, V>,
-    sender: SyncSender<Vec<V::Outcome>>,
-    batch: Vec<V::Outcome>,
+    sender: SyncSender<V::Found>,
+    found: V::Found,
+    /// Entries that it is of.
+    entries: usize,
     stack: Vec<Frame>,
     hand: V::Hand,
 }
@@ -274,11 +301,12 @@ struct Worker<'a, V: Visit> {
 struct Deaf;
 
 impl<'a, V: Visit> Worker<'a, V> {
-    fn new(shared: &'a Shared<'a, V>, sender: SyncSender<Vec<V::Outcome>>) -> Self {
+    fn new(shared: &'a Shared<'a, V>, sender: SyncSender<V::Found>) -> Self {
         Self {
             shared,
             sender,
-            batch: Vec::with_capacity(BATCH),
+            found: V::Found::default(),
+            entries: 0,
             stack: Vec::new(),
             hand: shared.visit.hand(),
         }
@@ -302,7 +330,7 @@ impl<'a, V: Visit> Worker<'a, V> {
         shared.try_next().or_else(|| {
             shared
                 .visit
-                .finish(&mut self.hand, &shared.stop, &mut self.batch);
+                .finish(&mut self.hand, &shared.stop, &mut self.found);
             shared.next()
         })
     }
@@ -310,7 +338,8 @@ impl<'a, V: Visit> Worker<'a, V> {
     fn job(&mut self, job: Job) -> Result<(), Deaf> {
         self.stack.clear();
         match job {
-            Job::Entry(parent, name) => self.root(&parent, &name)?,
+            // A root was asked for by name: a distant one is entered then.
+            Job::Entry(parent, listed) => self.entry(&parent, &listed, 0, true)?,
             Job::Folder(folder, depth) => match place_of(&*folder) {
                 Ok(Place::Virtual) => self.elsewhere(folder.path().to_owned())?,
                 _ => self.push(folder, depth),
@@ -341,9 +370,9 @@ impl<'a, V: Visit> Worker<'a, V> {
         let Some(frame) = self.stack.last_mut() else {
             return Ok(());
         };
-        if let Some(name) = frame.names.pop_front() {
+        if let Some(listed) = frame.names.pop_front() {
             let (folder, depth) = (Arc::clone(&frame.folder), frame.depth);
-            return self.entry(&folder, &name, depth, false);
+            return self.entry(&folder, &listed, depth, false);
         }
         if frame.is_listed {
             self.stack.pop();
@@ -363,19 +392,14 @@ impl<'a, V: Visit> Worker<'a, V> {
         }
     }
 
-    /// A root asked for by name: a distant one is entered then.
-    fn root(&mut self, parent: &Arc<Folder>, name: &CString) -> Result<(), Deaf> {
-        self.entry(parent, name, 0, true)
-    }
-
     fn entry(
         &mut self,
         folder: &Arc<Folder>,
-        name: &CString,
+        listed: &Listed,
         depth: usize,
         is_root: bool,
     ) -> Result<(), Deaf> {
-        let shared = self.shared;
+        let (shared, name) = (self.shared, &*listed.name);
         let is_mounted = || {
             let name = OsStr::from_bytes(name.to_bytes());
             shared.distant.is_mounted_at(folder.path(), name)
@@ -383,17 +407,20 @@ impl<'a, V: Visit> Worker<'a, V> {
         if !is_root && !shared.scope.other_file_systems && is_mounted() {
             return self.elsewhere(folder.path_of(name));
         }
-        let stat = match folder.look(name) {
-            Ok(stat) => stat,
+        let opened = folder.open_listed(listed).map(|o| Ok(Seen::Opened(o)));
+        let seen = match opened.unwrap_or_else(|| folder.look(name).map(Seen::Looked)) {
+            Ok(seen) => seen,
             Err(error) => return self.miss(Missed::from_error(folder.path_of(name), &error)),
         };
+        let stat = *seen.stat();
         if self.shared.scope.excluded.contains(&stat.identity()) {
             return Ok(());
         }
-        let listed = (&**folder, name, &stat);
-        let (hand, done) = (&mut self.hand, &mut self.batch);
-        shared.visit.visit(hand, listed, &shared.stop, done);
-        self.flush_full()?;
+        let (hand, found) = (&mut self.hand, &mut self.found);
+        shared
+            .visit
+            .visit(hand, (&**folder, name, seen), &shared.stop, found);
+        self.noted()?;
         if stat.kind == Kind::Folder {
             self.enter(folder, name, &stat, depth, is_root)?;
         }
@@ -403,7 +430,7 @@ impl<'a, V: Visit> Worker<'a, V> {
     fn enter(
         &mut self,
         folder: &Arc<Folder>,
-        name: &CString,
+        name: &CStr,
         stat: &Stat,
         depth: usize,
         is_root: bool,
@@ -473,29 +500,23 @@ impl<'a, V: Visit> Worker<'a, V> {
     }
 
     fn miss(&mut self, missed: Missed) -> Result<(), Deaf> {
-        let outcome = self.shared.visit.missed(missed);
-        self.put(outcome)
+        self.shared.visit.missed(missed, &mut self.found);
+        self.noted()
     }
 
-    fn put(&mut self, outcome: V::Outcome) -> Result<(), Deaf> {
-        self.batch.push(outcome);
-        self.flush_full()
-    }
-
-    fn flush_full(&mut self) -> Result<(), Deaf> {
-        if self.batch.len() >= BATCH {
-            self.flush()
-        } else {
-            Ok(())
+    /// One more entry; hands over where there are enough.
+    fn noted(&mut self) -> Result<(), Deaf> {
+        self.entries += 1;
+        match self.entries {
+            BATCH.. => self.flush(),
+            _ => Ok(()),
         }
     }
 
     fn flush(&mut self) -> Result<(), Deaf> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
+        self.entries = 0;
         self.sender
-            .send(std::mem::take(&mut self.batch))
+            .send(std::mem::take(&mut self.found))
             .map_err(|_| Deaf)
     }
 }

@@ -4,6 +4,8 @@
 //! Linux: openat, statx, getdents64 and their like. Elsewhere every call answers `NOSYS`, so that a walk gives gaps
 //! that say so and never an empty result called success.
 
+use std::ffi::CString;
+
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
 #[cfg(target_os = "linux")]
@@ -13,6 +15,16 @@ mod linux;
 pub use elsewhere::*;
 #[cfg(target_os = "linux")]
 pub use linux::*;
+
+/// A name in a folder's own list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The name.
+    pub name: CString,
+    /// The inode of what the list calls a regular file. A list can be old by the time when it is read, so this only
+    /// spares a look where what is opened turns out to be that very file.
+    pub file_inode: Option<u64>,
+}
 
 /// What is to be opened by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

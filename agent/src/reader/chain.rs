@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    thread,
     time::{Duration, Instant as Clock},
 };
 
@@ -141,6 +142,8 @@ impl<'r> Run<'r> {
         port: &'r dyn SpoolPort,
         watch: &'r dyn Watch,
     ) -> Self {
+        // Beside the gathering, which needs the time more; where no thread can be had, the sealing does it.
+        let _ = thread::Builder::new().spawn(host::own_digest);
         let facts = facts(&task, position.as_ref(), lanes);
         let finished = position.as_ref().map_or(&[][..], |p| &p.finished);
         Self {
@@ -240,6 +243,7 @@ impl<'r> Run<'r> {
             counts: part.counts(),
             counts_so_far: totals,
             ended: Instant::now(),
+            agent_sha256: host::own_digest(),
             ..self.facts.clone()
         };
         let written = part.finish(&record, &self.authority, &self.seal)?;
@@ -328,7 +332,8 @@ fn facts(task: &Task<'_>, position: Option<&Position>, lanes: usize) -> Collecti
         boot_time: host::boot_time(&plan.root),
         monotonic_ns: since_boot.map(|time| time.as_nanos().to_string()),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        agent_sha256: host::own_digest(),
+        // Known by the time when the first part is sealed.
+        agent_sha256: None,
         profile: Some(ProfileRef {
             name: plan.profile.clone(),
             sha256: plan.profile_sha256,

@@ -112,7 +112,9 @@ impl<'r> Conductor<'r> {
             return Ok(());
         }
         // What is gone in seconds is sealed and on its way before the disk is touched.
-        self.lane.close(false, None)?;
+        if !volatile.is_empty() {
+            self.lane.close(false, None)?;
+        }
         self.with_lanes(lanes, &others)
     }
 

@@ -2,8 +2,9 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _},
+    io::{self, BufReader, Read as _},
     path::Path,
+    sync::OnceLock,
 };
 
 use evidence::{
@@ -16,6 +17,7 @@ use crate::platform::program;
 
 /// No file that tells of the machine is longer.
 const FACT_BYTES_MAX: u64 = 64 * 1024;
+const READ_BYTES: usize = 64 * 1024;
 
 /// The machine, as it describes itself; what can't be read stays out.
 pub fn identity(root: &Path) -> HostIdentity {
@@ -38,12 +40,16 @@ pub fn boot_time(root: &Path) -> Option<Instant> {
     Some(Instant { seconds, ns: 0 })
 }
 
-/// The digest of the program that runs.
+/// The digest of the program that runs, read once.
 pub fn own_digest() -> Option<Digest> {
-    let mut program = File::open(program::own_path().ok()?).ok()?;
-    let mut hash = DigestWriter::new(io::sink());
-    io::copy(&mut program, &mut hash).ok()?;
-    Some(hash.finish().1)
+    static OWN: OnceLock<Option<Digest>> = OnceLock::new();
+    *OWN.get_or_init(|| {
+        let program = File::open(program::own_path().ok()?).ok()?;
+        let mut program = BufReader::with_capacity(READ_BYTES, program);
+        let mut hash = DigestWriter::new(io::sink());
+        io::copy(&mut program, &mut hash).ok()?;
+        Some(hash.finish().1)
+    })
 }
 
 fn pretty_name(root: &Path) -> Option<String> {

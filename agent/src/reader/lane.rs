@@ -9,6 +9,7 @@ use std::{
 };
 
 use evidence::{
+    archive::Lines,
     gap::{Gap, Reason, Severity},
     instant::Instant,
     records::{FileRecord, LogLine, text_and_bytes},
@@ -22,7 +23,7 @@ use super::{
     part::{OpenPart, PartError},
     pieces, stored,
 };
-use crate::{artifacts::Record, files::Stat};
+use crate::files::Stat;
 
 /// A part that is being filled.
 struct Open {
@@ -32,13 +33,13 @@ struct Open {
     file: File,
     floor_bytes: u64,
     /// Records since the free space was last looked at.
-    unseen: u32,
+    unseen: u64,
     /// Less is free than shall stay free: nothing more goes into this part.
     is_short: bool,
 }
 
 /// After so many records it is looked how much space is free.
-const RECORDS_A_LOOK: u32 = 256;
+const RECORDS_A_LOOK: u64 = 256;
 
 /// See the module.
 pub(super) struct Lane<'r> {
@@ -87,11 +88,11 @@ impl<'r> Lane<'r> {
         }
     }
 
-    /// Writes one record of `artifact`, whose stream is opened where it isn't.
-    pub(super) fn record(&mut self, artifact: &str, record: &Record) -> Result<(), Trouble> {
-        self.write(artifact, |part| part.record(artifact, record))?;
+    /// Writes records of `artifact`, whose stream is opened where it isn't.
+    pub(super) fn records(&mut self, artifact: &str, lines: &Lines) -> Result<(), Trouble> {
+        self.write(artifact, |part| part.records(artifact, lines))?;
         let is_due = |open: &mut Open| {
-            open.unseen += 1;
+            open.unseen += lines.count();
             open.unseen >= RECORDS_A_LOOK
         };
         if self.open.as_mut().is_some_and(is_due) {

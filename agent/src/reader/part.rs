@@ -8,7 +8,7 @@ use std::{
 };
 
 use evidence::{
-    archive::{self, Closing, PartLimits, PartWriter, Stored, WriteError},
+    archive::{self, Closing, Lines, PartLimits, PartWriter, Stored, WriteError},
     digest::{Digest, DigestWriter},
     gap::Gap,
     instant::Instant,
@@ -20,7 +20,7 @@ use super::{
     seal::{Seal, SealError},
     task::Authority,
 };
-use crate::{artifacts::Record, platform::disk};
+use crate::platform::disk;
 
 /// What gathers before it is written: few calls, and no more memory than this.
 pub(super) const BUFFER_BYTES: usize = 256 * 1024;
@@ -180,15 +180,15 @@ impl OpenPart {
         self.results.as_deref() != Some(artifact) && self.has_entry(artifact)
     }
 
-    /// Writes one record of `artifact`; its stream is begun where it isn't.
-    pub(super) fn record(&mut self, artifact: &str, record: &Record) -> Result<(), PartError> {
+    /// Writes records of `artifact`; its stream is begun where it isn't.
+    pub(super) fn records(&mut self, artifact: &str, lines: &Lines) -> Result<(), PartError> {
         if self.results.as_deref() != Some(artifact) {
             self.end_results()?;
             self.note(artifact);
             self.writer.begin_results(artifact)?;
             self.results = Some(artifact.to_owned());
         }
-        Ok(self.writer.record(record)?)
+        Ok(self.writer.records(lines)?)
     }
 
     /// Ends the records that are being written, if any are.

@@ -6,14 +6,14 @@ use std::{
     sync::{Arc, mpsc::SyncSender},
 };
 
-use evidence::gap::Reason;
+use evidence::{archive::Lines, gap::Reason};
 
 use super::{
     queue::{Job, What},
     shared::Shared,
 };
 use crate::{
-    artifacts::{Artifact, Record, Request, Sink, Stopped},
+    artifacts::{Artifact, Request, Sink, Stopped},
     config::Wanted,
     files::Pace,
 };
@@ -21,7 +21,7 @@ use crate::{
 /// What an artifact says.
 #[derive(Debug)]
 pub(super) enum Say {
-    Record(Record),
+    Records(Lines),
     Gap(String, Reason, String),
     /// A file that belongs into the same part as the records.
     File(What),
@@ -81,8 +81,8 @@ impl ArtifactSink {
 }
 
 impl Sink for ArtifactSink {
-    fn record(&mut self, record: Record) -> Result<(), Stopped> {
-        self.say(Say::Record(record))
+    fn records(&mut self, lines: Lines) -> Result<(), Stopped> {
+        self.say(Say::Records(lines))
     }
 
     fn file(&mut self, path: &Path) -> Result<(), Stopped> {

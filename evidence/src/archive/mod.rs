@@ -7,6 +7,7 @@ mod directory;
 pub mod fault;
 mod inflate;
 pub mod limits;
+mod lines;
 pub mod part;
 pub mod reader;
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub use self::{
     directory::Entry,
     fault::{Fault, FaultCode},
     limits::Limits,
+    lines::Lines,
     part::{Closing, PartLimits, PartWriter, SealError, Sealed},
     reader::{Report, read},
     writer::{Stored, StreamZip, WriteError},

@@ -10,7 +10,7 @@ use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
 use serde::Serialize;
 
 use super::{
-    SEAL, SUMS,
+    Lines, SEAL, SUMS,
     writer::{Stored, StreamZip, WriteError},
 };
 use crate::{
@@ -92,8 +92,6 @@ pub struct PartWriter<W: Write> {
     counts: Counts,
     plain_bytes: u64,
     results_bytes: u64,
-    /// One record's JSON, kept to spare an allocation a record.
-    line: Vec<u8>,
 }
 
 impl<W: Write> PartWriter<W> {
@@ -108,7 +106,6 @@ impl<W: Write> PartWriter<W> {
             counts: Counts::default(),
             plain_bytes: 0,
             results_bytes: 0,
-            line: Vec::new(),
         }
     }
 
@@ -164,7 +161,7 @@ impl<W: Write> PartWriter<W> {
         self.log.add(line)
     }
 
-    /// Opens results/`artifact`.jsonl, to be filled by [`Self::record`].
+    /// Opens results/`artifact`.jsonl, to be filled by [`Self::records`].
     ///
     /// # Errors
     /// Other results are being written, or this part has these already; the disk below.
@@ -174,19 +171,26 @@ impl<W: Write> PartWriter<W> {
         self.zip.begin_stream(&format!("results/{name}.jsonl"))
     }
 
-    /// Writes a record straight into the open results.
+    /// Writes records straight into the open results.
+    ///
+    /// # Errors
+    /// No results are open; the disk below.
+    pub fn records(&mut self, lines: &Lines) -> Result<(), WriteError> {
+        self.zip.write(lines.text())?;
+        self.counts.records += lines.count();
+        self.results_bytes += lines.text().len() as u64;
+        self.plain_bytes += lines.text().len() as u64;
+        Ok(())
+    }
+
+    /// Writes one record straight into the open results.
     ///
     /// # Errors
     /// No results are open; the record has no JSON; the disk below.
     pub fn record(&mut self, record: &impl Serialize) -> Result<(), WriteError> {
-        self.line.clear();
-        serde_json::to_writer(&mut self.line, record)?;
-        self.line.push(b'\n');
-        self.zip.write(&self.line)?;
-        self.counts.records += 1;
-        self.results_bytes += self.line.len() as u64;
-        self.plain_bytes += self.line.len() as u64;
-        Ok(())
+        let mut lines = Lines::default();
+        lines.push(record)?;
+        self.records(&lines)
     }
 
     /// Closes the open results.

@@ -15,8 +15,16 @@ use std::{
 use rustix::fs::{IFlags, XattrFlags, fsetxattr, ioctl_getflags, ioctl_setflags};
 use serde_json::json;
 
-use super::{tests::run_at as run, *};
-use crate::artifacts::testing::MemorySink;
+use evidence::gap::Reason;
+
+use super::{
+    tests::{record_of, run_at as run},
+    *,
+};
+use crate::{
+    artifacts::{Record, testing::MemorySink},
+    files::{record::StatRecord, stat::Stat},
+};
 
 fn of<'a>(sink: &'a MemorySink, path: &str) -> Option<&'a Record> {
     sink.records.iter().find(|r| r["path"] == path)
@@ -176,25 +184,18 @@ fn what_a_file_became_while_it_was_read_stands_beside_what_it_was() {
     let (folder, name) = open_parent(tree.path(), Path::new("/f")).unwrap();
     let stat = folder.look(&name).unwrap();
     let opened = folder.open(&name, &stat).unwrap();
-    let mut entry = Entry::new("/f".into(), &stat);
-    let file = entry.begin(opened);
+    let (entry, file) = Entry::opened("/f".into(), opened);
     fs::write(&path, "longer than before").unwrap();
     let (pace, stop) = (Pace::free(), AtomicBool::new(false));
     let mut digesting = Digesting::new(Wanted::default());
     digesting.add(entry, file, &stat, (&pace, &stop));
-    let record = Entry::end(digesting.next((&pace, &stop)).unwrap())
-        .record
-        .unwrap();
+    let (record, _) = record_of(digesting.next((&pace, &stop)).unwrap());
     let now = Stat::of_open(File::open(&path).unwrap()).unwrap();
-    let mut expected = Map::new();
-    put_time(&mut expected, "modified_after", now.modified);
-    put_time(&mut expected, "changed_after", now.changed);
     assert_eq!(record["size_bytes"], 6);
     assert_eq!(record["size_after_bytes"], 18);
     assert_eq!(record["changed_while_read"], true);
-    for key in ["modified_after", "changed_after"] {
-        assert_eq!(record[key], expected[key], "{key}");
-    }
+    assert_eq!(record["modified_after"], json!(now.modified));
+    assert_eq!(record["changed_after"], json!(now.changed));
 }
 
 /// A file with a flag that would keep it from being removed.
@@ -251,8 +252,7 @@ fn what_the_system_says_of_the_flags_is_told() {
             append_only,
             ..stat
         };
-        let mut record = Map::new();
-        put_stat(&mut record, &stat);
+        let record = serde_json::to_value(StatRecord::from(&stat)).unwrap();
         assert_eq!(record.get("immutable").is_some(), immutable);
         assert_eq!(record.get("append_only").is_some(), append_only);
     }

@@ -1,13 +1,13 @@
 //! Systems on which a tree can't be looked at safely yet: every call says so.
 
 use std::{
-    ffi::{CStr, CString, OsString},
+    ffi::{CStr, OsString},
     fs::File,
     io,
     path::Path,
 };
 
-use super::Open;
+use super::{Listed, Open};
 use crate::{
     files::stat::Stat,
     platform::handle::{AsFd, OwnedFd},
@@ -100,7 +100,7 @@ pub fn link_target(_folder: impl AsFd, _name: &CStr) -> Result<OsString, Errno> 
 }
 
 /// Always `NOSYS`.
-pub fn next_names(_folder: impl AsFd) -> Result<Vec<CString>, Errno> {
+pub fn next_names(_folder: impl AsFd) -> Result<Vec<Listed>, Errno> {
     Err(Errno::NOSYS)
 }
 

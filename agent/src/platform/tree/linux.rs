@@ -1,7 +1,7 @@
 //! The calls on Linux.
 
 use std::{
-    ffi::{CStr, CString, OsString},
+    ffi::{CStr, OsString},
     fs::File,
     mem::MaybeUninit,
     os::unix::ffi::OsStringExt as _,
@@ -13,11 +13,12 @@ pub use rustix::io::Errno;
 use rustix::{
     fd::{AsFd, OwnedFd},
     fs::{
-        AtFlags, Mode, OFlags, RawDir, SeekFrom, Statx, StatxAttributes, StatxFlags, StatxTimestamp,
+        AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom, Statx, StatxAttributes, StatxFlags,
+        StatxTimestamp,
     },
 };
 
-use super::Open;
+use super::{Listed, Open};
 use crate::files::stat::{Kind, Stat};
 
 /// One buffer of names: some hundred usual ones, and at least a few of the longest.
@@ -52,7 +53,7 @@ pub fn link_target(folder: impl AsFd, name: &CStr) -> Result<OsString, Errno> {
 }
 
 /// The next names in `folder`, none when all have been given. The kernel keeps the place between calls.
-pub fn next_names(folder: impl AsFd) -> Result<Vec<CString>, Errno> {
+pub fn next_names(folder: impl AsFd) -> Result<Vec<Listed>, Errno> {
     let mut buffer = [MaybeUninit::<u8>::uninit(); NAMES_BYTES];
     let mut names = Vec::new();
     let mut entries = RawDir::new(folder, &mut buffer);
@@ -64,7 +65,11 @@ pub fn next_names(folder: impl AsFd) -> Result<Vec<CString>, Errno> {
                 let entry = entry?;
                 let name = entry.file_name();
                 if name != c"." && name != c".." {
-                    names.push(name.to_owned());
+                    let is_file = entry.file_type() == FileType::RegularFile;
+                    names.push(Listed {
+                        name: name.to_owned(),
+                        file_inode: is_file.then_some(entry.ino()),
+                    });
                 }
             }
         }

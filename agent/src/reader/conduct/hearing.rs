@@ -113,13 +113,13 @@ impl Conductor<'_> {
 
     fn word(&mut self, name: &'static str, word: Say) -> Result<(), Trouble> {
         match word {
-            Say::Record(record) => {
+            Say::Records(lines) => {
                 if self.lane.is_full_for(name) {
                     self.lane.end_results()?;
                     self.store_waiting(name)?;
                     self.lane.close(false, None)?;
                 }
-                self.lane.record(name, &record)
+                self.lane.records(name, &lines)
             }
             Say::Gap(subject, reason, text) => {
                 let weight = (reason, severity(reason));
