@@ -6,6 +6,7 @@ mod hearing;
 
 use std::{
     collections::VecDeque,
+    io,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, channel},
@@ -26,10 +27,12 @@ use super::{
     lane::Lane,
     outcome::SealedPart,
     queue::What,
+    sink::Say,
 };
 use crate::{
     artifacts::{self, Artifact},
     config::Wanted,
+    files::Pace,
 };
 
 /// How often the run is looked at while nothing is said.
@@ -44,6 +47,18 @@ pub(super) struct Done {
     pub(super) parts: Vec<SealedPart>,
     pub(super) counts: Counts,
     pub(super) ended_early: Option<String>,
+}
+
+/// One artifact whose turn it is, or is next.
+enum Speaker {
+    /// An earlier attempt has gathered it.
+    Finished,
+    /// An earlier attempt began with it, and what it tells of is another state by now.
+    TooLate,
+    /// There is no thread for it.
+    Dumb(io::Error),
+    /// It says what it finds, and shows whether it waits for the host.
+    Speaks(Receiver<Say>, Pace),
 }
 
 /// See the module.
@@ -104,8 +119,10 @@ impl<'r> Conductor<'r> {
             .into_iter()
             .partition(|(a, _)| a.volatile());
         self.wanted = volatile.iter().chain(&others).cloned().collect();
-        for (artifact, wanted) in &volatile {
-            self.artifact(*artifact, wanted)?;
+        // All begin at once and are heard by turns: what is gone in seconds is looked at as early as can be.
+        let speakers: Vec<_> = volatile.iter().map(|next| self.speaker(next)).collect();
+        for (artifact, speaker) in speakers {
+            self.artifact(artifact, speaker)?;
         }
         self.inbox = None;
         if others.is_empty() {
@@ -138,9 +155,10 @@ impl<'r> Conductor<'r> {
                 })
                 .collect();
             drop(ended);
-            let gathered = others
-                .iter()
-                .try_for_each(|(artifact, wanted)| self.artifact(*artifact, wanted));
+            let gathered = others.iter().try_for_each(|next| {
+                let (artifact, speaker) = self.speaker(next);
+                self.artifact(artifact, speaker)
+            });
             run.shared.queue.close();
             self.wait_for(&ends);
             let stored = lanes.into_iter().map(|lane| match lane.join() {
@@ -203,22 +221,40 @@ impl<'r> Conductor<'r> {
         self.lane.gap("limits", b"memory_bytes", weight, &text)
     }
 
+    /// Lets `artifact` begin, where it has anything to say.
+    fn speaker(
+        &self,
+        (artifact, wanted): &(&'static dyn Artifact, Wanted),
+    ) -> (&'static dyn Artifact, Speaker) {
+        let speaker = if self.run.shared.tally.is_finished_before(artifact.name()) {
+            Speaker::Finished
+        } else if self.run.is_resumed() && artifact.volatile() {
+            Speaker::TooLate
+        } else {
+            self.begin(*artifact, wanted)
+        };
+        (*artifact, speaker)
+    }
+
     fn artifact(
         &mut self,
         artifact: &'static dyn Artifact,
-        wanted: &Wanted,
+        speaker: Speaker,
     ) -> Result<(), Trouble> {
         let name = artifact.name();
         self.progress.artifact = name.to_owned();
-        let tally = &self.run.shared.tally;
-        if !tally.is_finished_before(name) {
-            if self.run.is_resumed() && artifact.volatile() {
+        match speaker {
+            Speaker::Finished => {}
+            Speaker::TooLate => {
                 let text = "the run was cut off while this was gathered, and what it tells has changed since";
-                tally.said(name);
+                self.run.shared.tally.said(name);
                 self.serious(name, name, Reason::Interrupted, text)?;
-            } else {
-                self.gather_one(artifact, wanted)?;
             }
+            Speaker::Dumb(error) => {
+                let text = format!("no thread for it: {error}");
+                self.serious(name, name, Reason::Limit, &text)?;
+            }
+            Speaker::Speaks(hears, pace) => self.gather_one(name, &hears, &pace)?,
         }
         self.progress.artifacts_done += 1;
         self.look();

@@ -4,6 +4,7 @@ use std::{
     fs::File,
     path::Path,
     sync::{Arc, mpsc::SyncSender},
+    time::{Duration, Instant},
 };
 
 use evidence::{archive::Lines, gap::Reason};
@@ -25,8 +26,8 @@ pub(super) enum Say {
     Gap(String, Reason, String),
     /// A file that belongs into the same part as the records.
     File(What),
-    /// It has said all.
-    Done,
+    /// It has said all, and took so long.
+    Done(Duration),
 }
 
 /// The sink of one artifact in one run.
@@ -50,11 +51,12 @@ impl ArtifactSink {
             own: &shared.plan.own,
             pace: &pace,
         };
+        let began = Instant::now();
         pace.works();
         // A stop is known to the conductor already.
         let _ = self.artifact.collect(&request, &mut self);
         pace.waits();
-        let _ = self.says.send(Say::Done);
+        let _ = self.says.send(Say::Done(began.elapsed()));
     }
 
     fn say(&self, say: Say) -> Result<(), Stopped> {

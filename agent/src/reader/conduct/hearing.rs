@@ -11,7 +11,7 @@ use std::{
 
 use evidence::gap::{Reason, Severity};
 
-use super::{Conductor, TICK};
+use super::{Conductor, Speaker, TICK};
 use crate::{
     artifacts::Artifact,
     config::Wanted,
@@ -37,12 +37,8 @@ const WAITING: usize = 8192;
 const HANDFUL: usize = 32;
 
 impl Conductor<'_> {
-    pub(super) fn gather_one(
-        &mut self,
-        artifact: &'static dyn Artifact,
-        wanted: &Wanted,
-    ) -> Result<(), Trouble> {
-        let began = Instant::now();
+    /// Lets `artifact` begin on a thread of its own.
+    pub(super) fn begin(&self, artifact: &'static dyn Artifact, wanted: &Wanted) -> Speaker {
         let (says, hears) = sync_channel(WORDS);
         let pace = self.run.shared.pace.another();
         let sink = ArtifactSink {
@@ -56,39 +52,53 @@ impl Conductor<'_> {
         let started = thread::Builder::new()
             .name("artifact".to_owned())
             .spawn(move || sink.run(&wanted));
-        let name = artifact.name();
-        if let Err(error) = started {
-            let text = format!("no thread for it: {error}");
-            return self.serious(name, name, Reason::Limit, &text);
+        match started {
+            Ok(_) => Speaker::Speaks(hears, pace),
+            Err(error) => Speaker::Dumb(error),
         }
-        self.hear(name, &hears, &pace)?;
-        self.lane.end_results()?;
-        self.store_waiting(name)?;
-        let took = began.elapsed().as_millis();
-        self.lane.log(Some(name), format!("{name} took {took} ms"))
     }
 
-    /// Hears an artifact to its end, or to the end of patience with it.
-    fn hear(
+    /// Takes in all that the artifact `name` says, and the files that it named.
+    pub(super) fn gather_one(
         &mut self,
         name: &'static str,
         hears: &Receiver<Say>,
         pace: &Pace,
     ) -> Result<(), Trouble> {
+        let took = self.hear(name, hears, pace)?;
+        self.lane.end_results()?;
+        self.store_waiting(name)?;
+        match took {
+            Some(took) => {
+                let took = took.as_millis();
+                self.lane.log(Some(name), format!("{name} took {took} ms"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Hears an artifact to its end, or to the end of patience with it; how long it took, where it came to its end.
+    fn hear(
+        &mut self,
+        name: &'static str,
+        hears: &Receiver<Say>,
+        pace: &Pace,
+    ) -> Result<Option<Duration>, Trouble> {
         let patience = self.run.shared.plan.patience;
         let mut stopped_at = None;
         loop {
             match hears.recv_timeout(TICK) {
-                Ok(Say::Done) => {
+                Ok(Say::Done(took)) => {
                     if self.run.shared.stopped().is_none() {
                         self.run.shared.tally.said(name);
                     }
-                    return Ok(());
+                    return Ok(Some(took));
                 }
                 Ok(word) => self.word(name, word)?,
                 Err(RecvTimeoutError::Disconnected) => {
                     let text = "its thread ended before it had said all; what came before is here";
-                    return self.serious(name, name, Reason::Interrupted, text);
+                    self.serious(name, name, Reason::Interrupted, text)?;
+                    return Ok(None);
                 }
                 // Only now: while words wait here, the artifact waits for us.
                 Err(RecvTimeoutError::Timeout) if pace.silent_for() >= patience => {
@@ -97,7 +107,8 @@ impl Conductor<'_> {
                         patience.as_secs()
                     );
                     self.run.shared.tally.said(name);
-                    return self.serious(name, name, Reason::ReadError, &text);
+                    self.serious(name, name, Reason::ReadError, &text)?;
+                    return Ok(None);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -105,7 +116,7 @@ impl Conductor<'_> {
             if self.run.shared.stopped().is_some() {
                 let at: &mut Instant = stopped_at.get_or_insert_with(Instant::now);
                 if at.elapsed() >= STOP_PATIENCE {
-                    return Ok(());
+                    return Ok(None);
                 }
             }
         }
@@ -135,7 +146,7 @@ impl Conductor<'_> {
                 }
                 Ok(())
             }
-            Say::Done => Ok(()),
+            Say::Done(_) => Ok(()),
         }
     }
 
