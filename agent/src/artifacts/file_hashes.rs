@@ -15,7 +15,7 @@ use crate::files::{
     Pace,
     digest::{Digesting, Wanted},
     open::{Folder, open_parent},
-    record::{STAT_FIELDS, field, text_of},
+    record::{STAT_FIELDS, field},
     stat::Kind,
     walk::{Missed, Scope, Seen, Visit, walk},
 };
@@ -201,7 +201,7 @@ impl Artifact for FileHashes {
             },
             |Found { lines, missed }| {
                 for Missed { path, reason, text } in missed {
-                    sink.gap(&text_of(&path), reason, &text)?;
+                    sink.gap(path, reason, &text)?;
                 }
                 if lines.is_empty() {
                     return Ok(());

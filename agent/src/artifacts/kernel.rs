@@ -254,11 +254,7 @@ fn binary_formats(request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stop
                 put_bytes(&mut record, "name", name.as_bytes());
                 sink.record(record)?;
             }
-            Err(error) => sink.gap(
-                &path.to_string_lossy(),
-                reason_of(&error),
-                &error.to_string(),
-            )?,
+            Err(error) => sink.gap(&path, reason_of(&error), &error.to_string())?,
         }
     }
     Ok(())

@@ -22,7 +22,7 @@ pub mod system;
 #[doc(hidden)]
 pub mod testing;
 
-use std::path::Path;
+use std::{ffi::OsStr, path::Path};
 
 use evidence::{archive::Lines, gap::Reason};
 pub use protocol::policy::Class;
@@ -127,11 +127,11 @@ pub trait Sink {
     /// The run must stop.
     fn open_file(&mut self, name: &str, open: std::fs::File) -> Result<(), Stopped>;
 
-    /// Says that something asked for was not obtained.
+    /// Says that something asked for was not obtained; `subject` keeps its exact bytes.
     ///
     /// # Errors
     /// The run must stop.
-    fn gap(&mut self, subject: &str, reason: Reason, text: &str) -> Result<(), Stopped>;
+    fn missing(&mut self, subject: &OsStr, reason: Reason, text: &str) -> Result<(), Stopped>;
 }
 
 impl dyn Sink + '_ {
@@ -145,6 +145,19 @@ impl dyn Sink + '_ {
             Ok(()) => self.records(lines),
             Err(error) => self.gap("record", Reason::Unsupported, &error.to_string()),
         }
+    }
+
+    /// Says that something asked for was not obtained.
+    ///
+    /// # Errors
+    /// The run must stop.
+    pub fn gap(
+        &mut self,
+        subject: impl AsRef<OsStr>,
+        reason: Reason,
+        text: &str,
+    ) -> Result<(), Stopped> {
+        self.missing(subject.as_ref(), reason, text)
     }
 }
 

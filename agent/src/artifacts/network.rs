@@ -254,8 +254,7 @@ fn fact(
             Ok(None)
         }
         Err(error) => {
-            let subject = path.to_string_lossy();
-            sink.gap(&subject, reason_of(&error), &error.to_string())?;
+            sink.gap(path, reason_of(&error), &error.to_string())?;
             Ok(None)
         }
     }

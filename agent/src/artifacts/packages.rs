@@ -161,7 +161,7 @@ fn list(
         Ok(opened) => opened,
         // Another manager's host.
         Err(error) if error.is_not_found() => return Ok(()),
-        Err(error) => return sink.gap(&path.to_string_lossy(), error.reason(), &error.to_string()),
+        Err(error) => return sink.gap(path, error.reason(), &error.to_string()),
     };
     let mut reader = BufReader::new(opened.file.take(LIST_BYTES));
     let mut record = Map::new();
@@ -176,7 +176,7 @@ fn list(
             Ok(_) => {}
             Err(error) => {
                 let text = format!("The list can't be read to its end: {error}.");
-                return sink.gap(&path.to_string_lossy(), Reason::ReadError, &text);
+                return sink.gap(path, Reason::ReadError, &text);
             }
         }
         match line.trim_ascii_end() {
@@ -186,7 +186,7 @@ fn list(
     }
     if reader.get_ref().limit() == 0 {
         sink.gap(
-            &path.to_string_lossy(),
+            path,
             Reason::Limit,
             "The list passes 256 MiB; its end has no records.",
         )?;

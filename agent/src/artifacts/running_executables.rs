@@ -55,8 +55,8 @@ struct Program {
 
 impl Program {
     /// What a gap is about.
-    fn subject(&self) -> String {
-        self.link.to_string_lossy().into_owned()
+    fn subject(&self) -> &Path {
+        &self.link
     }
 }
 
@@ -95,7 +95,7 @@ impl Artifact for RunningExecutables {
             if program.found.size_bytes > most {
                 let size_bytes = program.found.size_bytes;
                 let text = format!("{size_bytes} bytes are more than are hashed");
-                sink.gap(&program.subject(), Reason::Limit, &text)?;
+                sink.gap(program.subject(), Reason::Limit, &text)?;
                 continue;
             }
             match open_same(&program) {
@@ -103,7 +103,7 @@ impl Artifact for RunningExecutables {
                     let done = digesting.add(program, file, &stat, reading);
                     done.map_or(Ok(()), |done| tell(done, sink))?;
                 }
-                Err(error) => sink.gap(&program.subject(), gone(&error), &error.to_string())?,
+                Err(error) => sink.gap(program.subject(), gone(&error), &error.to_string())?,
             }
         }
         while let Some(done) = digesting.next(reading) {
@@ -117,7 +117,7 @@ fn tell(done: Done<Program>, sink: &mut dyn Sink) -> Result<(), Stopped> {
     let program = done.what;
     match done.outcome {
         Ok(digests) => sink.record(record(&program, &digests)),
-        Err(error) => sink.gap(&program.subject(), Reason::ReadError, &error.to_string()),
+        Err(error) => sink.gap(program.subject(), Reason::ReadError, &error.to_string()),
     }
 }
 

@@ -184,18 +184,17 @@ fn read(path: &Path) -> std::io::Result<Content> {
 
 /// Tells the records of the file at `path`; whether there is one.
 fn logins(request: &Request<'_>, path: &Path, sink: &mut dyn Sink) -> Result<bool, Stopped> {
-    let subject = path.to_string_lossy();
     let whole = request.root.join(path.strip_prefix("/").unwrap_or(path));
     let (mut bytes, error) = match read(&whole) {
         Ok(Content::Records(bytes, error)) => (bytes, error),
         Ok(Content::Strange(what)) => {
             let text = format!("it is {what}, which is not unpacked here; the file is taken whole");
-            sink.gap(&subject, Reason::Unsupported, &text)?;
+            sink.gap(path, Reason::Unsupported, &text)?;
             return sink.file(path).map(|()| true);
         }
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => {
-            sink.gap(&subject, reason_of(&error), &error.to_string())?;
+            sink.gap(path, reason_of(&error), &error.to_string())?;
             return Ok(true);
         }
     };
@@ -203,7 +202,7 @@ fn logins(request: &Request<'_>, path: &Path, sink: &mut dyn Sink) -> Result<boo
     if is_cut {
         bytes.truncate(CAP);
         let text = format!("only its first {CAP} bytes were read");
-        sink.gap(&subject, Reason::Limit, &text)?;
+        sink.gap(path, Reason::Limit, &text)?;
     }
     let layout = layout(&bytes);
     let pieces = bytes.chunks_exact(layout.size);
@@ -218,11 +217,11 @@ fn logins(request: &Request<'_>, path: &Path, sink: &mut dyn Sink) -> Result<boo
     match error {
         Some(error) => {
             let text = format!("not read to its end: {error}");
-            sink.gap(&subject, reason_of(&error), &text)?;
+            sink.gap(path, reason_of(&error), &text)?;
         }
         None if left > 0 && !is_cut => {
             let text = format!("{left} bytes after the last whole record");
-            sink.gap(&subject, Reason::Malformed, &text)?;
+            sink.gap(path, Reason::Malformed, &text)?;
         }
         None => {}
     }

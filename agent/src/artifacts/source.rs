@@ -72,13 +72,12 @@ pub(crate) fn names(
     sink: &mut dyn Sink,
 ) -> Result<Option<Vec<OsString>>, Stopped> {
     let path = path.as_ref();
-    let subject = path.to_string_lossy();
     let entries = match std::fs::read_dir(request.root.join(path.strip_prefix("/").unwrap_or(path)))
     {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => {
-            sink.gap(&subject, reason_of(&error), &error.to_string())?;
+            sink.gap(path, reason_of(&error), &error.to_string())?;
             return Ok(Some(Vec::new()));
         }
     };
@@ -87,7 +86,7 @@ pub(crate) fn names(
         match entry {
             Ok(entry) => names.push(entry.file_name()),
             Err(error) => {
-                sink.gap(&subject, reason_of(&error), &error.to_string())?;
+                sink.gap(path, reason_of(&error), &error.to_string())?;
                 break;
             }
         }

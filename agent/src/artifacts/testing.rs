@@ -1,5 +1,6 @@
 //! A sink in memory: what an artifact handed over, kept for a test to look at.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,10 @@ const KEEP_BYTES: u64 = 16 << 20;
 /// A gap as the artifact stated it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenGap {
-    /// What is missing.
+    /// What is missing, as text.
     pub subject: String,
+    /// The same, exactly.
+    pub exact: OsString,
     /// Why.
     pub reason: Reason,
     /// More for people.
@@ -110,6 +113,7 @@ impl Sink for MemorySink {
             Ok(_) => self.open_files.push((name.to_owned(), bytes)),
             Err(error) => self.gaps.push(SeenGap {
                 subject: name.to_owned(),
+                exact: name.into(),
                 reason: Reason::ReadError,
                 text: error.to_string(),
             }),
@@ -117,10 +121,11 @@ impl Sink for MemorySink {
         Ok(())
     }
 
-    fn gap(&mut self, subject: &str, reason: Reason, text: &str) -> Result<(), Stopped> {
+    fn missing(&mut self, subject: &OsStr, reason: Reason, text: &str) -> Result<(), Stopped> {
         self.called()?;
         self.gaps.push(SeenGap {
-            subject: subject.to_owned(),
+            subject: subject.to_string_lossy().into_owned(),
+            exact: subject.to_owned(),
             reason,
             text: text.to_owned(),
         });

@@ -20,7 +20,6 @@ use super::{
     open::{Folder, OpenError, c_name, normal_parts, reason_of, resolve},
     place::{Place, place_of_entry},
     private::{PRIVATE_KEY, is_private_key},
-    record::text_of,
     stat::{Kind, Stat},
 };
 use crate::{
@@ -307,11 +306,9 @@ impl Sweep<'_, '_> {
             // A rule is a sweep: what isn't there is no gap. What was listed and has gone is.
             Err(e) if e.is_not_found() && is_guess => return Ok(()),
             Err(e) if e.is_not_found() => {
-                return self.sink.gap(
-                    &text_of(&path),
-                    Reason::Vanished,
-                    "It was listed and has gone.",
-                );
+                return self
+                    .sink
+                    .gap(&path, Reason::Vanished, "It was listed and has gone.");
             }
             Err(e) => return self.error(&path, &e),
         };
@@ -337,10 +334,9 @@ impl Sweep<'_, '_> {
         depth: usize,
     ) -> Result<(), Stopped> {
         let path = folder.path_of(name);
-        let subject = text_of(&path);
         if depth >= DEPTH_AT_MOST {
             return self.sink.gap(
-                &subject,
+                &path,
                 Reason::Limit,
                 "Deeper than 200 folders; all below is missing.",
             );
@@ -357,7 +353,7 @@ impl Sweep<'_, '_> {
 
     fn elsewhere(&mut self, path: &Path) -> Result<(), Stopped> {
         let text = "Not a local file system; all below is missing.";
-        self.sink.gap(&text_of(path), Reason::OtherFileSystem, text)
+        self.sink.gap(path, Reason::OtherFileSystem, text)
     }
 
     fn error(&mut self, path: &Path, error: &OpenError) -> Result<(), Stopped> {
@@ -365,12 +361,12 @@ impl Sweep<'_, '_> {
             Reason::NotFound => Reason::Vanished,
             reason => reason,
         };
-        self.sink.gap(&text_of(path), reason, &error.to_string())
+        self.sink.gap(path, reason, &error.to_string())
     }
 
     fn refused(&mut self, path: &Path, error: Errno) -> Result<(), Stopped> {
         let text = format!("The folder can't be listed: {error}. All below is missing.");
-        self.sink.gap(&text_of(path), reason_of(error), &text)
+        self.sink.gap(path, reason_of(error), &text)
     }
 }
 
@@ -378,7 +374,7 @@ impl Sweep<'_, '_> {
 mod tests {
     use std::{fs, os::unix::fs::symlink};
 
-    use super::*;
+    use super::{super::record::text_of, *};
     use crate::artifacts::testing::MemorySink;
 
     fn swept(patterns: &[&'static str]) -> Vec<String> {

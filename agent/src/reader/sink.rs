@@ -1,6 +1,7 @@
 //! The way out of an artifact, on the artifact's own thread: records and gaps go to the conductor, files to the lanes.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     path::Path,
     sync::{Arc, mpsc::SyncSender},
@@ -17,13 +18,15 @@ use crate::{
     artifacts::{Artifact, Request, Sink, Stopped},
     config::Wanted,
     files::Pace,
+    platform::names::OsStrExt as _,
 };
 
 /// What an artifact says.
 #[derive(Debug)]
 pub(super) enum Say {
     Records(Lines),
-    Gap(String, Reason, String),
+    /// Of what (its exact bytes), why, and more for people.
+    Gap(Vec<u8>, Reason, String),
     /// A file that belongs into the same part as the records.
     File(What),
     /// It has said all, and took so long.
@@ -99,7 +102,8 @@ impl Sink for ArtifactSink {
         self.named(What::Open(name.to_owned(), open))
     }
 
-    fn gap(&mut self, subject: &str, reason: Reason, text: &str) -> Result<(), Stopped> {
-        self.say(Say::Gap(subject.to_owned(), reason, text.to_owned()))
+    fn missing(&mut self, subject: &OsStr, reason: Reason, text: &str) -> Result<(), Stopped> {
+        let subject = subject.as_bytes().to_vec();
+        self.say(Say::Gap(subject, reason, text.to_owned()))
     }
 }

@@ -190,9 +190,9 @@ fn own_output_is_left_out() {
 }
 
 #[test]
-fn a_path_asked_for_and_missing_is_a_gap() {
+fn a_path_asked_for_and_missing_is_a_gap_under_its_exact_bytes() {
     let tree = tempfile::tempdir().unwrap();
-    let paths = [PathBuf::from("/nowhere")];
+    let paths = [PathBuf::from(OsStr::from_bytes(b"/nowhere\xff"))];
     let options = Map::new();
     let mut sink = MemorySink::default();
     let request = Request {
@@ -204,6 +204,7 @@ fn a_path_asked_for_and_missing_is_a_gap() {
     };
     FileHashes.collect(&request, &mut sink).unwrap();
     assert_eq!(sink.gaps[0].reason, Reason::NotFound);
+    assert_eq!(sink.gaps[0].exact, *paths[0]);
 }
 
 #[test]

@@ -46,8 +46,7 @@ fn pinned(request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
         let entries: Vec<std::fs::DirEntry> = match entries {
             Ok(entries) => entries,
             Err(error) => {
-                let subject = folder.to_string_lossy();
-                sink.gap(&subject, reason_of(&error), &error.to_string())?;
+                sink.gap(folder, reason_of(&error), &error.to_string())?;
                 continue;
             }
         };

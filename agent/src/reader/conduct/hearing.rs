@@ -134,7 +134,7 @@ impl Conductor<'_> {
             }
             Say::Gap(subject, reason, text) => {
                 let weight = (reason, severity(reason));
-                self.lane.gap(name, subject.as_bytes(), weight, &text)
+                self.lane.gap(name, &subject, weight, &text)
             }
             Say::File(what) => {
                 self.waiting.push_back(what);

@@ -223,3 +223,22 @@ fn distant_file_systems_are_told_and_not_even_looked_at() {
     assert_eq!(told, expected);
     assert_eq!(parts.last().unwrap().record().counts_so_far.files, 1);
 }
+
+#[test]
+fn extended_attributes_of_a_stored_file_keep_names_that_are_no_text() {
+    let host = Fixture::new();
+    let open = fs::File::create(host.path("f")).unwrap();
+    for (name, value) in [
+        (&b"user.note"[..], &b"a\0"[..]),
+        (b"user.\xff", b"not text"),
+    ] {
+        rustix::fs::fsetxattr(&open, name, value, rustix::fs::XattrFlags::CREATE).unwrap();
+    }
+    let parts = host.collect(&[files("test", &["/f"])]);
+    let b64 = |bytes: &[u8]| data_encoding::BASE64.encode(bytes);
+    let found = file(&parts, "/f").xattrs;
+    let of = |exact: Option<String>| found.iter().find(|x| x.name_b64 == exact).unwrap();
+    assert_eq!(of(None).name, "user.note");
+    assert_eq!(of(None).value_b64, b64(b"a\0"));
+    assert_eq!(of(Some(b64(b"user.\xff"))).value_b64, b64(b"not text"));
+}
