@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use evidence::{digest::Digest, ids::AgentId};
-use protocol::policy::{Person, Role};
+use protocol::policy::{Person, Policy, Role};
 
 use crate::{
     refusal::Refusal,
@@ -65,6 +65,21 @@ pub struct CallingPerson {
     pub person: Arc<Person>,
     /// Where the person may see anything.
     pub scope: Scope,
+}
+
+impl CallingPerson {
+    /// Checks that the policy, which may be a newer one by now, says of the person what it said.
+    ///
+    /// # Errors
+    /// It says something else.
+    pub fn check_still(&self, policy: &Policy) -> Result<(), Refusal> {
+        match policy.person(&self.person.id) {
+            Some(person) if *person == *self.person => Ok(()),
+            _ => Err(Refusal::Denied(
+                "A new policy says something else of you. Ask again.",
+            )),
+        }
+    }
 }
 
 impl Caller {
@@ -147,9 +162,10 @@ async fn agent(server: &Server, peer: Peer, may_be_ended: bool) -> Result<Callin
 }
 
 fn person(server: &Server, peer: Peer, roles: &[Role]) -> Result<CallingPerson, Refusal> {
+    let documents = server.documents();
     let known = peer
         .key
-        .and_then(|key| server.documents.policy.person_by_tls_key(&key));
+        .and_then(|key| documents.policy.person_by_tls_key(&key));
     let person = known.filter(|p| roles.iter().any(|role| p.roles.contains(role)));
     let person = person.ok_or(NOT_A_PERSON)?;
     Ok(CallingPerson {

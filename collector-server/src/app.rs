@@ -21,7 +21,7 @@ use crate::{
     router::router,
     serve::{self, Shown, serve},
     state::Server,
-    trust::{Documents, Keys},
+    trust::{Anchors, Documents, Keys},
 };
 
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
@@ -55,7 +55,7 @@ pub async fn launch(
         // Whoever waits for news is answered now, so that nobody holds the end up.
         server.stopping.send_replace(true);
     };
-    let (anchor, urls) = (server.documents.anchor.clone(), router(server.clone()));
+    let (anchor, urls) = (server.anchors.anchor.clone(), router(server.clone()));
     serve(listener, tls, anchor, urls, config.limits(), stop).await;
     drop(tasks);
     drop(ending);
@@ -80,6 +80,7 @@ async fn wait_for(mut ended: watch::Receiver<()>) {
 pub fn check(dir: &Path) -> anyhow::Result<()> {
     let folder = Folder::new(dir);
     let documents = Documents::load(&folder)?;
+    Anchors::load(&folder)?;
     Keys::load(&folder, &documents.policy)?;
     let pem = std::fs::read_to_string(folder.server_pem())
         .with_context(|| format!("{} can't be read.", folder.server_pem().display()))?;

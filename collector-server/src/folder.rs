@@ -54,6 +54,11 @@ impl Folder {
         self.trust().join("policy.json")
     }
 
+    /// A policy that was in force.
+    pub fn old_policy(&self, version: u64) -> PathBuf {
+        self.trust().join(format!("policy-{version}.json"))
+    }
+
     /// The issuing authority's certificate.
     pub fn issuing_certificate(&self) -> PathBuf {
         self.trust().join("issuing.crt")

@@ -34,7 +34,7 @@ use crate::{
     folder::Folder,
     keyfile,
     store::index::Index,
-    trust::Documents,
+    trust::{Anchors, Documents},
 };
 
 /// How long the first policy holds.
@@ -78,6 +78,7 @@ pub async fn init(dir: &Path, plan: &Plan) -> anyhow::Result<()> {
     Index::open(&folder.index()).await?;
     // What serve will ask.
     Documents::load(&folder)?;
+    Anchors::load(&folder)?;
     // Last, so that a folder with settings is a whole one.
     let config = Config {
         listen: plan.listen,

@@ -16,6 +16,7 @@ use crate::{
     ca::CaError,
     custody::CustodyError,
     store::{blobs::BlobError, index::IndexError},
+    trust::NotInForce,
 };
 
 /// Why a request was refused.
@@ -206,6 +207,19 @@ impl From<CaError> for Refusal {
         match error {
             CaError::Request(_) => Self::unacceptable(error),
             other => Self::failed(other),
+        }
+    }
+}
+
+impl From<NotInForce> for Refusal {
+    fn from(error: NotInForce) -> Self {
+        match error {
+            NotInForce::NotNewer { .. } => Self::Conflict(
+                "The policy is not newer than the one in force. Draft the next version from that one.",
+            ),
+            NotInForce::Document(why) => why.into(),
+            NotInForce::Envelope(why) => Self::Malformed(why.to_string()),
+            other => Self::unacceptable(other),
         }
     }
 }

@@ -39,6 +39,7 @@ const READERS: &[Role] = &[
     Role::Admin,
 ];
 const INVESTIGATOR: &[Role] = &[Role::Investigator];
+const ADMIN: &[Role] = &[Role::Admin];
 const EVIDENCE: &[Role] = &[Role::Investigator, Role::Auditor];
 const EVENTS: &[Role] = &[Role::Investigator, Role::Admin];
 const KIB: usize = 1024;
@@ -59,6 +60,7 @@ macro_rules! route {
 #[rustfmt::skip]
 pub const ROUTES: &[Route] = &[
     route!("GET" "/v1/trust" Who::Anybody, 0, get(trust::show)),
+    route!("POST" "/v1/trust" Who::People(ADMIN), MAX_MESSAGE_BYTES, post(trust::publish)),
     route!("POST" "/v1/time" Who::Anybody, KIB, post(trust::time)),
     route!("POST" "/v1/enrol" Who::Anybody, 64 * KIB, post(enrolment::enrol)),
     route!("GET" "/v1/custody/checkpoint" Who::Anybody, 0, get(custody::checkpoint)),

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use evidence::{
     ids::AgentId,
     instant::Instant,
 };
-use protocol::name::Name;
+use protocol::{messages::Trust, name::Name};
 use tokio::{
     sync::{Notify, Semaphore, SemaphorePermit, watch},
     task::JoinHandle,
@@ -36,7 +36,7 @@ use crate::{
         index::{Change, Index, IndexError},
         parts,
     },
-    trust::{Documents, Keys},
+    trust::{Anchors, Documents, Keys},
     wake::Wake,
 };
 
@@ -50,8 +50,8 @@ const LEAVES_BYTES: usize = 1 << 20;
 
 /// One running server.
 pub struct Server {
-    /// Roots, policy, root certificate.
-    pub documents: Documents,
+    /// The root certificate.
+    pub anchors: Anchors,
     /// Certifies agents.
     pub issuing: Authority,
     /// Rows.
@@ -76,6 +76,9 @@ pub struct Server {
     pub unstamped: Notify,
     /// Turns true when the server is to stop: whoever waits must answer.
     pub stopping: watch::Sender<bool>,
+    documents: RwLock<Arc<Documents>>,
+    folder: Folder,
+    publishing: tokio::sync::Mutex<()>,
     seen: Mutex<HashMap<AgentId, Instant>>,
     log_writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -87,7 +90,7 @@ impl Server {
     /// The folder is not one that `init` made, contradicts itself, or can't be repaired.
     pub async fn open(dir: &Path, config: &Config) -> anyhow::Result<Arc<Self>> {
         let folder = Folder::new(dir);
-        let documents = Documents::load(&folder)?;
+        let (documents, anchors) = (Documents::load(&folder)?, Anchors::load(&folder)?);
         let keys = Keys::load(&folder, &documents.policy)?;
         let index = Index::open(&folder.index()).await?;
         check_policy(&index, &documents).await?;
@@ -102,7 +105,10 @@ impl Server {
             config.upload_limits(),
         );
         let server = Arc::new(Self {
-            documents,
+            anchors,
+            documents: RwLock::new(Arc::new(documents)),
+            publishing: tokio::sync::Mutex::default(),
+            folder,
             issuing: keys.issuing,
             index,
             blobs,
@@ -123,6 +129,52 @@ impl Server {
             .await
             .context("The server's state could not be repaired.")?;
         Ok(server)
+    }
+
+    /// The roots and the policy in force.
+    pub fn documents(&self) -> Arc<Documents> {
+        let held = self.documents.read();
+        Arc::clone(&held.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Brings `offered` into force: durable first, then told, logged, and held by everybody whom it concerns.
+    ///
+    /// # Errors
+    /// It does not follow from what is in force, or can't be kept.
+    pub async fn publish(&self, offered: &Trust) -> Result<Arc<Documents>, Refusal> {
+        let _alone = self.publishing.lock().await;
+        let old = self.documents();
+        let Some(new) = old.next(offered, &self.custody.time_key().public())? else {
+            return Ok(old);
+        };
+        let new = Arc::new(new);
+        let (folder, stored) = (self.folder.clone(), Arc::clone(&new));
+        let store = move || stored.store(&folder, &old);
+        let stored = tokio::task::spawn_blocking(store).await;
+        stored.map_err(Refusal::failed)?.map_err(Refusal::failed)?;
+        check_policy(&self.index, &new)
+            .await
+            .map_err(Refusal::failed)?;
+        self.log_policy(&new).await?;
+        let mut held = self
+            .documents
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *held = Arc::clone(&new);
+        drop(held);
+        tracing::warn!(version = new.policy.version, "a new policy is in force");
+        // Agents fetch it, and whoever follows an order may be another by now.
+        self.wake.agents.ring_all();
+        self.wake.orders.ring_all();
+        Ok(new)
+    }
+
+    async fn log_policy(&self, documents: &Documents) -> Result<(), CustodyError> {
+        let published = Action::PolicyPublished {
+            policy_sha256: documents.policy_sha256,
+            version: documents.policy.version,
+        };
+        self.custody.log(published).await.map(|_| ())
     }
 
     /// Lets go of the server, and waits until the custody log's file is free again.
@@ -186,13 +238,7 @@ impl Server {
     }
 
     async fn repair(&self) -> anyhow::Result<()> {
-        let policy = &self.documents;
-        self.custody
-            .log(Action::PolicyPublished {
-                policy_sha256: policy.policy_sha256,
-                version: policy.policy.version,
-            })
-            .await?;
+        self.log_policy(&self.documents()).await?;
         self.make_good_the_last().await?;
         self.finish_enrolments().await?;
         self.uploads.repair().await?;

@@ -204,7 +204,7 @@ impl Deployment {
             let _ = stopped.await;
             ending.stopping.send_replace(true);
         };
-        let anchor = server.documents.anchor.clone();
+        let anchor = server.anchors.anchor.clone();
         let urls = router(server.clone());
         let limits = config.limits();
         let task = tokio::spawn(serve::serve(listener, tls, anchor, urls, limits, stopped));

@@ -12,19 +12,21 @@ use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use evidence::{
     custody::note::LogSigner,
     digest::Digest,
-    envelope::Envelope,
+    envelope::{Envelope, EnvelopeError},
     keys::{PublicKey, SigningKey},
     seal,
 };
-use protocol::{messages::Trust, policy::Policy, root::Root, version::VERSION};
+use protocol::{
+    error::DocumentError, messages::Trust, policy::Policy, root::Root, version::VERSION,
+};
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
-use crate::{ca::Authority, folder::Folder};
+use crate::{ca::Authority, folder::Folder, keyfile};
 
 /// Nobody has so many roots.
-const MAX_ROOTS: u64 = 1_000;
+const MAX_ROOTS: usize = 1_000;
 
-/// The documents in force.
+/// The documents in force, until others take their place.
 pub struct Documents {
     /// As `/v1/trust` shows them.
     pub shown: Trust,
@@ -34,12 +36,35 @@ pub struct Documents {
     pub policy: Policy,
     /// Digest of the policy's payload.
     pub policy_sha256: Digest,
-    /// The root certificate, as seals are checked under it.
-    pub seals: seal::Trust,
-    /// The same, as clients are checked under it.
-    pub anchor: TrustAnchor<'static>,
-    /// The issuing authority's certificate.
-    pub issuing_pem: String,
+}
+
+/// Why documents that were offered don't come into force.
+#[derive(Debug, thiserror::Error)]
+pub enum NotInForce {
+    /// They are not newer than those in force.
+    #[error(
+        "policy {offered} does not take the place of {held}, which is in force. Draft the next version from that one."
+    )]
+    NotNewer {
+        /// The version offered.
+        offered: u64,
+        /// The version in force.
+        held: u64,
+    },
+    /// Their roots don't go on from those in force.
+    #[error(
+        "the roots do not begin with those in force. Take them from this server, and add the next one behind them."
+    )]
+    OtherRoots,
+    /// This server could not work under it.
+    #[error("the policy does not name this server's {0}. Draft it from the policy in force.")]
+    OtherKeys(&'static str),
+    /// They are not sound, or not signed by whom they must be.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// They are no envelopes.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
 }
 
 impl Documents {
@@ -48,40 +73,150 @@ impl Documents {
     /// # Errors
     /// A file is missing or damaged, or they do not belong together.
     pub fn load(folder: &Folder) -> anyhow::Result<Self> {
-        let (root, roots) = roots(folder)?;
+        let (mut roots, mut texts) = roots(folder)?;
         let text = read(&folder.policy())?;
         let envelope = Envelope::parse(text.as_bytes())?;
-        let policy = Policy::open(&envelope, &root)
-            .with_context(|| format!("{} is not in force.", folder.policy().display()))?;
-        let pem = read(&folder.root_certificate())?;
-        let der = root_der(&pem)?;
-        check_root_key(&der, &root)?;
-        let anchor = webpki::anchor_from_trusted_cert(&der)
-            .context("root.crt can't be an anchor. Restore it from a copy.")?
-            .to_owned();
+        let mut opened = opened(&envelope, &roots);
+        // A root whose policy never came to its place: the publication was cut off, and is made again.
+        while opened.is_err() && roots.len() > 1 {
+            roots.pop();
+            texts.pop();
+            opened = self::opened(&envelope, &roots).or(opened);
+        }
+        let policy =
+            opened.with_context(|| format!("{} is not in force.", folder.policy().display()))?;
+        let root = roots.pop().context("There is no root.")?;
         Ok(Self {
             shown: Trust {
                 v: VERSION,
-                roots,
+                roots: texts,
                 policy: text,
             },
             policy_sha256: envelope.digest(),
-            seals: seal::Trust::from_der(&der)?,
-            anchor,
-            issuing_pem: read(&folder.issuing_certificate())?,
             root,
             policy,
         })
     }
+
+    /// What is in force once `offered` is, which must go on from these; none where it is in force already.
+    ///
+    /// # Errors
+    /// It is not newer, not signed by the roots, not sound, or not one under which this server, whose key of signed time
+    /// is `time`, could work.
+    pub fn next(&self, offered: &Trust, time: &PublicKey) -> Result<Option<Self>, NotInForce> {
+        let envelope = Envelope::parse(offered.policy.as_bytes())?;
+        if envelope.digest() == self.policy_sha256 {
+            return Ok(None);
+        }
+        let held = self.shown.roots.len();
+        if offered.roots.len() < held || offered.roots.len() >= MAX_ROOTS {
+            return Err(NotInForce::OtherRoots);
+        }
+        let (old, further) = offered.roots.split_at(held);
+        for (offered, held) in old.iter().zip(&self.shown.roots) {
+            let digest = |text: &str| Envelope::parse(text.as_bytes()).map(|e| e.digest());
+            if digest(offered)? != digest(held)? {
+                return Err(NotInForce::OtherRoots);
+            }
+        }
+        let mut root = self.root.clone();
+        for text in further {
+            root = root.open_next(&Envelope::parse(text.as_bytes())?)?;
+        }
+        let policy = Policy::open(&envelope, &root)?;
+        match policy.check_update(&self.policy, &root) {
+            Err(DocumentError::WrongSuccession { .. }) => {
+                return Err(NotInForce::NotNewer {
+                    offered: policy.version,
+                    held: self.policy.version,
+                });
+            }
+            other => other?,
+        }
+        if !policy.time_keys.contains(time) {
+            return Err(NotInForce::OtherKeys("time key"));
+        }
+        if policy.log_key()? != self.policy.log_key()? {
+            return Err(NotInForce::OtherKeys("key of the custody log"));
+        }
+        let mut roots = self.shown.roots.clone();
+        roots.extend_from_slice(further);
+        Ok(Some(Self {
+            shown: Trust {
+                v: VERSION,
+                roots,
+                policy: offered.policy.clone(),
+            },
+            policy_sha256: envelope.digest(),
+            root,
+            policy,
+        }))
+    }
+
+    /// Makes these durable in the place of `old`. The old policy stays beside them: what was signed under it is
+    /// explained by it.
+    ///
+    /// # Errors
+    /// The folder can't be written; what was in force is then still there, or these are.
+    pub fn store(&self, folder: &Folder, old: &Self) -> anyhow::Result<()> {
+        let write = |path: &Path, text: &str| {
+            keyfile::replace(path, text.as_bytes(), 0o644)
+                .with_context(|| format!("{} can't be written.", path.display()))
+        };
+        for (number, text) in (1..).zip(&self.shown.roots).skip(old.shown.roots.len()) {
+            write(&folder.root_document(number), text)?;
+        }
+        write(&folder.old_policy(old.policy.version), &old.shown.policy)?;
+        write(&folder.policy(), &self.shown.policy)
+    }
 }
 
-/// Every root from the first on; each was signed by the one before.
-fn roots(folder: &Folder) -> anyhow::Result<(Root, Vec<String>)> {
+fn opened(policy: &Envelope, roots: &[Root]) -> anyhow::Result<Policy> {
+    let root = roots.last().context("There is no root.")?;
+    Ok(Policy::open(policy, root)?)
+}
+
+/// What certificates are checked under; no document changes it.
+pub struct Anchors {
+    /// The root certificate, as seals are checked under it.
+    pub seals: seal::Trust,
+    /// The same, as clients are checked under it.
+    pub anchor: TrustAnchor<'static>,
+}
+
+impl Anchors {
+    /// Reads `trust/root.crt`.
+    ///
+    /// # Errors
+    /// It is missing or damaged, or belongs to another deployment.
+    pub fn load(folder: &Folder) -> anyhow::Result<Self> {
+        let pem = read(&folder.root_certificate())?;
+        let der = root_der(&pem)?;
+        // By a key of the first root: what is pinned stays, whichever roots follow it.
+        check_root_key(&der, &first_root(folder)?.0)?;
+        let anchor = webpki::anchor_from_trusted_cert(&der)
+            .context("root.crt can't be an anchor. Restore it from a copy.")?
+            .to_owned();
+        Ok(Self {
+            seals: seal::Trust::from_der(&der)?,
+            anchor,
+        })
+    }
+}
+
+fn first_root(folder: &Folder) -> anyhow::Result<(Root, String)> {
     let text = read(&folder.root_document(1))?;
-    let mut root = Root::open(&Envelope::parse(text.as_bytes())?)
+    let root = Root::open(&Envelope::parse(text.as_bytes())?)
         .context("trust/root.json does not hold. Restore it from a copy.")?;
-    let mut texts = vec![text];
-    for version in 2..MAX_ROOTS {
+    Ok((root, text))
+}
+
+/// Every root from the first on, read and as it stands; each was signed by the one before.
+fn roots(folder: &Folder) -> anyhow::Result<(Vec<Root>, Vec<String>)> {
+    let (first, text) = first_root(folder)?;
+    let (mut roots, mut texts) = (vec![first.clone()], vec![text]);
+    let mut root = first;
+    for version in 2..MAX_ROOTS as u64 {
         let path = folder.root_document(version);
         if !path.exists() {
             break;
@@ -95,8 +230,9 @@ fn roots(folder: &Folder) -> anyhow::Result<(Root, Vec<String>)> {
             )
         })?;
         texts.push(text);
+        roots.push(root.clone());
     }
-    Ok((root, texts))
+    Ok((roots, texts))
 }
 
 fn root_der(pem: &str) -> anyhow::Result<CertificateDer<'static>> {

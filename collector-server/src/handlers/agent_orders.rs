@@ -86,7 +86,7 @@ async fn look(
     let mut waiting = server.index.waiting(agent, now).await?;
     waiting.retain(|order| !known.contains(order.handed.digest().to_string().as_str()));
     let (due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|o| o.begins <= now);
-    let newest = server.documents.policy.version;
+    let newest = server.documents().policy.version;
     if due.is_empty() && newest <= policy_version {
         let next = later.iter().map(|o| o.begins).min();
         return Ok(Look::Nothing(next.map(|at| until(at, now))));
@@ -129,10 +129,10 @@ async fn join(server: &Server, agent: AgentId, now: Instant) -> Result<(), Refus
 fn fits(server: &Server, subject: &Subject, envelope: &str, now: Instant) -> Result<bool, Refusal> {
     let envelope = Envelope::parse(envelope.as_bytes()).map_err(Refusal::failed)?;
     let order = Order::read(&envelope)?;
-    let nothing = BTreeSet::new();
+    let (nothing, documents) = (BTreeSet::new(), server.documents());
     let situation = Situation {
-        policy: &server.documents.policy,
-        root: &server.documents.root,
+        policy: &documents.policy,
+        root: &documents.root,
         subject,
         // One that may not begin yet is joined, and handed over when it may.
         now: now.max(order.not_before),

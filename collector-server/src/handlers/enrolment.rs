@@ -36,7 +36,7 @@ pub(crate) async fn enrol(State(server): App, Message(asked): Message<EnrolReque
     let now = Instant::now();
     let envelope = Envelope::parse(asked.token.as_bytes())
         .map_err(|e| Refusal::Malformed(format!("the token: {e}")))?;
-    let token = Token::open(&envelope, &server.documents.policy, now)?;
+    let token = Token::open(&envelope, &server.documents().policy, now)?;
     let (seal_key, tls_key) = requested_keys(&asked)?;
     let agent = AgentId::random().map_err(|e| Refusal::failed(e.to_string()))?;
     let response = EnrolResponse {
@@ -44,7 +44,7 @@ pub(crate) async fn enrol(State(server): App, Message(asked): Message<EnrolReque
         agent,
         tls_chain: tls_chain(&server, agent, &asked.tls_csr, now)?,
         seal_chain: seal_chain(&server, agent, &asked.seal_csr, now)?,
-        policy: server.documents.shown.policy.clone(),
+        policy: server.documents().shown.policy.clone(),
         receipt: String::new(),
     };
     let action = Action::Enrolled {

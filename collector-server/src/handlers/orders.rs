@@ -39,6 +39,7 @@ use crate::{
         index::Change,
         orders::{Change as OrderChange, NewOrder, more_signatures},
     },
+    trust::Documents,
 };
 
 /// Of a signature that counts for nobody.
@@ -137,7 +138,7 @@ async fn approvals(
 
 /// Every signature must hold: one that does not could stand in the way of one that does.
 fn check_signatures(server: &Server, envelope: &Envelope) -> Result<(), Refusal> {
-    let holding = server.documents.policy.signers(envelope).len();
+    let holding = server.documents().policy.signers(envelope).len();
     match holding == envelope.signatures().len() {
         true => Ok(()),
         false => Err(Refusal::unacceptable(STRAY)),
@@ -212,8 +213,9 @@ fn check(
             agencies.insert(agency, (nobody(agency), None));
         }
     }
+    let documents = server.documents();
     for (subject, proof) in agencies.values() {
-        match order_check::check(envelope, *proof, &situation(server, subject, now)) {
+        match order_check::check(envelope, *proof, &situation(&documents, subject, now)) {
             Ok(_) => {}
             Err(OrderRefusal::ForeignTarget) if is_empty => {}
             Err(why) => return Err(Refusal::unacceptable(why)),
@@ -222,11 +224,11 @@ fn check(
     Ok(())
 }
 
-fn situation<'a>(server: &'a Server, subject: &'a Subject, now: Instant) -> Situation<'a> {
+fn situation<'a>(documents: &'a Documents, subject: &'a Subject, now: Instant) -> Situation<'a> {
     static NOTHING: BTreeSet<OrderId> = BTreeSet::new();
     Situation {
-        policy: &server.documents.policy,
-        root: &server.documents.root,
+        policy: &documents.policy,
+        root: &documents.root,
         subject,
         now,
         highest_signed: None,
@@ -266,6 +268,7 @@ pub(crate) async fn follow(
     let order: OrderId = order.parse().map_err(|_| Refusal::NotFound)?;
     let bell = server.wake.orders.listen(order);
     let look = || async {
+        asker.check_still(&server.documents().policy)?;
         let status = status(&server, &asker, order).await?;
         Ok(match status.revision > since.since {
             true => Look::News(status),

@@ -6,14 +6,24 @@ use evidence::{
     envelope::{self, Envelope},
     instant::Instant,
 };
-use protocol::{messages::TimeRequest, time::SignedTime, version::VERSION};
+use protocol::{
+    messages::{TimeRequest, Trust},
+    time::SignedTime,
+    version::VERSION,
+};
 
 use super::{Answer, App, Message, json};
 use crate::refusal::Refusal;
 
 /// `GET /v1/trust`.
 pub(crate) async fn show(State(server): App) -> Answer {
-    json(&server.documents.shown)
+    json(&server.documents().shown)
+}
+
+/// `POST /v1/trust`: an admin brings a policy, and the roots that it needs, into force. What counts is the roots'
+/// signatures; who may send it is a matter of order.
+pub(crate) async fn publish(State(server): App, Message(offered): Message<Trust>) -> Answer {
+    json(&server.publish(&offered).await?.shown)
 }
 
 /// `POST /v1/time`.

@@ -19,7 +19,7 @@ pub(super) async fn check(
     promise: &Promise,
 ) -> Result<(), Refusal> {
     let expected = Expected {
-        trust: &server.documents.seals,
+        trust: &server.anchors.seals,
         agent: Some(agent),
         at: None,
     };

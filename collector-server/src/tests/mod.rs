@@ -9,5 +9,6 @@ mod hostile;
 mod init;
 mod orders;
 mod stamp;
+mod trust;
 mod tuspy;
 mod uploads;
