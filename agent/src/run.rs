@@ -171,7 +171,7 @@ fn described(artifact: &dyn crate::artifacts::Artifact) -> serde_json::Value {
     json!({
         "name": artifact.name(),
         "about": artifact.about(),
-        "class": format!("{:?}", artifact.class()).to_lowercase(),
+        "class": protocol::artifacts::class_of(artifact.name()),
         "volatile": artifact.volatile(),
         "fields": fields,
     })

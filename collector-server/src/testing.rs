@@ -554,7 +554,7 @@ pub(crate) fn order(
         v: VERSION,
         id: OrderId::random().unwrap(),
         deployment: name("test"),
-        policy_version: 1,
+        policy_version: deployment.policy().version,
         profile: yaml.to_owned(),
         profile_digest: profile::digest(yaml),
         parameters: Parameters::default(),

@@ -4,6 +4,7 @@
 //! checks as pure functions: no sockets, no files, no clock of their own. `PROTOCOL.md`
 //! beside this crate is the specification.
 
+pub mod artifacts;
 pub mod enrolment;
 pub mod error;
 pub mod messages;

@@ -212,6 +212,16 @@ pub struct SubmitOrder {
     pub targets: Vec<AgentId>,
 }
 
+/// `POST /v1/orders/{order}/signatures`: an order with one signature more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignOrder {
+    /// The message's format.
+    pub v: u64,
+    /// The order's envelope, which carries the sender's own signature.
+    pub order: String,
+}
+
 /// The answer to what becomes a custody leaf: an order taken in, an event, a revocation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

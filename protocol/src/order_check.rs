@@ -264,6 +264,36 @@ fn check_signed_once(
     Ok(())
 }
 
+/// How many people must sign an order for `profile`: as many as the widest class in it wants.
+pub fn signatures_needed(
+    profile: &Profile,
+    policy: &Policy,
+    class_of: &dyn Fn(&str) -> Option<Class>,
+) -> usize {
+    let classes = profile.artifacts.iter();
+    let classes = classes.filter_map(|a| class_of(a.name.as_str()));
+    // A class without threshold can't be in a sound policy; if it were, nobody could order it.
+    classes
+        .map(|class| policy.thresholds.get(&class).copied().unwrap_or(usize::MAX))
+        .max()
+        .unwrap_or(1)
+}
+
+/// The requester and the approvers for `agency`, each once.
+pub fn counted_signers(
+    envelope: &Envelope,
+    requester: &Person,
+    policy: &Policy,
+    agency: &Name,
+) -> Vec<Name> {
+    let approves = |p: &&Person| p.id != requester.id && p.may(Role::Approver, agency);
+    let approvers = policy.signers(envelope).into_iter().filter(approves);
+    let approvers = approvers.map(|p| p.id.clone());
+    std::iter::once(requester.id.clone())
+        .chain(approvers)
+        .collect()
+}
+
 /// The requester and the approvers, who must be as many as the widest class wants.
 fn check_threshold(
     envelope: &Envelope,
@@ -272,18 +302,8 @@ fn check_threshold(
     situation: &Situation<'_>,
 ) -> Result<Vec<Name>, Refusal> {
     let policy = situation.policy;
-    let mut signers = vec![requester.id.clone()];
-    let approves =
-        |p: &&Person| p.id != requester.id && p.may(Role::Approver, &situation.subject.agency);
-    let approvers = policy.signers(envelope).into_iter().filter(approves);
-    signers.extend(approvers.map(|p| p.id.clone()));
-    let classes = profile.artifacts.iter();
-    let classes = classes.filter_map(|a| (situation.class_of)(a.name.as_str()));
-    // A class without threshold can't be in a sound policy; if it were, nobody could order it.
-    let needed = classes
-        .map(|class| policy.thresholds.get(&class).copied().unwrap_or(usize::MAX))
-        .max()
-        .unwrap_or(1);
+    let signers = counted_signers(envelope, requester, policy, &situation.subject.agency);
+    let needed = signatures_needed(profile, policy, situation.class_of);
     let found = signers.len();
     if found < needed {
         return Err(Refusal::BelowThreshold { found, needed });

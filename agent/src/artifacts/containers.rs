@@ -1,7 +1,7 @@
 //! Containers: the state files of their runtimes, with the folders and mounts of each as the runtime keeps them. The
 //! layers themselves are left to a profile that names their paths.
 
-use super::{Artifact, Class, Field, Request, Sink, Stopped};
+use super::{Artifact, Field, Request, Sink, Stopped};
 use crate::{
     artifacts::accounts::homes,
     files::rules::{Rule, rule, sweep},
@@ -57,10 +57,6 @@ impl Artifact for Containers {
 
     fn about(&self) -> &'static str {
         "State files of container and machine runtimes."
-    }
-
-    fn class(&self) -> Class {
-        Class::Files
     }
 
     fn files(&self) -> Vec<&'static str> {

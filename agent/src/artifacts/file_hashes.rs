@@ -10,7 +10,7 @@ use std::{ffi::CStr, sync::atomic::AtomicBool};
 use serde_json::Value;
 
 use self::entry::{Entry, Found};
-use super::{Artifact, Class, Field, OptionField, OptionKind, Request, Sink, Stopped};
+use super::{Artifact, Field, OptionField, OptionKind, Request, Sink, Stopped};
 use crate::files::{
     Pace,
     digest::{Digesting, Wanted},
@@ -159,10 +159,6 @@ impl Artifact for FileHashes {
 
     fn about(&self) -> &'static str {
         "Hashes, times and owners of every file below the given paths."
-    }
-
-    fn class(&self) -> Class {
-        Class::Triage
     }
 
     fn walks(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Logs: /var/log whole (journal, audit and login records among them), /run/log, and the spools of mail and jobs.
 
-use super::{Artifact, Class, Field, Request, Sink, Stopped};
+use super::{Artifact, Field, Request, Sink, Stopped};
 use crate::files::rules::{Rule, rule, sweep};
 
 const RULES: &[Rule] = &[
@@ -32,10 +32,6 @@ impl Artifact for Logs {
 
     fn about(&self) -> &'static str {
         "Logs of the system and its services: /var/log, journals, audit."
-    }
-
-    fn class(&self) -> Class {
-        Class::Files
     }
 
     fn files(&self) -> Vec<&'static str> {

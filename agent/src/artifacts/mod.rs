@@ -25,7 +25,6 @@ pub mod testing;
 use std::{ffi::OsStr, path::Path};
 
 use evidence::{archive::Lines, gap::Reason};
-pub use protocol::policy::Class;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -167,10 +166,6 @@ pub trait Artifact: Sync {
     fn name(&self) -> &'static str;
     /// One sentence for people.
     fn about(&self) -> &'static str;
-    /// How far it reaches.
-    fn class(&self) -> Class {
-        Class::Triage
-    }
     /// Whether it belongs into part 1 (state that is gone in seconds).
     fn volatile(&self) -> bool {
         false

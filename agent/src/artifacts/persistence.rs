@@ -6,7 +6,7 @@ use std::path::Path;
 use evidence::records::text_and_bytes;
 use serde::Serialize;
 
-use super::{Artifact, Class, Field, Request, Sink, Stopped};
+use super::{Artifact, Field, Request, Sink, Stopped};
 use crate::platform::names::OsStrExt as _;
 use crate::{
     artifacts::accounts::homes,
@@ -215,10 +215,6 @@ impl Artifact for Persistence {
 
     fn about(&self) -> &'static str {
         "Everything that the host starts by itself or for whoever logs in."
-    }
-
-    fn class(&self) -> Class {
-        Class::Triage
     }
 
     fn files(&self) -> Vec<&'static str> {

@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{ARTIFACTS, Artifact, Class, OptionKind};
+use protocol::{artifacts::class_of, policy::Class};
+
+use super::{ARTIFACTS, Artifact, OptionKind};
 
 /// All artifacts, the most volatile first, as Markdown.
 ///
@@ -23,9 +25,10 @@ pub fn markdown() -> Result<String, fmt::Error> {
 }
 
 fn one(text: &mut String, artifact: &dyn Artifact) -> fmt::Result {
-    let class = match artifact.class() {
-        Class::Triage => "triage",
-        Class::Files => "files",
+    let class = match class_of(artifact.name()) {
+        Some(Class::Triage) => "triage",
+        Some(Class::Files) => "files",
+        None => "unknown",
     };
     let when = match artifact.volatile() {
         true => "; volatile: gathered first, into part 1",

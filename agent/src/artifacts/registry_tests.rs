@@ -21,6 +21,13 @@ fn names_are_unique_and_in_form() {
 }
 
 #[test]
+fn each_has_a_class_in_the_table_by_which_signatures_are_counted_and_nothing_else_has() {
+    let gathered: Vec<_> = ARTIFACTS.iter().map(|a| a.name()).collect();
+    let classed = protocol::artifacts::CLASSES.iter().map(|(name, _)| *name);
+    assert_eq!(gathered, classed.collect::<Vec<_>>());
+}
+
+#[test]
 fn fields_are_unique_and_told() {
     for artifact in ARTIFACTS {
         let mut seen = BTreeSet::new();

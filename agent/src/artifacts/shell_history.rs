@@ -1,7 +1,7 @@
 //! Histories of shells and tools in every home, root's among them, and the start-up files that can move or silence
 //! a history.
 
-use super::{Artifact, Class, Field, Request, Sink, Stopped};
+use super::{Artifact, Field, Request, Sink, Stopped};
 use crate::{
     artifacts::accounts::homes,
     files::{
@@ -52,10 +52,6 @@ impl Artifact for ShellHistory {
 
     fn about(&self) -> &'static str {
         "Histories and start-up files of shells and tools in every home."
-    }
-
-    fn class(&self) -> Class {
-        Class::Files
     }
 
     fn files(&self) -> Vec<&'static str> {

@@ -13,13 +13,14 @@ use evidence::{
     records::{self, Clock},
 };
 use protocol::{
+    artifacts,
     enrolment::Token,
     error::DocumentError,
     messages::HandedOrder,
     name::{Name, NotAName},
     order::{Order, RefusalNotice},
     order_check::{self, Accepted, Refusal, Situation},
-    policy::{Class, Policy},
+    policy::Policy,
     profile::Limits,
     target::Subject,
     version,
@@ -31,10 +32,7 @@ use super::{
     task::Authority,
     trust::Trust,
 };
-use crate::{
-    artifacts,
-    config::{Plan, PlanError, Setting},
-};
+use crate::config::{Plan, PlanError, Setting};
 
 /// A reason may quote the order; no notice shall be longer than the link takes.
 const WHY_CHARS: usize = 500;
@@ -81,11 +79,6 @@ pub fn subject(enrolment: &Enrolment) -> Result<Subject, OrderError> {
     ))
 }
 
-/// The class of an artifact in the registry.
-pub fn class_of(name: &str) -> Option<Class> {
-    artifacts::find(name).map(artifacts::Artifact::class)
-}
-
 /// Decides whether `handed` is obeyed at `now`.
 ///
 /// # Errors
@@ -108,7 +101,7 @@ pub fn judge(
         highest_signed: known.highest_signed,
         used: &used,
         cancelled: &BTreeSet::new(),
-        class_of: &class_of,
+        class_of: &artifacts::class_of,
     };
     order_check::check(&envelope, handed.proof.as_ref(), &situation)
 }

@@ -13,9 +13,10 @@ use axum::{
 };
 use evidence::{envelope::Envelope, ids::AgentId, instant::Instant};
 use protocol::{
-    messages::AgentOrders,
+    artifacts,
+    messages::{AgentOrders, HandedOrder},
     order::Order,
-    order_check::{self, Situation},
+    order_check::{self, Accepted, Refusal as OrderRefusal, Situation},
     target::Subject,
     version::VERSION,
 };
@@ -29,7 +30,10 @@ use crate::{
     access::Caller,
     refusal::Refusal,
     state::{Asker, Server},
-    store::{index::Change, orders::Change as OrderChange},
+    store::{
+        index::Change,
+        orders::{Change as OrderChange, Waiting},
+    },
 };
 
 /// Orders in one answer: each may have some hundred KiB.
@@ -85,6 +89,7 @@ async fn look(
     join(server, agent, now).await?;
     let mut waiting = server.index.waiting(agent, now).await?;
     waiting.retain(|order| !known.contains(order.handed.digest().to_string().as_str()));
+    keep_signed(server, agent, &mut waiting, now).await?;
     let (due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|o| o.begins <= now);
     let newest = server.documents().policy.version;
     if due.is_empty() && newest <= policy_version {
@@ -103,6 +108,31 @@ fn until(at: Instant, now: Instant) -> Duration {
     Duration::from_secs(seconds.clamp(1, 3_600).unsigned_abs())
 }
 
+/// Leaves out those that too few people have signed: they wait here, and not as a refusal on the host.
+async fn keep_signed(
+    server: &Server,
+    agent: AgentId,
+    waiting: &mut Vec<Waiting>,
+    now: Instant,
+) -> Result<(), Refusal> {
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let Some(row) = server.index.agent(agent).await? else {
+        return Ok(());
+    };
+    let subject = row.subject();
+    let mut kept = Vec::with_capacity(waiting.len());
+    for order in waiting.drain(..) {
+        let answer = would(server, &subject, &order.handed, now)?;
+        if !matches!(answer, Err(OrderRefusal::BelowThreshold { .. })) {
+            kept.push(order);
+        }
+    }
+    *waiting = kept;
+    Ok(())
+}
+
 /// Joins the open orders whose expression fits the host.
 async fn join(server: &Server, agent: AgentId, now: Instant) -> Result<(), Refusal> {
     let open = server.index.joinable(agent, now).await?;
@@ -113,7 +143,7 @@ async fn join(server: &Server, agent: AgentId, now: Instant) -> Result<(), Refus
         return Ok(());
     };
     for order in open {
-        if !fits(server, &row.subject(), &order.handed.order, now)? {
+        if would(server, &row.subject(), &order.handed, now)?.is_err() {
             continue;
         }
         let change = OrderChange::Join {
@@ -126,8 +156,13 @@ async fn join(server: &Server, agent: AgentId, now: Instant) -> Result<(), Refus
 }
 
 /// Whether the host would obey the order, as far as the server can tell.
-fn fits(server: &Server, subject: &Subject, envelope: &str, now: Instant) -> Result<bool, Refusal> {
-    let envelope = Envelope::parse(envelope.as_bytes()).map_err(Refusal::failed)?;
+fn would(
+    server: &Server,
+    subject: &Subject,
+    handed: &HandedOrder,
+    now: Instant,
+) -> Result<Result<Accepted, OrderRefusal>, Refusal> {
+    let envelope = Envelope::parse(handed.order.as_bytes()).map_err(Refusal::failed)?;
     let order = Order::read(&envelope)?;
     let (nothing, documents) = (BTreeSet::new(), server.documents());
     let situation = Situation {
@@ -139,7 +174,11 @@ fn fits(server: &Server, subject: &Subject, envelope: &str, now: Instant) -> Res
         highest_signed: None,
         used: &nothing,
         cancelled: &nothing,
-        class_of: &|_| None,
+        class_of: &artifacts::class_of,
     };
-    Ok(order_check::check(&envelope, None, &situation).is_ok())
+    Ok(order_check::check(
+        &envelope,
+        handed.proof.as_ref(),
+        &situation,
+    ))
 }

@@ -11,6 +11,7 @@ pub(crate) mod parts;
 mod poll;
 mod range;
 pub(crate) mod reports;
+pub(crate) mod signatures;
 pub(crate) mod trust;
 
 use std::sync::Arc;

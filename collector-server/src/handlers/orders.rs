@@ -16,6 +16,7 @@ use evidence::{
     instant::Instant,
 };
 use protocol::{
+    artifacts,
     messages::{Logged, OrderStatus, Orders, SubmitOrder},
     name::Name,
     order::Order,
@@ -100,14 +101,7 @@ async fn keep(server: &Server, new: NewOrder, envelope: &Envelope) -> Answer {
         order_sha256,
     };
     let receipt = server.custody.log(ordered).await?;
-    for by_key in approvals(server, &new, envelope).await? {
-        let approved = Action::Approved {
-            order,
-            order_sha256,
-            by_key,
-        };
-        server.custody.log(approved).await?;
-    }
+    log_approvals(server, (order, order_sha256), envelope).await?;
     let change = OrderChange::Submit(Box::new(new));
     server.change(Change::Order(change)).await?;
     if open {
@@ -120,13 +114,30 @@ async fn keep(server: &Server, new: NewOrder, envelope: &Envelope) -> Answer {
     })
 }
 
+/// A leaf for each signature that is new.
+pub(super) async fn log_approvals(
+    server: &Server,
+    (order, order_sha256): (OrderId, Digest),
+    envelope: &Envelope,
+) -> Result<(), Refusal> {
+    for by_key in approvals(server, (order, order_sha256), envelope).await? {
+        let approved = Action::Approved {
+            order,
+            order_sha256,
+            by_key,
+        };
+        server.custody.log(approved).await?;
+    }
+    Ok(())
+}
+
 /// The keys that signed the order since it was handed in the last time.
 async fn approvals(
     server: &Server,
-    new: &NewOrder,
+    (order, sha256): (OrderId, Digest),
     envelope: &Envelope,
 ) -> Result<Vec<Digest>, Refusal> {
-    let Some(held) = server.index.envelope(new.order, new.sha256).await? else {
+    let Some(held) = server.index.envelope(order, sha256).await? else {
         return Ok(Vec::new());
     };
     let held = Envelope::parse(held.as_bytes()).map_err(Refusal::failed)?;
@@ -137,7 +148,7 @@ async fn approvals(
 }
 
 /// Every signature must hold: one that does not could stand in the way of one that does.
-fn check_signatures(server: &Server, envelope: &Envelope) -> Result<(), Refusal> {
+pub(super) fn check_signatures(server: &Server, envelope: &Envelope) -> Result<(), Refusal> {
     let holding = server.documents().policy.signers(envelope).len();
     match holding == envelope.signatures().len() {
         true => Ok(()),
@@ -218,6 +229,8 @@ fn check(
         match order_check::check(envelope, *proof, &situation(&documents, subject, now)) {
             Ok(_) => {}
             Err(OrderRefusal::ForeignTarget) if is_empty => {}
+            // It waits here until enough people have signed it.
+            Err(OrderRefusal::BelowThreshold { .. }) => {}
             Err(why) => return Err(Refusal::unacceptable(why)),
         }
     }
@@ -234,8 +247,7 @@ fn situation<'a>(documents: &'a Documents, subject: &'a Subject, now: Instant) -
         highest_signed: None,
         used: &NOTHING,
         cancelled: &NOTHING,
-        // Which artifact is of which class, and so how many must sign, is the agents' knowledge.
-        class_of: &|_| None,
+        class_of: &artifacts::class_of,
     }
 }
 
@@ -283,7 +295,7 @@ pub(crate) async fn follow(
     }
 }
 
-async fn status(
+pub(super) async fn status(
     server: &Server,
     asker: &CallingPerson,
     order: OrderId,

@@ -68,6 +68,13 @@ pub enum Said {
 pub enum Change {
     /// A new order. The same one twice changes nothing; the same one with more signatures takes those in.
     Submit(Box<NewOrder>),
+    /// More people have signed an order that is here.
+    Sign {
+        /// The order.
+        order: OrderId,
+        /// Its envelope.
+        envelope: String,
+    },
     /// A host joins an open order.
     Join {
         /// The order.
@@ -89,6 +96,7 @@ pub enum Change {
 pub(super) async fn apply(to: &mut SqliteConnection, change: &Change) -> Result<Woken, IndexError> {
     match change {
         Change::Submit(new) => submit(to, new).await,
+        Change::Sign { order, envelope } => sign(to, *order, envelope).await,
         Change::Join { order, agent } => {
             query("INSERT INTO order_hosts (order_id, agent) VALUES (?, ?) ON CONFLICT DO NOTHING")
                 .bind(order.to_string())
@@ -117,7 +125,7 @@ pub(super) async fn revise(to: &mut SqliteConnection, order: OrderId) -> Result<
 }
 
 async fn submit(to: &mut SqliteConnection, new: &NewOrder) -> Result<Woken, IndexError> {
-    let known = query("SELECT sha256, envelope FROM orders WHERE id = ?")
+    let known = query("SELECT sha256 FROM orders WHERE id = ?")
         .bind(new.order.to_string())
         .fetch_optional(&mut *to)
         .await?;
@@ -126,10 +134,7 @@ async fn submit(to: &mut SqliteConnection, new: &NewOrder) -> Result<Woken, Inde
             let why = "Another order has this id. Make a new one.";
             return Err(IndexError::Conflict(why));
         }
-        return match with_signatures(known.try_get("envelope")?, &new.envelope)? {
-            Some(more) => approve(to, new.order, &more).await,
-            None => Ok(Woken::default()),
-        };
+        return sign(to, new.order, &new.envelope).await;
     }
     query(
         "INSERT INTO orders (id, sha256, envelope, requester, reference, submitted_ns, begins_ns, \
@@ -158,6 +163,22 @@ async fn submit(to: &mut SqliteConnection, new: &NewOrder) -> Result<Woken, Inde
         woken.agents.push(*agent);
     }
     Ok(woken)
+}
+
+/// Takes in the signatures of `envelope` that the order lacks.
+async fn sign(
+    to: &mut SqliteConnection,
+    order: OrderId,
+    envelope: &str,
+) -> Result<Woken, IndexError> {
+    let held: Option<String> = query_scalar("SELECT envelope FROM orders WHERE id = ?")
+        .bind(order.to_string())
+        .fetch_optional(&mut *to)
+        .await?;
+    match with_signatures(&held.ok_or(IndexError::Missing)?, envelope)? {
+        Some(more) => approve(to, order, &more).await,
+        None => Ok(Woken::default()),
+    }
 }
 
 /// Puts a fuller envelope of the same order in the place of the one held: whoever refused the other is asked again.

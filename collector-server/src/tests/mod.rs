@@ -8,6 +8,7 @@ mod evidence;
 mod hostile;
 mod init;
 mod orders;
+mod signatures;
 mod stamp;
 mod trust;
 mod tuspy;

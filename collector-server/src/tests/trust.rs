@@ -66,6 +66,14 @@ async fn publish(s: &Running<'_>, roots: Vec<String>, policy: String) -> Answer 
     s.post_as("eve", "/v1/trust", &offered).await
 }
 
+/// Brings a changed policy into force.
+pub(super) async fn bring_into_force(s: &Running<'_>, change: impl FnOnce(&mut Policy)) {
+    let d = s.deployment;
+    let policy = next(d, change, &[&root_key(d)]);
+    let answer = publish(s, vec![first_root(d)], policy).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
 async fn shown(s: &Running<'_>) -> Trust {
     s.get(None, "/v1/trust").await.message()
 }

@@ -14,7 +14,7 @@ use protocol::{
     messages::{
         AgentOrders, AgentReport, CollectionRow, Collections, Consistency, HandedOrder, HostRow,
         HostState, Hosts, Leaves, Logged, OrderHost, OrderRow, OrderStatus, Orders, PartRow,
-        Progress, Report, SubmitEvent, SubmitOrder, TimeRequest, Trust,
+        Progress, Report, SignOrder, SubmitEvent, SubmitOrder, TimeRequest, Trust,
     },
     name::Name,
     order::{Cancel, Order, RefusalNotice},
@@ -341,6 +341,13 @@ pub(crate) fn hosts() -> Hosts {
     Hosts {
         v: 1,
         hosts: vec![row],
+    }
+}
+
+pub(crate) fn sign_order() -> SignOrder {
+    SignOrder {
+        v: 1,
+        order: submit_order().order,
     }
 }
 

@@ -7,7 +7,7 @@ use protocol::{
     messages::{
         AgentOrders, AgentReport, CollectionRow, Collections, Consistency, HandedOrder, HostRow,
         Hosts, Leaves, Logged, OrderHost, OrderRow, OrderStatus, Orders, PartRow, Progress, Report,
-        SubmitEvent, SubmitOrder, TimeRequest, Trust,
+        SignOrder, SubmitEvent, SubmitOrder, TimeRequest, Trust,
     },
     order::{Cancel, Order, RefusalNotice},
     order_check::Refusal,
@@ -84,6 +84,7 @@ fn types() -> Vec<Type> {
         of::<Progress>("Progress", &Progress::default()),
         of::<HostRow>("HostRow", &hosts.hosts[0]),
         of::<Hosts>("Hosts", &hosts),
+        of::<SignOrder>("SignOrder", &samples::sign_order()),
         of::<SubmitOrder>("SubmitOrder", &samples::submit_order()),
         of::<Logged>("Logged", &samples::logged()),
         of::<OrderRow>("OrderRow", &samples::orders().orders[0]),
