@@ -49,6 +49,10 @@ pub enum Command {
     /// Exit codes: 0 handed in (with --watch: delivered by all); 1 failed (or refused by a host);
     /// 2 (with --watch) delivered with gaps or cut short; 64 usage.
     Collect(Collect),
+    /// Sign another person's order, which is shown whole before (approvers).
+    ///
+    /// Exit codes: 0 signed; 1 failed, or hosts would refuse the order all the same; 64 usage.
+    Approve(Approve),
     /// Follow an order until every host has delivered or refused.
     ///
     /// Exit codes: 0 delivered by all; 2 delivered with gaps, cut short, or still running when
@@ -222,6 +226,16 @@ pub struct Collect {
     #[arg(long = "for", value_name = "TIME", requires = "watch")]
     pub at_most: Option<Span>,
     /// Print JSON, one object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fieldseal approve`.
+#[derive(Debug, Args)]
+pub struct Approve {
+    /// The order's id.
+    pub order: OrderId,
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }

@@ -146,7 +146,7 @@ fn recipients(hosts: &[&HostRow], policy: &Policy, me: &Person) -> anyhow::Resul
 ///
 /// # Errors
 /// The profile can't be read, which [`make`] has refused.
-pub fn in_words(order: &Order, wish: &Wish<'_>) -> anyhow::Result<String> {
+pub fn in_words(order: &Order, hosts: &[&HostRow]) -> anyhow::Result<String> {
     let profile = order.parameters.apply(Profile::parse(&order.profile)?)?;
     let artifacts: Vec<_> = profile
         .artifacts
@@ -167,7 +167,15 @@ pub fn in_words(order: &Order, wish: &Wish<'_>) -> anyhow::Result<String> {
         let paths: Vec<_> = profile.paths.iter().map(|p| inert(p)).collect();
         line("below", &paths.join(", "))?;
     }
-    line("hosts", &host_names(&wish.chosen.hosts))?;
+    let limits = limits(&profile)?;
+    if !limits.is_empty() {
+        line("limits", &limits)?;
+    }
+    line(
+        "hosts",
+        &format!("{}: {}", order.targets.count, host_names(hosts)),
+    )?;
+    line("chosen by", &order.targets.expression.to_string())?;
     if order.targets.open {
         line(
             "and later",
@@ -178,6 +186,15 @@ pub fn in_words(order: &Order, wish: &Wish<'_>) -> anyhow::Result<String> {
     let recipients: Vec<_> = order.recipients.iter().map(ToString::to_string).collect();
     line("opened by", &recipients.join("\n              "))?;
     Ok(text)
+}
+
+/// The limits that are set, by their names.
+fn limits(profile: &Profile) -> anyhow::Result<String> {
+    let limits = serde_json::to_value(profile.limits)?;
+    let set = limits.as_object().into_iter().flatten();
+    let set = set.filter(|(_, value)| value.as_u64() != Some(0));
+    let set: Vec<_> = set.map(|(name, value)| format!("{name} {value}")).collect();
+    Ok(set.join(", "))
 }
 
 fn host_names(hosts: &[&HostRow]) -> String {
@@ -314,7 +331,7 @@ mod tests {
         let mut wish = wish(&hosts, &[&hosts[0].agent.to_string()]);
         wish.reason = "look \u{202e}here".into();
         let order = make(&wish, &world.policy, &world.policy.people[0], at(100)).unwrap();
-        let shown = in_words(&order, &wish).unwrap();
+        let shown = in_words(&order, &wish.chosen.hosts).unwrap();
         assert!(!shown.contains(['\x1b', '\u{202e}']), "{shown}");
         for part in [
             "2026-1",

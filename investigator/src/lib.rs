@@ -2,6 +2,7 @@
 //!
 //! Every string that comes out of evidence or from a server is hostile and passes [`inert`] before it is shown.
 
+pub mod approval;
 pub mod audit;
 pub mod checkpoint;
 pub mod cli;

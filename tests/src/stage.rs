@@ -157,7 +157,15 @@ impl Stage {
     /// # Errors
     /// It can't be started.
     pub fn fieldseal(&self, arguments: &[OsString]) -> anyhow::Result<Outcome> {
-        let mut all: Vec<OsString> = vec!["--home".into(), self.path("home").into()];
+        self.fieldseal_at("home", arguments)
+    }
+
+    /// Runs `fieldseal` with a home folder of another person's, as on another machine.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub fn fieldseal_at(&self, home: &str, arguments: &[OsString]) -> anyhow::Result<Outcome> {
+        let mut all: Vec<OsString> = vec!["--home".into(), self.path(home).into()];
         all.extend_from_slice(arguments);
         self.run("fieldseal", &all)
     }
@@ -342,8 +350,16 @@ impl Stage {
     /// # Errors
     /// The settings can't be written.
     pub fn set_up(&self, person: &str) -> anyhow::Result<()> {
+        self.set_up_at("home", person)
+    }
+
+    /// The same for another home folder.
+    ///
+    /// # Errors
+    /// The settings can't be written.
+    pub fn set_up_at(&self, home: &str, person: &str) -> anyhow::Result<()> {
         let keys = self.path("keys").join(person);
-        let outcome = self.fieldseal(&args![
+        let arguments = args![
             "setup",
             "--server",
             self.url(),
@@ -351,7 +367,8 @@ impl Stage {
             self.path("trust"),
             "--keys",
             keys
-        ])?;
+        ];
+        let outcome = self.fieldseal_at(home, &arguments)?;
         ensure!(outcome.code == 0, "setup failed: {}", outcome.err);
         Ok(())
     }

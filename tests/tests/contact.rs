@@ -28,13 +28,18 @@ fn stage(dir: &Path, init: &[&str]) -> Stage {
 #[test]
 fn a_refusal_is_shown_with_its_signature_checked() {
     let dir = tempfile::tempdir().unwrap();
-    let mut stage = stage(&dir.path().join("stage"), &["--threshold-triage", "2"]);
-    stage.run_agent().unwrap();
-    let refused = stage.collect_small(&["--watch", "--for", "2m"]).unwrap();
+    let mut stage = stage(&dir.path().join("stage"), &[]);
+    let ordered = stage.collect_small(&["--expires", "24h"]).unwrap();
+    assert_eq!(ordered.code, 0, "{ordered:?}");
+    // A host whose clock is days ahead finds that it has expired.
+    stage.go_on_by(3).unwrap();
+    stage.run_halves().unwrap();
+    stage.go_on_by(0).unwrap();
+    let watch = args!["watch", ordered.order().unwrap(), "--for", "2m"];
+    let refused = stage.fieldseal(&watch).unwrap();
     assert_eq!(refused.code, 1, "{refused:?}");
-    let told = "refused, signed by the agent: 1 of 2 people have signed the order.";
+    let told = "refused, signed by the agent: the order has expired.";
     assert!(refused.out.contains(told), "{refused:?}");
-    assert!(refused.err.contains("wants 2 signatures"), "{refused:?}");
     let audited = stage.fieldseal(&args!["audit"]).unwrap();
     assert_eq!(audited.code, 0, "{audited:?}");
     assert!(audited.out.contains("refused the order"), "{audited:?}");

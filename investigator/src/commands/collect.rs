@@ -14,13 +14,14 @@ use evidence::{
 use protocol::{
     messages::{HostRow, Logged, SubmitOrder},
     order::Order,
-    policy::{Policy, Role},
+    policy::Role,
     version::VERSION,
 };
 use serde_json::json;
 
 use super::watch;
 use crate::{
+    approval::Approval,
     cli::Collect,
     draft::{self, Wish},
     exit::Exit,
@@ -46,12 +47,18 @@ pub fn run(args: &Collect, home: Home) -> anyhow::Result<Exit> {
         say,
         "To be signed by {}:\n{}",
         session.me.id,
-        draft::in_words(&order, &wish)?
+        draft::in_words(&order, &wish.chosen.hosts)?
     )?;
-    warn_of_thresholds(&session.believed.policy)?;
     let envelope = Envelope::sign_document(envelope::ORDER, &order, &session.unlock()?)?;
     let index = submit(&session, &order, &envelope, &wish)?;
-    say_result(args, &order, &envelope, index, &wish.chosen.hosts)?;
+    let policy = &session.believed.policy;
+    let approval = Approval::of(&envelope, &order, policy, &wish.chosen.hosts)?;
+    say_result(
+        args,
+        (&order, &envelope, &approval),
+        index,
+        &wish.chosen.hosts,
+    )?;
     if args.watch {
         return watch::follow(&session, order.id, args.at_most, args.json);
     }
@@ -75,19 +82,6 @@ fn wish<'h>(args: &Collect, chosen: Chosen<'h>) -> anyhow::Result<Wish<'h>> {
         reason: args.reason.clone(),
         expires: args.expires,
     })
-}
-
-/// Which artifact is of which class is the agents' knowledge; that more must sign than one is said here.
-fn warn_of_thresholds(policy: &Policy) -> io::Result<()> {
-    for (class, &needed) in policy.thresholds.iter().filter(|(_, needed)| **needed > 1) {
-        let class = format!("{class:?}").to_lowercase();
-        writeln!(
-            io::stderr(),
-            "The policy wants {needed} signatures for artifacts of the class {class}: agents refuse \
-             an order with such artifacts that one person signed."
-        )?;
-    }
-    Ok(())
 }
 
 /// Keeps a copy, hands the order in, and checks that the custody log holds it.
@@ -123,8 +117,7 @@ fn submit(
 
 fn say_result(
     args: &Collect,
-    order: &Order,
-    envelope: &Envelope,
+    (order, envelope, approval): (&Order, &Envelope, &Approval),
     index: u64,
     hosts: &[&HostRow],
 ) -> anyhow::Result<()> {
@@ -136,10 +129,14 @@ fn say_result(
             "order_sha256": envelope.digest(),
             "custody_leaf": index,
             "hosts": agents,
+            "approval": approval,
         });
         writeln!(out, "{object}")?;
     } else {
         writeln!(out, "order {} is leaf {index} of the custody log", order.id)?;
+        if approval.lacking() > 0 {
+            writeln!(out, "{}", approval.in_words(order))?;
+        }
     }
     Ok(out.flush()?)
 }

@@ -1,5 +1,6 @@
 //! One file a verb. Commands print what they found; errors go up and are printed once.
 
+pub mod approve;
 pub mod aside;
 pub mod audit;
 pub mod collect;
@@ -37,6 +38,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Setup(args) => setup::run(args, &home()?),
         Command::Hosts(args) => hosts::run(args, home()?),
         Command::Collect(args) => collect::run(args, home()?),
+        Command::Approve(args) => approve::run(args, home()?),
         Command::Watch(args) => watch::run(args, home()?),
         Command::List(args) => list::run(args, home()?),
         Command::Fetch(args) => fetch::run(args, home()?),

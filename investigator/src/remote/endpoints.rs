@@ -9,7 +9,7 @@ use evidence::{
 use protocol::{
     messages::{
         Collections, Consistency, Hosts, Leaves, Logged, MAX_WAIT_MS, OrderStatus, Orders,
-        SubmitEvent, SubmitOrder, Trust,
+        SignOrder, SubmitEvent, SubmitOrder, Trust,
     },
     version::VERSION,
 };
@@ -65,6 +65,11 @@ impl Remote {
     /// Hands an order in.
     pub fn submit_order(&self, order: &SubmitOrder) -> Result<Logged, RemoteError> {
         self.post_message("/v1/orders", order)
+    }
+
+    /// Hands in an order with one signature more.
+    pub fn sign_order(&self, order: OrderId, sent: &SignOrder) -> Result<OrderStatus, RemoteError> {
+        self.post_message(&format!("/v1/orders/{order}/signatures"), sent)
     }
 
     /// All orders.
