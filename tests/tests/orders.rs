@@ -150,6 +150,18 @@ impl Stolen {
         vec![forged, expired, foreign, swapped, leaked, strange]
     }
 
+    /// No order at all, under a good signature.
+    fn garbage(&self) -> Planted {
+        let nothing = serde_json::json!({"v": 1, "order": "rm -rf /"});
+        let signed = Envelope::sign_document(envelope::ORDER, &nothing, &self.ann).unwrap();
+        Planted {
+            id: OrderId::random().unwrap(),
+            why: "malformed",
+            envelope: String::from_utf8(signed.to_json().unwrap()).unwrap(),
+            proof: None,
+        }
+    }
+
     /// Writes orders into the index of the server, which must not run.
     fn plant(&self, planted: &[Planted]) {
         let rows: Vec<Value> = planted
@@ -236,10 +248,12 @@ fn a_stolen_server_makes_the_agent_do_nothing() {
     let good = obeyed(&stolen, dir.path());
     assert_eq!(stolen.collections(), 1);
     stolen.stage.stop().unwrap();
-    let cheats = stolen.cheats();
+    let (cheats, garbage) = (stolen.cheats(), stolen.garbage());
+    stolen.plant(std::slice::from_ref(&garbage));
     stolen.plant(&cheats);
     stolen.forget_answer(&good);
     stolen.start();
+    stolen.expect_refusal(&garbage.id.to_string(), garbage.why);
     for cheat in &cheats {
         stolen.expect_refusal(&cheat.id.to_string(), cheat.why);
     }
