@@ -137,6 +137,8 @@ fn answer_one(config: &Arc<ServerConfig>, socket: TcpStream, answer: &str) -> Op
         }
     }
     let mut stream = reader.into_inner();
+    // One answer a connection, and said: else the next question may go into this one while it ends.
+    let answer = answer.replacen("\r\n", "\r\nconnection: close\r\n", 1);
     stream.write_all(answer.as_bytes()).ok()?;
     stream.flush().ok()?;
     let certificates = stream.conn.peer_certificates();
