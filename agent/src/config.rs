@@ -10,7 +10,10 @@ use std::{
 };
 
 use evidence::{archive::PartLimits, digest::Digest, wrap::Recipient};
-use protocol::profile::{self, Chosen, Limits, Parameters, Profile, ProfileError};
+use protocol::{
+    profile::{self, Chosen, Limits, Parameters, Profile, ProfileError},
+    scope::Scope,
+};
 use serde_json::{Map, Value};
 
 use crate::{artifacts, cli::CollectArgs};
@@ -83,6 +86,8 @@ pub struct Plan {
     pub recipients: Vec<Recipient>,
     /// The case.
     pub case: Option<String>,
+    /// What may be gathered at all.
+    pub scope: Option<Scope>,
     /// How long a part may become.
     pub part_bytes: u64,
     /// Whether it runs only when nothing else wants the processor.
@@ -160,6 +165,7 @@ impl Plan {
             own: setting.own,
             recipients: setting.recipients,
             case: setting.case,
+            scope: parameters.scope.clone(),
             part_bytes: PART_BYTES,
             background: setting.background,
             patience: PATIENCE,
@@ -182,7 +188,7 @@ impl Plan {
         };
         let parameters = Parameters {
             paths: args.paths.into_iter().map(text).collect::<Result<_, _>>()?,
-            limits: Limits::default(),
+            ..Parameters::default()
         };
         let yaml = profile_text(&args.profile)?;
         let output = output_folder(&args.output)?;

@@ -18,7 +18,7 @@ use crate::platform::handle::{BorrowedFd, OwnedFd};
 use crate::platform::socket;
 
 /// The version of this message set; both halves come from one binary, so only equality is asked.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// No message is longer. A statement with its certificates takes about 8 KiB.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -215,6 +215,8 @@ pub enum FromSpool {
     Receipt {},
     /// An order: a `HandedOrder` message, in the file that comes as a descriptor.
     Order {},
+    /// The cancellation of an order: its envelope, in the file that comes as a descriptor.
+    Cancel {},
     /// A newer policy: a `Trust` message, in the file that comes as a descriptor.
     Trust {},
     /// Enrolment: the server's `EnrolResponse`, in the file that comes as a descriptor.
@@ -426,8 +428,8 @@ mod tests {
     #[test]
     fn refuses_what_is_not_in_the_set() {
         for text in [
-            r#"{"say":"hello","v":4,"policy_version":0,"name":"../x"}"#,
-            r#"{"say":"hello","v":4,"v":4,"policy_version":0}"#,
+            r#"{"say":"hello","v":5,"policy_version":0,"name":"../x"}"#,
+            r#"{"say":"hello","v":5,"v":5,"policy_version":0}"#,
             r#"{"say":"hello","v":-1,"policy_version":0}"#,
             r#"{"say":"end","collection":"../x"}"#,
             r#"{"say":"holds","policy_version":1,"x":1}"#,

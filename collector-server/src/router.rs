@@ -12,8 +12,8 @@ use protocol::{messages::MAX_MESSAGE_BYTES, policy::Role};
 use crate::{
     access::{Who, authorise},
     handlers::{
-        agent_orders, collections, custody, enrolment, hosts, orders, parts, reports, signatures,
-        trust,
+        agent_orders, cancels, collections, custody, enrolment, hosts, orders, parts, reports,
+        signatures, trust,
     },
     intake::tus,
     metrics,
@@ -41,6 +41,7 @@ const READERS: &[Role] = &[
 ];
 const INVESTIGATOR: &[Role] = &[Role::Investigator];
 const APPROVER: &[Role] = &[Role::Approver];
+const CANCEL: &[Role] = &[Role::Investigator, Role::Approver, Role::Admin];
 const ADMIN: &[Role] = &[Role::Admin];
 const EVIDENCE: &[Role] = &[Role::Investigator, Role::Auditor];
 const EVENTS: &[Role] = &[Role::Investigator, Role::Admin];
@@ -83,6 +84,7 @@ pub const ROUTES: &[Route] = &[
     route!("GET" "/v1/hosts" Who::People(READERS), 0, get(hosts::list)),
     route!("POST" "/v1/orders" Who::People(INVESTIGATOR), MAX_MESSAGE_BYTES, post(orders::submit)),
     route!("POST" "/v1/orders/{order}/signatures" Who::People(APPROVER), MAX_MESSAGE_BYTES, post(signatures::sign)),
+    route!("POST" "/v1/orders/{order}/cancel" Who::People(CANCEL), 64 * KIB, post(cancels::cancel)),
     route!("GET" "/v1/orders" Who::People(READERS), 0, get(orders::list)),
     route!("GET" "/v1/orders/{order}" Who::People(READERS), 0, get(orders::follow)),
     route!("GET" "/v1/collections" Who::People(EVIDENCE), 0, get(collections::list)),

@@ -218,6 +218,12 @@ fn events() -> Vec<Action> {
             order_sha256: some,
             by_key: some,
         },
+        Action::Cancelled {
+            order,
+            order_sha256: some,
+            cancel_sha256: some,
+            by_key: some,
+        },
         Action::Refused {
             agent,
             order_sha256: some,

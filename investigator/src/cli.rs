@@ -53,9 +53,11 @@ pub enum Command {
     ///
     /// Exit codes: 0 signed; 1 failed, or hosts would refuse the order all the same; 64 usage.
     Approve(Approve),
+    /// Stop an order: no host begins it any more, and who is at it seals what there is.
+    Cancel(Cancel),
     /// Follow an order until every host has delivered or refused.
     ///
-    /// Exit codes: 0 delivered by all; 2 delivered with gaps, cut short, or still running when
+    /// Exit codes: 0 delivered by all; 2 delivered with gaps, cut short, cancelled, or still running when
     /// the time given by --for was over; 1 refused, expired or failed; 64 usage.
     Watch(Watch),
     /// List orders and what was collected on them.
@@ -235,6 +237,19 @@ pub struct Collect {
 pub struct Approve {
     /// The order's id.
     pub order: OrderId,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fieldseal cancel`.
+#[derive(Debug, Args)]
+pub struct Cancel {
+    /// The order's id.
+    pub order: OrderId,
+    /// Why; it is signed and stays in the record.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

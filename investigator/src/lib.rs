@@ -4,6 +4,7 @@
 
 pub mod approval;
 pub mod audit;
+pub mod cancel;
 pub mod checkpoint;
 pub mod cli;
 pub mod commands;

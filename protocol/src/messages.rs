@@ -56,6 +56,8 @@ pub struct AgentOrders {
     pub policy_version: u64,
     /// Orders that the agent has not reported on.
     pub orders: Vec<HandedOrder>,
+    /// Envelopes of cancellations that the agent has not reported to hold.
+    pub cancels: Vec<String>,
 }
 
 /// One order on its way to an agent.
@@ -133,6 +135,11 @@ pub enum Report {
         parts: u32,
         /// Why it was cut short, where it was.
         ended_early: Option<String>,
+    },
+    /// The cancellation of the order is kept: it is not obeyed any more.
+    Cancelled {
+        /// The order.
+        order: OrderId,
     },
 }
 
@@ -222,7 +229,17 @@ pub struct SignOrder {
     pub order: String,
 }
 
-/// The answer to what becomes a custody leaf: an order taken in, an event, a revocation.
+/// `POST /v1/orders/{order}/cancel`: stops an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelOrder {
+    /// The message's format.
+    pub v: u64,
+    /// The envelope of the cancellation, signed by the sender.
+    pub cancel: String,
+}
+
+/// The answer to what becomes a custody leaf: an order taken in or cancelled, an event, a revocation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Logged {
@@ -260,6 +277,8 @@ pub struct OrderRow {
     pub hosts: u32,
     /// How many of them have answered to the end: delivered whole, or refused.
     pub settled: u32,
+    /// Whether somebody has cancelled it.
+    pub cancelled: bool,
 }
 
 /// `GET /v1/orders/{id}?since=N&wait_ms=N`: an order and how it fares, at once when `revision` is past `since`.
@@ -272,6 +291,8 @@ pub struct OrderStatus {
     pub revision: u64,
     /// The order's envelope.
     pub order: String,
+    /// The envelope of its cancellation, where it was cancelled.
+    pub cancel: Option<String>,
     /// The hosts that it is for.
     pub hosts: Vec<OrderHost>,
 }
@@ -312,6 +333,8 @@ pub enum HostState {
     Refused,
     /// The order ended before the agent asked.
     Expired,
+    /// The order was cancelled before the agent began.
+    Cancelled,
 }
 
 /// `GET /v1/collections?order=ID`: what is stored (all that the asker may see, where no order is named).

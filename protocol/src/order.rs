@@ -73,9 +73,15 @@ impl Order {
 pub struct Cancel {
     /// The document's format.
     pub v: u64,
+    /// The deployment in which it counts.
+    pub deployment: Name,
     /// The order that is to stop.
     pub order: OrderId,
-    /// Who says so.
+    /// Digest of its payload.
+    pub order_digest: Digest,
+    /// When the order expires: until then the cancellation is kept.
+    pub expires: Instant,
+    /// Who says so: the id of a person of the policy.
     pub by: Name,
     /// When.
     pub time: Instant,
@@ -84,21 +90,29 @@ pub struct Cancel {
 }
 
 impl Cancel {
+    /// Reads a cancellation without believing it: for who shows or routes one.
+    ///
+    /// # Errors
+    /// It is malformed or of an unknown version.
+    pub fn read(envelope: &Envelope) -> Result<Self, DocumentError> {
+        version::read(envelope, envelope::CANCEL, "cancellation")
+    }
+
     /// Reads a cancellation that `by` has signed, who must be more than an auditor, for `agency`.
     ///
     /// # Errors
-    /// It is malformed, or not signed by somebody who may.
+    /// It is malformed, of another deployment, or not signed by somebody who may.
     pub fn open(
         envelope: &Envelope,
         policy: &Policy,
         agency: &Name,
     ) -> Result<Self, DocumentError> {
         const MAY: [Role; 3] = [Role::Investigator, Role::Approver, Role::Admin];
-        let cancel: Self = version::read(envelope, envelope::CANCEL, "cancellation")?;
+        let cancel = Self::read(envelope)?;
         let signed = policy.signers(envelope).into_iter().any(|person| {
             person.id == cancel.by && MAY.iter().any(|role| person.may(*role, agency))
         });
-        if signed {
+        if signed && cancel.deployment == policy.deployment {
             Ok(cancel)
         } else {
             Err(DocumentError::NotAuthorised("cancellation"))

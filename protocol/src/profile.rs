@@ -9,7 +9,7 @@ use evidence::digest::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{name::Name, version::VERSION};
+use crate::{name::Name, scope::Scope, version::VERSION};
 
 /// The longest profile that is read.
 pub const MAX_PROFILE_BYTES: usize = 256 * 1024;
@@ -155,7 +155,7 @@ impl Profile {
     }
 }
 
-/// What an order adds to its profile: roots of walks instead of the profile's, and stricter limits.
+/// What an order adds to its profile: roots of walks instead of the profile's, stricter limits, and a scope.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
@@ -165,6 +165,9 @@ pub struct Parameters {
     /// Limits; the stricter of these and the profile's hold.
     #[serde(default)]
     pub limits: Limits,
+    /// What may be gathered at all, and by what right.
+    #[serde(default)]
+    pub scope: Option<Scope>,
 }
 
 impl Parameters {
@@ -175,6 +178,9 @@ impl Parameters {
     pub fn apply(&self, mut profile: Profile) -> Result<Profile, ProfileError> {
         check_paths(&self.paths)?;
         self.limits.validate()?;
+        if let Some(scope) = &self.scope {
+            scope.validate()?;
+        }
         if !self.paths.is_empty() {
             profile.paths.clone_from(&self.paths);
         }
@@ -184,7 +190,7 @@ impl Parameters {
 }
 
 /// Absolute, without `..`: an agent walks what it was told by name, and nothing beside it.
-fn check_paths(paths: &[String]) -> Result<(), ProfileError> {
+pub(crate) fn check_paths(paths: &[String]) -> Result<(), ProfileError> {
     if paths.len() > MAX_PATHS {
         return Err(ProfileError::Invalid("it has more than 4,096 paths".into()));
     }

@@ -13,7 +13,7 @@ use super::namespaces::{bytes, windows};
 use super::passwd::Names;
 use super::processes::open_descriptors;
 use super::source::{has_procfs, put, reason_of};
-use super::{Artifact, Field, Request, Sink, Stopped};
+use super::{Artifact, Extent, Field, Request, Sink, Stopped};
 use crate::files::record::field;
 use crate::platform::procfs;
 use tables::{Row, TABLES, rows};
@@ -113,6 +113,10 @@ impl Artifact for Connections {
 
     fn volatile(&self) -> bool {
         true
+    }
+
+    fn extent(&self) -> Extent {
+        Extent::Users("uid")
     }
 
     fn fields(&self) -> &'static [Field] {

@@ -5,14 +5,19 @@
 
 mod entry;
 
-use std::{ffi::CStr, sync::atomic::AtomicBool};
+use std::{
+    ffi::CStr,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
+use evidence::gap::Reason;
 use serde_json::Value;
 
 use self::entry::{Entry, Found};
-use super::{Artifact, Field, OptionField, OptionKind, Request, Sink, Stopped};
+use super::{Artifact, Extent, Field, OptionField, OptionKind, Request, Sink, Stopped};
 use crate::files::{
-    Pace,
+    Bounds, Outside, Pace,
     digest::{Digesting, Wanted},
     open::{Folder, open_parent},
     record::{STAT_FIELDS, field},
@@ -169,6 +174,10 @@ impl Artifact for FileHashes {
         OPTIONS
     }
 
+    fn extent(&self) -> Extent {
+        Extent::Files
+    }
+
     fn fields(&self) -> &'static [Field] {
         &FIELDS
     }
@@ -187,14 +196,18 @@ impl Artifact for FileHashes {
             excluded: excluded(request),
             threads: number("threads").map_or(THREADS, |n| n.clamp(1, 16) as usize),
         };
+        let hash = Hash {
+            wanted,
+            pace: request.pace,
+            bounds: request.bounds,
+            left_out: LeftOut::default(),
+        };
+        let roots = roots(request, sink)?;
         walk(
             request.root,
-            request.paths,
+            &roots,
             &scope,
-            &Hash {
-                wanted,
-                pace: request.pace,
-            },
+            &hash,
             |Found { lines, missed }| {
                 for Missed { path, reason, text } in missed {
                     sink.gap(path, reason, &text)?;
@@ -204,7 +217,56 @@ impl Artifact for FileHashes {
                 }
                 sink.records(lines)
             },
-        )
+        )?;
+        hash.left_out.tell(sink)
+    }
+}
+
+/// Where the walk goes: the order's scope may take less of what was asked for, or nothing.
+fn roots(request: &Request<'_>, sink: &mut dyn Sink) -> Result<Vec<PathBuf>, Stopped> {
+    let Some(bounds) = request.bounds else {
+        return Ok(request.paths.to_vec());
+    };
+    let (roots, outside) = bounds.roots(request.paths);
+    for path in outside {
+        let some = roots.iter().any(|root| root.starts_with(&path));
+        let text = match some {
+            true => "only what lies in the paths of the order's scope is looked at",
+            false => Outside::Path.words(),
+        };
+        sink.gap(path, Reason::OutOfScope, text)?;
+    }
+    Ok(roots)
+}
+
+/// How many entries the order's scope left out, by why. Their names are not told: the scope may be there to keep them.
+#[derive(Default)]
+struct LeftOut {
+    by_user: AtomicU64,
+    by_time: AtomicU64,
+}
+
+impl LeftOut {
+    fn count(&self, why: Outside) {
+        let of = match why {
+            Outside::Time => &self.by_time,
+            Outside::User | Outside::Path => &self.by_user,
+        };
+        of.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn tell(&self, sink: &mut dyn Sink) -> Result<(), Stopped> {
+        for (of, why) in [
+            (&self.by_user, Outside::User),
+            (&self.by_time, Outside::Time),
+        ] {
+            let count = of.load(Ordering::Relaxed);
+            if count > 0 {
+                let text = format!("{count} files and folders were left out: {}", why.words());
+                sink.gap("scope", Reason::OutOfScope, &text)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -223,6 +285,8 @@ fn excluded(request: &Request<'_>) -> Vec<(u64, u64)> {
 struct Hash<'a> {
     wanted: Wanted,
     pace: &'a Pace,
+    bounds: Option<&'a Bounds>,
+    left_out: LeftOut,
 }
 
 impl Visit for Hash<'_> {
@@ -240,6 +304,13 @@ impl Visit for Hash<'_> {
         stop: &AtomicBool,
         found: &mut Found,
     ) {
+        let stat = match &seen {
+            Seen::Opened(opened) => &opened.before,
+            Seen::Looked(stat) => stat,
+        };
+        if let Some(Err(why)) = self.bounds.map(|bounds| bounds.file(stat)) {
+            return self.left_out.count(why);
+        }
         let opened = match seen {
             Seen::Opened(opened) => Ok(opened),
             Seen::Looked(stat) if stat.kind == Kind::File => {

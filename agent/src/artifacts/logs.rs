@@ -1,6 +1,6 @@
 //! Logs: /var/log whole (journal, audit and login records among them), /run/log, and the spools of mail and jobs.
 
-use super::{Artifact, Field, Request, Sink, Stopped};
+use super::{Artifact, Extent, Field, Request, Sink, Stopped};
 use crate::files::rules::{Rule, rule, sweep};
 
 const RULES: &[Rule] = &[
@@ -36,6 +36,10 @@ impl Artifact for Logs {
 
     fn files(&self) -> Vec<&'static str> {
         RULES.iter().map(|r| r.pattern).collect()
+    }
+
+    fn extent(&self) -> Extent {
+        Extent::Files
     }
 
     fn fields(&self) -> &'static [Field] {

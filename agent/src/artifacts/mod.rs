@@ -10,7 +10,7 @@ pub mod mounts;
 mod namespaces;
 pub mod network;
 pub mod packages;
-mod passwd;
+pub(crate) mod passwd;
 pub mod persistence;
 pub mod processes;
 pub mod reference;
@@ -28,7 +28,7 @@ use evidence::{archive::Lines, gap::Reason};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::files::Pace;
+use crate::files::{Bounds, Pace};
 
 /// One field of an artifact's records, for the reference that is generated from the code.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +93,21 @@ pub struct Request<'a> {
     pub own: &'a [std::path::PathBuf],
     /// How fast to read, and whether to stop.
     pub pace: &'a Pace,
+    /// The order's scope, where it has one: nothing outside it is read.
+    pub bounds: Option<&'a Bounds>,
+}
+
+/// What an artifact tells of, for an order's scope to leave out what it must.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// The host as it is now: left out whole where the scope names users or paths, or a time that is not now.
+    Host,
+    /// As `Host`, but each record names its user's id in this field.
+    Users(&'static str),
+    /// What happened: each record has `uid` or `user`, and `time`.
+    Events,
+    /// Files, each judged by itself.
+    Files,
 }
 
 /// The run must stop: no more may be written (cancelled, full, out of time).
@@ -173,6 +188,10 @@ pub trait Artifact: Sync {
     /// Whether it walks the paths of the profile or order.
     fn walks(&self) -> bool {
         false
+    }
+    /// What it tells of. The sink leaves out what an order's scope does not take in.
+    fn extent(&self) -> Extent {
+        Extent::Host
     }
     /// The options that it knows.
     fn options(&self) -> &'static [OptionField] {

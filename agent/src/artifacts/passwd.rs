@@ -48,6 +48,12 @@ impl Names {
         self.0.get(&id).cloned().into()
     }
 
+    /// The id of the user called `name`.
+    pub(crate) fn id_of(&self, name: &str) -> Option<u32> {
+        let found = self.0.iter().find(|(_, own)| own.as_str() == name);
+        found.map(|(id, _)| *id)
+    }
+
     /// Every id that has a name, ascending.
     pub(crate) fn ids(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.keys().copied()

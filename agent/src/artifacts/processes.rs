@@ -20,7 +20,7 @@ pub(crate) use descriptors::list as open_descriptors;
 
 use super::passwd::Names;
 use super::source::{has_procfs, number, on, reason_of, text};
-use super::{Artifact, Field, OptionField, OptionKind, Request, Sink, Stopped};
+use super::{Artifact, Extent, Field, OptionField, OptionKind, Request, Sink, Stopped};
 use crate::files::record::field;
 use crate::platform::procfs;
 use details::{Context, Look};
@@ -252,6 +252,10 @@ impl Artifact for Processes {
 
     fn options(&self) -> &'static [OptionField] {
         OPTIONS
+    }
+
+    fn extent(&self) -> Extent {
+        Extent::Users("uid_real")
     }
 
     fn fields(&self) -> &'static [Field] {

@@ -236,6 +236,7 @@ fn every_declared_field_is_produced() {
                 options: options.as_object().unwrap(),
                 own: &[],
                 pace: &Pace::free(),
+                bounds: None,
             };
             artifact.collect(&request, &mut sink).unwrap();
             assert_eq!(sink.undeclared(*artifact), Vec::<String>::new());

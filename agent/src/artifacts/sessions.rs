@@ -10,7 +10,7 @@ use evidence::gap::Reason;
 
 use super::passwd::Names;
 use super::source::{names, put, put_bytes, reason_of, text};
-use super::{Artifact, Field, Record, Request, Sink, Stopped};
+use super::{Artifact, Extent, Field, Record, Request, Sink, Stopped};
 use crate::files::record::field;
 use crate::platform::{names::OsStrExt as _, procfs};
 use records::{last, layout, login};
@@ -125,6 +125,10 @@ impl Artifact for Sessions {
 
     fn volatile(&self) -> bool {
         true
+    }
+
+    fn extent(&self) -> Extent {
+        Extent::Events
     }
 
     fn fields(&self) -> &'static [Field] {

@@ -1,7 +1,7 @@
 //! Histories of shells and tools in every home, root's among them, and the start-up files that can move or silence
 //! a history.
 
-use super::{Artifact, Field, Request, Sink, Stopped};
+use super::{Artifact, Extent, Field, Request, Sink, Stopped};
 use crate::{
     artifacts::accounts::homes,
     files::{
@@ -56,6 +56,10 @@ impl Artifact for ShellHistory {
 
     fn files(&self) -> Vec<&'static str> {
         RULES.iter().map(|r| r.pattern).collect()
+    }
+
+    fn extent(&self) -> Extent {
+        Extent::Files
     }
 
     fn fields(&self) -> &'static [Field] {

@@ -56,6 +56,7 @@ impl MemorySink {
             options: &options,
             own: &[],
             pace: &Pace::free(),
+            bounds: None,
         };
         // Nothing stops this sink, so there is no outcome to look at.
         let _ = artifact.collect(&request, &mut sink);

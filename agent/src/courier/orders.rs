@@ -56,6 +56,8 @@ struct Sets {
     reported: BTreeSet<OrderId>,
     /// Those that were settled last.
     settled: VecDeque<Digest>,
+    /// Cancellations that were handed over last.
+    cancels: VecDeque<Digest>,
 }
 
 impl Sets {
@@ -110,7 +112,7 @@ impl Handed {
     /// What the server need not hand out: what is open, and what was settled of late.
     fn known(&self) -> Vec<String> {
         let sets = self.sets();
-        let all = sets.open.keys().chain(&sets.settled);
+        let all = sets.open.keys().chain(&sets.settled).chain(&sets.cancels);
         all.map(Digest::to_string).collect()
     }
 
@@ -122,6 +124,19 @@ impl Handed {
             sets.open.insert(copy, id);
         }
         is_new && id.is_none_or(|id| !sets.reported.contains(&id))
+    }
+
+    /// Whether the cancellation is new among the last ones.
+    fn is_new_cancel(&self, cancel: Digest) -> bool {
+        let mut sets = self.sets();
+        if sets.cancels.contains(&cancel) {
+            return false;
+        }
+        sets.cancels.push_back(cancel);
+        while sets.cancels.len() > SETTLED_MAX {
+            sets.cancels.pop_front();
+        }
+        true
     }
 
     fn is_full(&self) -> (bool, bool) {
@@ -152,7 +167,7 @@ fn settles(report: &Report) -> Option<Settled> {
             let notice: RefusalNotice = envelope.document(envelope::REFUSAL).ok()?;
             Some(Settled::Copy(notice.handed_digest))
         }
-        Report::Progress { .. } => None,
+        Report::Progress { .. } | Report::Cancelled { .. } => None,
     }
 }
 
@@ -227,6 +242,9 @@ fn ask(context: &Context, handed: &Handed, tried_policy: &mut u64) -> Result<Opt
     for order in &orders.orders {
         is_new |= hand_order(context, handed, order)?;
     }
+    for cancel in &orders.cancels {
+        is_new |= hand_cancel(context, handed, cancel)?;
+    }
     Ok(Some(is_new))
 }
 
@@ -248,6 +266,16 @@ fn hand_order(context: &Context, handed: &Handed, order: &HandedOrder) -> Result
         None => tracing::warn!(digest = %order.digest(), "an order without an id has come"),
     }
     context.hand_over(&FromSpool::Order {}, &bytes)?;
+    Ok(true)
+}
+
+/// Hands over a cancellation, once in a conversation: the server hears of it when the reader keeps it.
+fn hand_cancel(context: &Context, handed: &Handed, cancel: &str) -> Result<bool, Missed> {
+    if !handed.is_new_cancel(Digest::of(cancel.as_bytes())) {
+        return Ok(false);
+    }
+    tracing::info!("a cancellation has come");
+    context.hand_over(&FromSpool::Cancel {}, cancel.as_bytes())?;
     Ok(true)
 }
 

@@ -76,7 +76,10 @@ impl Reports {
                 }
                 waiting.newest.insert(*order, report);
             }
-            Report::Accepted { .. } | Report::Refused { .. } | Report::Ended { .. } => {
+            Report::Accepted { .. }
+            | Report::Refused { .. }
+            | Report::Ended { .. }
+            | Report::Cancelled { .. } => {
                 if let Report::Ended { order, .. } = &report {
                     waiting.newest.remove(order);
                 }

@@ -3,6 +3,7 @@
 //!
 //! It reads; it writes nothing and runs nothing.
 
+pub mod bounds;
 pub mod digest;
 pub mod distant;
 pub mod list;
@@ -17,6 +18,7 @@ pub mod stat;
 pub mod walk;
 pub mod xattrs;
 
+pub use bounds::{Bounds, Outside};
 pub use distant::Distant;
 pub use open::{Folder, OpenError, Opened, open_file, read_small, resolve};
 pub use pace::Pace;

@@ -183,8 +183,8 @@ impl<'r> Run<'r> {
                 self.is_paused.store(true, Ordering::SeqCst);
                 let why = "the agent was told to stop";
                 self.shared.stop(Reason::Interrupted, why);
-            } else if let Some(why) = self.watch.stop() {
-                self.shared.stop(Reason::Interrupted, why);
+            } else if let Some((reason, why)) = self.watch.stop() {
+                self.shared.stop(reason, why);
             } else if self.port.is_gone() {
                 let why = "the half of the agent that keeps the parts is gone";
                 self.shared.stop(Reason::Interrupted, why);

@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use evidence::ids::CollectionId;
+use evidence::{gap::Reason, ids::CollectionId};
 use protocol::messages::Progress;
 
 pub use super::chain::ChainError;
@@ -143,7 +143,7 @@ impl Watch for Counted<'_> {
         self.watch.durable(position)
     }
 
-    fn stop(&self) -> Option<String> {
+    fn stop(&self) -> Option<(Reason, String)> {
         self.watch.stop()
     }
 

@@ -27,12 +27,13 @@ use super::{
     lane::Lane,
     outcome::SealedPart,
     queue::What,
+    scope,
     sink::Say,
 };
 use crate::{
     artifacts::{self, Artifact},
     config::Wanted,
-    files::Pace,
+    files::{Outside, Pace},
 };
 
 /// How often the run is looked at while nothing is said.
@@ -55,6 +56,8 @@ enum Speaker {
     Finished,
     /// An earlier attempt began with it, and what it tells of is another state by now.
     TooLate,
+    /// The order's scope leaves it out.
+    OutOfScope(Outside),
     /// There is no thread for it.
     Dumb(io::Error),
     /// It says what it finds, and shows whether it waits for the host.
@@ -115,6 +118,7 @@ impl<'r> Conductor<'r> {
         self.lane.log(None, "the collection begins".to_owned())?;
         self.unknown()?;
         self.short_of_memory()?;
+        self.strangers()?;
         let (volatile, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.wanted)
             .into_iter()
             .partition(|(a, _)| a.volatile());
@@ -230,10 +234,27 @@ impl<'r> Conductor<'r> {
             Speaker::Finished
         } else if self.run.is_resumed() && artifact.volatile() {
             Speaker::TooLate
+        } else if let Some(why) = self.out_of_scope(*artifact) {
+            Speaker::OutOfScope(why)
         } else {
             self.begin(*artifact, wanted)
         };
         (*artifact, speaker)
+    }
+
+    fn out_of_scope(&self, artifact: &dyn Artifact) -> Option<Outside> {
+        let bounds = self.run.shared.bounds.as_ref()?;
+        scope::leaves_out(bounds, artifact.extent(), evidence::instant::Instant::now())
+    }
+
+    /// Users of the scope whom the host does not know are told: nothing of theirs was looked for.
+    fn strangers(&mut self) -> Result<(), Trouble> {
+        let shared = Arc::clone(&self.run.shared);
+        for user in shared.bounds.iter().flat_map(|bounds| &bounds.strangers) {
+            let text = "the host knows no user of the order's scope by this name";
+            self.serious("scope", user, Reason::NotFound, text)?;
+        }
+        Ok(())
     }
 
     fn artifact(
@@ -249,6 +270,10 @@ impl<'r> Conductor<'r> {
                 let text = "the run was cut off while this was gathered, and what it tells has changed since";
                 self.run.shared.tally.said(name);
                 self.serious(name, name, Reason::Interrupted, text)?;
+            }
+            Speaker::OutOfScope(why) => {
+                self.run.shared.tally.said(name);
+                self.serious(name, name, Reason::OutOfScope, why.words())?;
             }
             Speaker::Dumb(error) => {
                 let text = format!("no thread for it: {error}");

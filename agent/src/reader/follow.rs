@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evidence::ids::{CollectionId, OrderId};
+use evidence::{
+    gap::Reason,
+    ids::{CollectionId, OrderId},
+};
 use protocol::messages::{Progress, Report};
 
 use super::{
@@ -112,11 +115,16 @@ impl Watch for Follower {
         self.keep(Change::Durable { position })
     }
 
-    fn stop(&self) -> Option<String> {
+    fn stop(&self) -> Option<(Reason, String)> {
         if self.conversation.is_over() {
-            return Some("the agent was stopped".to_owned());
+            return Some((Reason::Interrupted, "the agent was stopped".to_owned()));
         }
-        self.given_up.clone()
+        if let Some(why) = &self.given_up {
+            return Some((Reason::Interrupted, why.clone()));
+        }
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = state.known().running.as_ref()?;
+        Some((Reason::Cancelled, running.cancelled.clone()?))
     }
 
     fn pauses(&self) -> bool {

@@ -24,6 +24,7 @@ pub mod progress;
 mod queue;
 pub mod renewal;
 mod room;
+mod scope;
 pub mod seal;
 pub mod service;
 mod shared;

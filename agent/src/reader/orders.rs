@@ -93,6 +93,7 @@ pub fn judge(
     let envelope = Envelope::parse(handed.order.as_bytes())
         .map_err(|e| Refusal::Malformed { why: e.to_string() })?;
     let used: BTreeSet<OrderId> = known.used.keys().copied().collect();
+    let cancelled: BTreeSet<OrderId> = known.cancelled.keys().copied().collect();
     let situation = Situation {
         policy: &trust.policy,
         root: &trust.root,
@@ -100,7 +101,7 @@ pub fn judge(
         now,
         highest_signed: known.highest_signed,
         used: &used,
-        cancelled: &BTreeSet::new(),
+        cancelled: &cancelled,
         class_of: &artifacts::class_of,
     };
     order_check::check(&envelope, handed.proof.as_ref(), &situation)
@@ -152,6 +153,7 @@ pub fn accept(
         refusals: known.untold.iter().cloned().collect(),
         position: None,
         sealing: None,
+        cancelled: None,
     };
     Ok(Change::Accepted {
         running,

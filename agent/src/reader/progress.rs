@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use evidence::gap::Reason;
 use protocol::messages::Progress;
 
 use super::task::{Position, Watch};
@@ -63,9 +64,10 @@ impl Watch for Terminal {
         Ok(())
     }
 
-    fn stop(&self) -> Option<String> {
-        let why = || "it was told to stop by a signal (Ctrl-C, SIGTERM or SIGHUP)".to_owned();
-        self.stop.is_told().then(why)
+    fn stop(&self) -> Option<(Reason, String)> {
+        let why = "it was told to stop by a signal (Ctrl-C, SIGTERM or SIGHUP)";
+        let told = self.stop.is_told();
+        told.then(|| (Reason::Interrupted, why.to_owned()))
     }
 }
 

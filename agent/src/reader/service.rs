@@ -3,6 +3,7 @@
 //! It acts on nothing that is not durable in its state first. A conversation that breaks ends the
 //! service; who supervises it starts both halves anew, and what was running goes on.
 
+mod cancelling;
 mod collections;
 mod custody;
 mod judging;
@@ -271,6 +272,7 @@ impl Service {
     fn heard(&mut self, said: FromSpool, handed: Option<OwnedFd>) -> Result<(), ServiceError> {
         match (said, handed) {
             (FromSpool::Order {}, Some(handed)) => self.order(&read_handed(handed)?),
+            (FromSpool::Cancel {}, Some(handed)) => self.cancel(&read_handed(handed)?),
             (FromSpool::Trust {}, Some(handed)) => self.newer_trust(&read_handed(handed)?),
             (FromSpool::SealRenewed { chain_pem }, None) => self.seal_renewed(&chain_pem),
             (FromSpool::Receipt {}, Some(handed)) => self.receipt(&read_handed(handed)?),

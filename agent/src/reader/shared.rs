@@ -13,8 +13,9 @@ use evidence::{gap::Reason, names};
 use super::{queue::Queue, room::Room, tally::Tally};
 use crate::platform::names::OsStrExt as _;
 use crate::{
+    artifacts::passwd::Names,
     config::Plan,
-    files::{Pace, Stat},
+    files::{Bounds, Pace, Stat},
 };
 
 /// Identities kept so that a file which is named twice is told from a copy. Past this many, one may be stored twice,
@@ -40,6 +41,8 @@ pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) tally: Tally,
     pub(super) room: Room,
+    /// The order's scope on this host.
+    pub(super) bounds: Option<Bounds>,
     seen: Mutex<Seen>,
     own_parts: Mutex<HashSet<(u64, u64)>>,
     stop: OnceLock<Stop>,
@@ -59,6 +62,7 @@ impl Shared {
             queue: Queue::default(),
             tally: Tally::new(plan.limits, finished),
             room: Room::default(),
+            bounds: bounds(&plan),
             seen: Mutex::default(),
             own_parts: Mutex::default(),
             stop: OnceLock::new(),
@@ -111,6 +115,13 @@ impl Shared {
         }
         None
     }
+}
+
+/// The scope of `plan`, with the ids that the host itself gives its users.
+fn bounds(plan: &Plan) -> Option<Bounds> {
+    let scope = plan.scope.clone()?;
+    let users = Names::users(&plan.root);
+    Some(Bounds::new(scope, |name| users.id_of(name)))
 }
 
 fn hash_of(path: &Path) -> u64 {

@@ -12,6 +12,7 @@ use evidence::{archive::Lines, gap::Reason};
 
 use super::{
     queue::{Job, What},
+    scope,
     shared::Shared,
 };
 use crate::{
@@ -40,6 +41,8 @@ pub(super) struct ArtifactSink {
     /// Shows whether the artifact is waiting for the host.
     pub(super) pace: Pace,
     pub(super) says: SyncSender<Say>,
+    /// Records that the order's scope left out.
+    pub(super) left_out: u64,
 }
 
 impl ArtifactSink {
@@ -53,11 +56,15 @@ impl ArtifactSink {
             options: &wanted.options,
             own: &shared.plan.own,
             pace: &pace,
+            bounds: shared.bounds.as_ref(),
         };
         let began = Instant::now();
         pace.works();
         // A stop is known to the conductor already.
-        let _ = self.artifact.collect(&request, &mut self);
+        let _ = self
+            .artifact
+            .collect(&request, &mut self)
+            .and_then(|()| self.tell_left_out());
         pace.waits();
         let _ = self.says.send(Say::Done(began.elapsed()));
     }
@@ -70,6 +77,27 @@ impl ArtifactSink {
         let said = self.says.send(say).map_err(|_| Stopped);
         self.pace.works();
         said
+    }
+
+    /// Leaves out the records that the order's scope does not take in.
+    fn within_scope(&mut self, lines: Lines) -> Lines {
+        let Some(bounds) = &self.shared.bounds else {
+            return lines;
+        };
+        let (kept, left_out) = scope::choose(bounds, self.artifact.extent(), lines);
+        self.left_out += left_out;
+        kept
+    }
+
+    fn tell_left_out(&mut self) -> Result<(), Stopped> {
+        if self.left_out == 0 {
+            return Ok(());
+        }
+        let text = format!(
+            "{} records were left out by the order's scope",
+            self.left_out
+        );
+        self.missing(OsStr::new("scope"), Reason::OutOfScope, &text)
     }
 
     fn named(&self, what: What) -> Result<(), Stopped> {
@@ -87,7 +115,11 @@ impl ArtifactSink {
 
 impl Sink for ArtifactSink {
     fn records(&mut self, lines: Lines) -> Result<(), Stopped> {
-        self.say(Say::Records(lines))
+        let lines = self.within_scope(lines);
+        match lines.is_empty() {
+            true => Ok(()),
+            false => self.say(Say::Records(lines)),
+        }
     }
 
     fn file(&mut self, path: &Path) -> Result<(), Stopped> {

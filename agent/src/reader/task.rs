@@ -2,6 +2,7 @@
 
 use evidence::{
     digest::Digest,
+    gap::Reason,
     ids::{CollectionId, HostId, OrderId},
     instant::Instant,
     records::{Clock, Counts, Person, Refusal},
@@ -92,8 +93,8 @@ pub trait Watch: Sync {
     /// It could not be kept; the run stops.
     fn durable(&self, position: &Position) -> Result<(), String>;
 
-    /// Why the run must stop now, if it must.
-    fn stop(&self) -> Option<String>;
+    /// Why the run must stop now, if it must: the reason of the gaps that it leaves, and a text for people.
+    fn stop(&self) -> Option<(Reason, String)>;
 
     /// Whether the run must stop without ending its chain: what is open is sealed, and the collection is taken up
     /// again.

@@ -2,6 +2,7 @@
 
 mod fixture;
 mod hostile;
+mod scope;
 mod stopping;
 
 use std::{fs, os::unix::fs::symlink, path::Path};

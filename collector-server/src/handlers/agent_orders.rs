@@ -11,7 +11,7 @@ use axum::{
     http::StatusCode,
     response::IntoResponse as _,
 };
-use evidence::{envelope::Envelope, ids::AgentId, instant::Instant};
+use evidence::{digest::Digest, envelope::Envelope, ids::AgentId, instant::Instant};
 use protocol::{
     artifacts,
     messages::{AgentOrders, HandedOrder},
@@ -38,7 +38,9 @@ use crate::{
 
 /// Orders in one answer: each may have some hundred KiB.
 const MAX_ORDERS: usize = 8;
-/// Orders that an agent may say it knows.
+/// Cancellations in one answer.
+const MAX_CANCELS: usize = 64;
+/// Orders and cancellations that an agent may say it knows.
 const MAX_KNOWN: usize = 1_000;
 
 /// What the agent says it has.
@@ -92,7 +94,12 @@ async fn look(
     keep_signed(server, agent, &mut waiting, now).await?;
     let (due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|o| o.begins <= now);
     let newest = server.documents().policy.version;
-    if due.is_empty() && newest <= policy_version {
+    let mut cancels = server.index.cancels(agent, now).await?;
+    let is_known =
+        |cancel: &str| known.contains(Digest::of(cancel.as_bytes()).to_string().as_str());
+    cancels.retain(|cancel| !is_known(cancel));
+    cancels.truncate(MAX_CANCELS);
+    if due.is_empty() && cancels.is_empty() && newest <= policy_version {
         let next = later.iter().map(|o| o.begins).min();
         return Ok(Look::Nothing(next.map(|at| until(at, now))));
     }
@@ -100,6 +107,7 @@ async fn look(
         v: VERSION,
         policy_version: newest,
         orders: due.into_iter().take(MAX_ORDERS).map(|o| o.handed).collect(),
+        cancels,
     }))
 }
 

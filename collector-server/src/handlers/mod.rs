@@ -1,6 +1,7 @@
 //! What each URL does, a file a noun. Who may ask was decided before: see `access` and `router`.
 
 pub(crate) mod agent_orders;
+pub(crate) mod cancels;
 pub(crate) mod collections;
 pub(crate) mod custody;
 pub(crate) mod enrolment;

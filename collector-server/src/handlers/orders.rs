@@ -307,6 +307,7 @@ pub(super) async fn status(
         v: VERSION,
         revision: found.revision,
         order: found.envelope,
+        cancel: found.cancel,
         hosts: found.hosts,
     })
 }

@@ -60,6 +60,7 @@ pub(crate) async fn take(
             let why = ended_early.map(|why| why.chars().take(MAX_WHY_CHARS).collect());
             (order, Said::Ended(collection, why))
         }
+        Report::Cancelled { order } => (order, Said::CancelHeld),
     };
     let change = OrderChange::Said { order, agent, said };
     server.change(Change::Order(change)).await?;

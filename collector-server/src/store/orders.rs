@@ -54,6 +54,8 @@ pub enum Said {
     Progress(CollectionId, Progress),
     /// The last part is sealed.
     Ended(CollectionId, Option<String>),
+    /// It keeps the cancellation.
+    CancelHeld,
     /// A copy of it is not obeyed.
     Refused {
         /// The notice's envelope.
@@ -74,6 +76,13 @@ pub enum Change {
         order: OrderId,
         /// Its envelope.
         envelope: String,
+    },
+    /// Somebody stopped an order; the first cancellation stays.
+    Cancel {
+        /// The order.
+        order: OrderId,
+        /// The cancellation's envelope.
+        cancel: String,
     },
     /// A host joins an open order.
     Join {
@@ -97,6 +106,7 @@ pub(super) async fn apply(to: &mut SqliteConnection, change: &Change) -> Result<
     match change {
         Change::Submit(new) => submit(to, new).await,
         Change::Sign { order, envelope } => sign(to, *order, envelope).await,
+        Change::Cancel { order, cancel } => stop(to, *order, cancel).await,
         Change::Join { order, agent } => {
             query("INSERT INTO order_hosts (order_id, agent) VALUES (?, ?) ON CONFLICT DO NOTHING")
                 .bind(order.to_string())
@@ -179,6 +189,30 @@ async fn sign(
         Some(more) => approve(to, order, &more).await,
         None => Ok(Woken::default()),
     }
+}
+
+/// Cancels the order; every host that may still act on it is woken.
+async fn stop(
+    to: &mut SqliteConnection,
+    order: OrderId,
+    cancel: &str,
+) -> Result<Woken, IndexError> {
+    query("UPDATE orders SET cancel = ? WHERE id = ? AND cancel IS NULL")
+        .bind(cancel)
+        .bind(order.to_string())
+        .execute(&mut *to)
+        .await?;
+    let rows = query(
+        "SELECT agent FROM order_hosts WHERE order_id = ? AND state IN ('waiting', 'running')",
+    )
+    .bind(order.to_string())
+    .fetch_all(&mut *to)
+    .await?;
+    let mut woken = revise(to, order).await?;
+    for row in &rows {
+        woken.agents.push(parsed(row, "agent")?);
+    }
+    Ok(woken)
 }
 
 /// Puts a fuller envelope of the same order in the place of the one held: whoever refused the other is asked again.
@@ -322,6 +356,11 @@ async fn note(
         .bind(agent.to_string())
         .bind(collection.to_string())
         .bind(early.clone()),
+        Said::CancelHeld => {
+            query("UPDATE order_hosts SET cancel_held = 1 WHERE order_id = ?1 AND agent = ?2")
+                .bind(order.to_string())
+                .bind(agent.to_string())
+        }
         // An agent that has begun may refuse to begin again; that takes nothing back.
         Said::Refused { notice, .. } => query(
             "UPDATE order_hosts SET answered = 1, \
@@ -379,23 +418,32 @@ pub struct FullOrder {
     pub revision: u64,
     /// Its envelope.
     pub envelope: String,
+    /// The envelope of its cancellation, where it was cancelled.
+    pub cancel: Option<String>,
     /// When it ends.
     pub expires: Instant,
     /// How it fares on the hosts within the asker's scope.
     pub hosts: Vec<OrderHost>,
 }
 
-fn state_of(text: &str, expired: bool) -> Result<HostState, IndexError> {
-    Ok(match text {
-        "waiting" if expired => HostState::Expired,
-        "waiting" => HostState::Waiting,
-        "running" => HostState::Running,
-        "delivered" => HostState::Delivered,
-        "refused" => HostState::Refused,
+/// Why an order that no agent has begun never will be.
+#[derive(Clone, Copy)]
+enum Over {
+    Cancelled,
+    Expired,
+}
+
+fn state_of(text: &str, over: Option<Over>) -> Result<HostState, IndexError> {
+    Ok(match (text, over) {
+        ("waiting", Some(Over::Cancelled)) => HostState::Cancelled,
+        ("waiting", Some(Over::Expired)) => HostState::Expired,
+        ("waiting", None) => HostState::Waiting,
+        ("running", _) => HostState::Running,
+        ("delivered", _) => HostState::Delivered,
+        ("refused", _) => HostState::Refused,
         _ => return Err(IndexError::Damaged("state")),
     })
 }
-
 fn read_handed(row: &SqliteRow) -> Result<HandedOrder, IndexError> {
     let proof: Option<&str> = row.try_get("proof")?;
     Ok(HandedOrder {
@@ -412,12 +460,12 @@ fn read_waiting(row: &SqliteRow) -> Result<Waiting, IndexError> {
     })
 }
 
-fn read_host(row: &SqliteRow, expired: bool) -> Result<OrderHost, IndexError> {
+fn read_host(row: &SqliteRow, over: Option<Over>) -> Result<OrderHost, IndexError> {
     let progress: Option<&str> = row.try_get("progress")?;
     Ok(OrderHost {
         agent: parsed(row, "agent")?,
         hostname: row.try_get("hostname")?,
-        state: state_of(row.try_get("state")?, expired)?,
+        state: state_of(row.try_get("state")?, over)?,
         collection: parsed_or_none(row, "collection")?,
         progress: progress.map(|p| columns::json(p, "progress")).transpose()?,
         refusal: row.try_get("refusal")?,
@@ -435,6 +483,7 @@ fn read_row(row: &SqliteRow) -> Result<OrderRow, IndexError> {
         expires: time(row, "expires_ns")?,
         hosts: row.try_get("hosts")?,
         settled: row.try_get("settled")?,
+        cancelled: row.try_get("cancelled")?,
     })
 }
 
@@ -447,13 +496,31 @@ impl Index {
         let rows = query(
             "SELECT o.id, o.envelope, o.begins_ns, h.proof FROM order_hosts h \
              JOIN orders o ON o.id = h.order_id \
-             WHERE h.agent = ? AND h.answered = 0 AND o.expires_ns > ? ORDER BY o.submitted_ns",
+             WHERE h.agent = ? AND h.answered = 0 AND o.expires_ns > ? AND o.cancel IS NULL \
+             ORDER BY o.submitted_ns",
         )
         .bind(agent.to_string())
         .bind(to_ns(now))
         .fetch_all(&self.reader)
         .await?;
         rows.iter().map(read_waiting).collect()
+    }
+
+    /// Cancellations of orders that the agent may still act on, and that it has not said to keep.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn cancels(&self, agent: AgentId, now: Instant) -> Result<Vec<String>, IndexError> {
+        Ok(query_scalar(
+            "SELECT o.cancel FROM orders o JOIN order_hosts h ON h.order_id = o.id \
+             WHERE o.cancel IS NOT NULL AND h.agent = ? AND h.cancel_held = 0 \
+             AND (h.state = 'running' OR h.state = 'waiting' AND o.expires_ns > ?) \
+             ORDER BY o.submitted_ns",
+        )
+        .bind(agent.to_string())
+        .bind(to_ns(now))
+        .fetch_all(&self.reader)
+        .await?)
     }
 
     /// Open orders that have not ended and that the agent is not part of.
@@ -463,7 +530,7 @@ impl Index {
     pub async fn joinable(&self, agent: AgentId, now: Instant) -> Result<Vec<Waiting>, IndexError> {
         let rows = query(
             "SELECT id, envelope, begins_ns, NULL AS proof FROM orders \
-             WHERE open = 1 AND expires_ns > ?2 AND NOT EXISTS \
+             WHERE open = 1 AND expires_ns > ?2 AND cancel IS NULL AND NOT EXISTS \
              (SELECT 1 FROM order_hosts WHERE order_id = orders.id AND agent = ?1)",
         )
         .bind(agent.to_string())
@@ -502,6 +569,21 @@ impl Index {
         .transpose()
     }
 
+    /// The agencies of the hosts that an order is for, as far as they are known.
+    ///
+    /// # Errors
+    /// The database failed or a row is damaged.
+    pub async fn agencies_of(&self, order: OrderId) -> Result<Vec<Name>, IndexError> {
+        let rows = query(
+            "SELECT DISTINCT a.agency FROM order_hosts h JOIN agents a ON a.id = h.agent \
+             WHERE h.order_id = ?",
+        )
+        .bind(order.to_string())
+        .fetch_all(&self.reader)
+        .await?;
+        rows.iter().map(|row| parsed(row, "agency")).collect()
+    }
+
     /// The envelope of the order that has this id and this digest.
     ///
     /// # Errors
@@ -526,9 +608,9 @@ impl Index {
     pub async fn orders(&self, scope: &Scope, person: &Name) -> Result<Vec<OrderRow>, IndexError> {
         let rows = query(
             "SELECT o.id, o.reference, o.requester, o.submitted_ns, o.expires_ns, \
-             COUNT(a.id) AS hosts, \
-             COUNT(CASE WHEN h.state IN ('delivered', 'refused') AND a.id IS NOT NULL THEN 1 END) \
-             AS settled FROM orders o \
+             o.cancel IS NOT NULL AS cancelled, COUNT(a.id) AS hosts, \
+             COUNT(CASE WHEN a.id IS NOT NULL AND (h.state IN ('delivered', 'refused') \
+             OR h.state = 'waiting' AND o.cancel IS NOT NULL) THEN 1 END) AS settled FROM orders o \
              LEFT JOIN order_hosts h ON h.order_id = o.id \
              LEFT JOIN agents a ON a.id = h.agent \
              AND a.agency IN (SELECT value FROM json_each(?1)) \
@@ -553,13 +635,19 @@ impl Index {
         person: &Name,
         now: Instant,
     ) -> Result<Option<FullOrder>, IndexError> {
-        let found =
-            query("SELECT revision, envelope, requester, expires_ns FROM orders WHERE id = ?")
-                .bind(order.to_string())
-                .fetch_optional(&self.reader)
-                .await?;
+        let found = query(
+            "SELECT revision, envelope, cancel, requester, expires_ns FROM orders WHERE id = ?",
+        )
+        .bind(order.to_string())
+        .fetch_optional(&self.reader)
+        .await?;
         let Some(row) = found else { return Ok(None) };
         let expires = from_ns(row.try_get("expires_ns")?);
+        let cancel: Option<String> = row.try_get("cancel")?;
+        let over = match cancel {
+            Some(_) => Some(Over::Cancelled),
+            None => (now >= expires).then_some(Over::Expired),
+        };
         let rows = query(
             "SELECT h.agent, a.hostname, h.state, h.collection, h.progress, h.refusal, \
              h.ended_early, (SELECT COUNT(DISTINCT p.part) FROM parts p \
@@ -576,10 +664,11 @@ impl Index {
         if rows.is_empty() && row.try_get::<&str, _>("requester")? != person.as_str() {
             return Ok(None);
         }
-        let host = |r: &SqliteRow| read_host(r, now >= expires);
+        let host = |r: &SqliteRow| read_host(r, over);
         Ok(Some(FullOrder {
             revision: columns::size(&row, "revision")?,
             envelope: row.try_get("envelope")?,
+            cancel,
             expires,
             hosts: rows.iter().map(host).collect::<Result<_, _>>()?,
         }))

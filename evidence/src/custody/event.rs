@@ -126,6 +126,17 @@ pub enum Action {
         /// The signing key.
         by_key: Digest,
     },
+    /// Somebody stopped an order (signed by the server; the cancellation carries that person's signature).
+    Cancelled {
+        /// The order.
+        order: OrderId,
+        /// Digest of its payload.
+        order_sha256: Digest,
+        /// Digest of the cancellation's payload.
+        cancel_sha256: Digest,
+        /// The signing key.
+        by_key: Digest,
+    },
     /// An agent refused an order (signed by the server; the notice carries the agent's signature).
     Refused {
         /// Who refused.

@@ -204,9 +204,14 @@ impl Examiner {
                 order,
                 order_sha256,
                 ..
+            }
+            | Action::Cancelled {
+                order,
+                order_sha256,
+                ..
             } => {
                 let known = seen.orders.get(order_sha256) == Some(order);
-                (!known).then_some("it approves an order that the log does not know")
+                (!known).then_some("it speaks of an order that the log does not know")
             }
             Action::Refused {
                 agent,

@@ -98,6 +98,9 @@ fn what(action: &Action, names: &Names) -> String {
         Action::Approved { order, by_key, .. } => {
             format!("order {order} was signed by one more person, with the key {by_key}")
         }
+        Action::Cancelled { order, by_key, .. } => {
+            format!("order {order} was cancelled by {}", names.person(by_key))
+        }
         Action::Refused {
             agent,
             order_sha256,

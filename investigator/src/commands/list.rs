@@ -46,6 +46,7 @@ fn order_rows(orders: &[OrderRow]) -> Vec<Vec<String>> {
         "SUBMITTED",
         "EXPIRES",
         "SETTLED",
+        "STATE",
     ])];
     rows.extend(orders.iter().map(|order| {
         vec![
@@ -55,6 +56,7 @@ fn order_rows(orders: &[OrderRow]) -> Vec<Vec<String>> {
             table::time(order.submitted),
             table::time(order.expires),
             format!("{} of {}", order.settled, order.hosts),
+            if order.cancelled { "cancelled" } else { "" }.to_owned(),
         ]
     }));
     rows

@@ -3,6 +3,7 @@
 pub mod approve;
 pub mod aside;
 pub mod audit;
+pub mod cancel;
 pub mod collect;
 pub mod fetch;
 pub mod files;
@@ -39,6 +40,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Hosts(args) => hosts::run(args, home()?),
         Command::Collect(args) => collect::run(args, home()?),
         Command::Approve(args) => approve::run(args, home()?),
+        Command::Cancel(args) => cancel::run(args, home()?),
         Command::Watch(args) => watch::run(args, home()?),
         Command::List(args) => list::run(args, home()?),
         Command::Fetch(args) => fetch::run(args, home()?),

@@ -167,7 +167,10 @@ impl HostView {
         match self.state {
             HostState::Refused | HostState::Expired => Exit::Failed,
             HostState::Delivered if !self.is_partial() => Exit::Done,
-            HostState::Delivered | HostState::Waiting | HostState::Running => Exit::Partial,
+            HostState::Delivered
+            | HostState::Waiting
+            | HostState::Running
+            | HostState::Cancelled => Exit::Partial,
         }
     }
 }
@@ -194,6 +197,7 @@ pub const fn word(state: HostState) -> &'static str {
         HostState::Delivered => "delivered",
         HostState::Refused => "refused",
         HostState::Expired => "expired",
+        HostState::Cancelled => "cancelled",
     }
 }
 

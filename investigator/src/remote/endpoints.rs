@@ -8,8 +8,8 @@ use evidence::{
 };
 use protocol::{
     messages::{
-        Collections, Consistency, Hosts, Leaves, Logged, MAX_WAIT_MS, OrderStatus, Orders,
-        SignOrder, SubmitEvent, SubmitOrder, Trust,
+        CancelOrder, Collections, Consistency, Hosts, Leaves, Logged, MAX_WAIT_MS, OrderStatus,
+        Orders, SignOrder, SubmitEvent, SubmitOrder, Trust,
     },
     version::VERSION,
 };
@@ -70,6 +70,11 @@ impl Remote {
     /// Hands in an order with one signature more.
     pub fn sign_order(&self, order: OrderId, sent: &SignOrder) -> Result<OrderStatus, RemoteError> {
         self.post_message(&format!("/v1/orders/{order}/signatures"), sent)
+    }
+
+    /// Stops an order.
+    pub fn cancel_order(&self, order: OrderId, sent: &CancelOrder) -> Result<Logged, RemoteError> {
+        self.post_message(&format!("/v1/orders/{order}/cancel"), sent)
     }
 
     /// All orders.

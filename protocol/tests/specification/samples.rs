@@ -12,9 +12,9 @@ use protocol::{
         EnrolRequest, EnrolResponse, HostFacts, RenewRequest, RenewResponse, SealRequest, Token,
     },
     messages::{
-        AgentOrders, AgentReport, CollectionRow, Collections, Consistency, HandedOrder, HostRow,
-        HostState, Hosts, Leaves, Logged, OrderHost, OrderRow, OrderStatus, Orders, PartRow,
-        Progress, Report, SignOrder, SubmitEvent, SubmitOrder, TimeRequest, Trust,
+        AgentOrders, AgentReport, CancelOrder, CollectionRow, Collections, Consistency,
+        HandedOrder, HostRow, HostState, Hosts, Leaves, Logged, OrderHost, OrderRow, OrderStatus,
+        Orders, PartRow, Progress, Report, SignOrder, SubmitEvent, SubmitOrder, TimeRequest, Trust,
     },
     name::Name,
     order::{Cancel, Order, RefusalNotice},
@@ -171,7 +171,10 @@ pub(crate) fn refusals() -> Vec<Refusal> {
 pub(crate) fn cancel() -> Cancel {
     Cancel {
         v: 1,
+        deployment: name("lab"),
         order: ORDER,
+        order_digest: digest(),
+        expires: at(1),
         by: name("eve"),
         time: at(0),
         reason: "A mistake.".into(),
@@ -290,6 +293,7 @@ pub(crate) fn agent_orders() -> AgentOrders {
             order: "{}".into(),
             proof: Some(proof),
         }],
+        cancels: vec!["{}".into()],
     }
 }
 
@@ -311,7 +315,15 @@ pub(crate) fn reports() -> Vec<Report> {
             parts: 2,
             ended_early: None,
         },
+        Report::Cancelled { order },
     ]
+}
+
+pub(crate) fn cancel_order() -> CancelOrder {
+    CancelOrder {
+        v: 1,
+        cancel: "{}".into(),
+    }
 }
 
 pub(crate) fn agent_report() -> AgentReport {
@@ -375,6 +387,7 @@ pub(crate) fn orders() -> Orders {
         expires: at(1),
         hosts: 3,
         settled: 1,
+        cancelled: false,
     };
     Orders {
         v: 1,
@@ -397,6 +410,7 @@ pub(crate) fn order_status() -> OrderStatus {
         v: 1,
         revision: 7,
         order: "{}".into(),
+        cancel: Some("{}".into()),
         hosts: vec![host],
     }
 }

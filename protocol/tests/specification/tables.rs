@@ -5,9 +5,9 @@ use protocol::{
         EnrolRequest, EnrolResponse, HostFacts, RenewRequest, RenewResponse, SealRequest, Token,
     },
     messages::{
-        AgentOrders, AgentReport, CollectionRow, Collections, Consistency, HandedOrder, HostRow,
-        Hosts, Leaves, Logged, OrderHost, OrderRow, OrderStatus, Orders, PartRow, Progress, Report,
-        SignOrder, SubmitEvent, SubmitOrder, TimeRequest, Trust,
+        AgentOrders, AgentReport, CancelOrder, CollectionRow, Collections, Consistency,
+        HandedOrder, HostRow, Hosts, Leaves, Logged, OrderHost, OrderRow, OrderStatus, Orders,
+        PartRow, Progress, Report, SignOrder, SubmitEvent, SubmitOrder, TimeRequest, Trust,
     },
     order::{Cancel, Order, RefusalNotice},
     order_check::Refusal,
@@ -86,6 +86,7 @@ fn types() -> Vec<Type> {
         of::<Hosts>("Hosts", &hosts),
         of::<SignOrder>("SignOrder", &samples::sign_order()),
         of::<SubmitOrder>("SubmitOrder", &samples::submit_order()),
+        of::<CancelOrder>("CancelOrder", &samples::cancel_order()),
         of::<Logged>("Logged", &samples::logged()),
         of::<OrderRow>("OrderRow", &samples::orders().orders[0]),
         of::<Orders>("Orders", &samples::orders()),
@@ -201,9 +202,10 @@ fn every_report_stands_in_the_table() {
             Report::Accepted { .. }
             | Report::Refused { .. }
             | Report::Progress { .. }
-            | Report::Ended { .. } => {}
+            | Report::Ended { .. }
+            | Report::Cancelled { .. } => {}
         }
     }
-    assert_eq!(all.len(), 4);
+    assert_eq!(all.len(), 5);
     check_kinds("Reports", "report", &all);
 }

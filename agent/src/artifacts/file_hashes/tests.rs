@@ -32,6 +32,7 @@ pub(super) fn run_at(root: &Path, path: &Path, options: &Value) -> MemorySink {
         options: &options,
         own: &[],
         pace: &Pace::free(),
+        bounds: None,
     };
     FileHashes.collect(&request, &mut sink).unwrap();
     assert_eq!(sink.undeclared(&FileHashes), Vec::<String>::new());
@@ -184,6 +185,7 @@ fn own_output_is_left_out() {
         options: &options,
         own: &[PathBuf::from("/out")],
         pace: &pace,
+        bounds: None,
     };
     FileHashes.collect(&request, &mut sink).unwrap();
     assert_eq!(by_path(&sink).into_keys().collect::<Vec<_>>(), ["/kept"]);
@@ -201,6 +203,7 @@ fn a_path_asked_for_and_missing_is_a_gap_under_its_exact_bytes() {
         options: &options,
         own: &[],
         pace: &Pace::free(),
+        bounds: None,
     };
     FileHashes.collect(&request, &mut sink).unwrap();
     assert_eq!(sink.gaps[0].reason, Reason::NotFound);
@@ -223,6 +226,7 @@ fn stops_when_told() {
         options: &options,
         own: &[],
         pace: &Pace::free(),
+        bounds: None,
     };
     assert_eq!(FileHashes.collect(&request, &mut sink), Err(Stopped));
     assert_eq!(sink.records.len(), 3);
@@ -239,6 +243,7 @@ fn proc_is_never_walked() {
         options: &options,
         own: &[],
         pace: &Pace::free(),
+        bounds: None,
     };
     FileHashes.collect(&request, &mut sink).unwrap();
     assert_eq!(sink.gaps.len(), 1);

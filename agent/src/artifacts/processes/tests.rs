@@ -125,6 +125,7 @@ fn stops_when_told() {
         options: &options,
         own: &[],
         pace: &crate::files::Pace::free(),
+        bounds: None,
     };
     assert_eq!(Processes.collect(&request, &mut sink), Err(Stopped));
 }

@@ -433,6 +433,7 @@ impl Inner {
                     v: 1,
                     policy_version: state.policy_version,
                     orders: state.orders.clone(),
+                    cancels: Vec::new(),
                 });
             }
             let is_over =

@@ -46,6 +46,7 @@ impl Conductor<'_> {
             shared: Arc::clone(&self.run.shared),
             pace: pace.clone(),
             says,
+            left_out: 0,
         };
         let wanted = wanted.clone();
         // Not a scoped thread: it may never come back from the host, and nobody shall wait for it then.

@@ -13,7 +13,7 @@ use evidence::{
 };
 
 use super::{At, Desk, Fetched, FileGap, contents::CHUNK_BYTES, lock};
-use crate::files::{OpenError, Opened, Pace, Parents, Stat, open::open_parent, xattrs};
+use crate::files::{OpenError, Opened, Outside, Pace, Parents, Stat, open::open_parent, xattrs};
 use crate::platform::names::OsStrExt as _;
 use crate::reader::{
     queue::{Job, What},
@@ -97,6 +97,9 @@ impl Reader {
         if self.shared.is_own(&own) {
             return Ok(());
         }
+        if let Err(why) = self.within_paths(&[path, &own]) {
+            return self.out_of_scope(artifact, path, why);
+        }
         if own != path && path != Path::new(STORED_TWICE) {
             self.say_link(artifact, path, &own)?;
             return self.plain(artifact, &own, &own);
@@ -117,6 +120,9 @@ impl Reader {
         let Opened { file, before, .. } = opened;
         if self.shared.is_own_part(before.identity()) {
             return Ok(());
+        }
+        if let Some(Err(why)) = self.shared.bounds.as_ref().map(|b| b.file(&before)) {
+            return self.out_of_scope(artifact, path, why);
         }
         let mut record = stored::record(artifact, path, &before);
         match xattrs::read(&file) {
@@ -154,6 +160,9 @@ impl Reader {
                 return self.say_gap(artifact, name.as_bytes(), Reason::ReadError, text);
             }
         };
+        if let Some(Err(why)) = self.shared.bounds.as_ref().map(|b| b.file(&stat)) {
+            return self.out_of_scope(artifact, Path::new(name), why);
+        }
         let mut record = stored::record(artifact, Path::new(name), &stat);
         record.read_by = Some(ReadBy::Proc);
         self.contents(artifact, entry, file, stat, record)
@@ -175,16 +184,45 @@ impl Reader {
         own: &Path,
         why: String,
     ) -> Result<(), Deaf> {
+        if let Err(why) = self.within_paths(&[path, own]) {
+            return self.out_of_scope(artifact, path, why);
+        }
         let root = &self.shared.plan.root;
         let looked = open_parent(root, own).and_then(|(folder, name)| folder.look(&name));
         match looked {
             Ok(stat) => {
+                if let Some(Err(why)) = self.shared.bounds.as_ref().map(|b| b.file(&stat)) {
+                    return self.out_of_scope(artifact, path, why);
+                }
                 let mut record = stored::record(artifact, path, &stat);
                 record.why_no_entry = Some(why);
                 self.say(Fetched::Record(Box::new(record)))
             }
             Err(error) => self.not_opened(artifact, path, &error),
         }
+    }
+
+    /// Whether the order's scope takes all of `paths` in.
+    fn within_paths(&self, paths: &[&Path]) -> Result<(), Outside> {
+        match &self.shared.bounds {
+            Some(bounds) => paths.iter().try_for_each(|path| bounds.path(path)),
+            None => Ok(()),
+        }
+    }
+
+    fn out_of_scope(
+        &mut self,
+        artifact: &'static str,
+        path: &Path,
+        why: Outside,
+    ) -> Result<(), Deaf> {
+        let subject = path.as_os_str().as_bytes();
+        self.say_gap(
+            artifact,
+            subject,
+            Reason::OutOfScope,
+            why.words().to_owned(),
+        )
     }
 
     fn not_opened(

@@ -14,6 +14,7 @@ use crate::{
     },
 };
 
+mod cancel;
 mod custody;
 mod script;
 use script::{Host, PROFILE, parts, record};

@@ -41,6 +41,9 @@ pub struct Known {
     pub policy: Option<String>,
     /// Orders that were obeyed, with their ends: past it they are refused as expired anyway.
     pub used: BTreeMap<OrderId, Instant>,
+    /// Orders that were cancelled, with their ends: past it they are refused as expired anyway.
+    #[serde(default)]
+    pub cancelled: BTreeMap<OrderId, Instant>,
     /// The highest time that the server has signed.
     pub highest_signed: Option<Instant>,
     /// The collection that runs, or was cut off.
@@ -197,6 +200,9 @@ pub struct Running {
     pub position: Option<SavedPosition>,
     /// Where it stands if the part that was handed over last became durable, which only the spool knows.
     pub sealing: Option<SavedPosition>,
+    /// Who cancelled it and why, for people, where somebody did.
+    #[serde(default)]
+    pub cancelled: Option<String>,
 }
 
 /// A [`Position`] as the state keeps it.
@@ -330,6 +336,15 @@ pub enum Change {
         /// What the next collection tells of it.
         told: Refusal,
     },
+    /// Somebody authorised stopped an order: it is not obeyed any more, and its collection ends.
+    Cancelled {
+        /// The order.
+        order: OrderId,
+        /// The order's end.
+        expires: Instant,
+        /// Who and why, for people.
+        why: String,
+    },
     /// The seal key has a new certificate.
     Renewed {
         /// The chain, DER, base64.
@@ -363,6 +378,7 @@ impl Known {
             roots: Vec::new(),
             policy: None,
             used: BTreeMap::new(),
+            cancelled: BTreeMap::new(),
             highest_signed: None,
             running: None,
             ended: None,
@@ -432,6 +448,16 @@ impl Known {
                 }
                 push(&mut self.untold, told, UNTOLD);
             }
+            Change::Cancelled {
+                order,
+                expires,
+                why,
+            } => {
+                self.cancelled.insert(order, expires);
+                if let Some(running) = self.running.as_mut().filter(|r| r.order == order) {
+                    running.cancelled.get_or_insert(why);
+                }
+            }
             Change::Renewed {
                 seal_chain,
                 from,
@@ -457,6 +483,7 @@ impl Known {
     fn forget_expired(&mut self) {
         if let Some(highest) = self.highest_signed {
             self.used.retain(|_, expires| *expires > highest);
+            self.cancelled.retain(|_, expires| *expires > highest);
         }
     }
 }

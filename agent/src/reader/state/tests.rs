@@ -30,6 +30,7 @@ fn accepted(id: u8) -> Change {
             refusals: Vec::new(),
             position: None,
             sealing: None,
+            cancelled: None,
         },
         expires: at(100),
     }

@@ -12,15 +12,15 @@ use std::{
 
 use evidence::{
     digest::Digest,
-    gap::Gap,
+    gap::{Gap, Reason},
     ids::CollectionId,
     records::{CollectionRecord, FileRecord},
 };
-use protocol::{messages::Progress, profile::Limits};
+use protocol::{messages::Progress, profile::Limits, scope::Scope};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    artifacts::{Artifact, Field, Request, Sink, Stopped},
+    artifacts::{Artifact, Extent, Field, Request, Sink, Stopped},
     config::{Plan, Wanted},
     courier::{local, room::Floor},
     link::Link,
@@ -43,6 +43,7 @@ type Speech = Box<dyn Fn(&mut dyn Sink) -> Result<(), Stopped> + Send + Sync>;
 pub(super) struct Says {
     name: &'static str,
     is_volatile: bool,
+    extent: Extent,
     speech: Speech,
 }
 
@@ -55,6 +56,9 @@ impl Artifact for Says {
     }
     fn volatile(&self) -> bool {
         self.is_volatile
+    }
+    fn extent(&self) -> Extent {
+        self.extent
     }
     fn fields(&self) -> &'static [Field] {
         &[]
@@ -72,6 +76,7 @@ pub(super) fn says(
     Box::leak(Box::new(Says {
         name,
         is_volatile: false,
+        extent: Extent::Host,
         speech,
     }))
 }
@@ -84,6 +89,22 @@ pub(super) fn volatile(
     Box::leak(Box::new(Says {
         name,
         is_volatile: true,
+        extent: Extent::Host,
+        speech,
+    }))
+}
+
+/// An artifact of which a scope may take some.
+pub(super) fn telling(
+    extent: Extent,
+    name: &'static str,
+    speech: impl Fn(&mut dyn Sink) -> Result<(), Stopped> + Send + Sync + 'static,
+) -> &'static dyn Artifact {
+    let speech = Box::new(speech);
+    Box::leak(Box::new(Says {
+        name,
+        is_volatile: false,
+        extent,
         speech,
     }))
 }
@@ -105,6 +126,7 @@ pub(super) struct Fixture {
     pub(super) patience: Duration,
     pub(super) floor: Floor,
     pub(super) position: Option<Position>,
+    pub(super) scope: Option<Scope>,
     wanted: Vec<Wanted>,
 }
 
@@ -118,6 +140,7 @@ impl Fixture {
             patience: Duration::from_secs(60),
             floor: Floor::NONE,
             position: None,
+            scope: None,
             wanted: Vec::new(),
         }
     }
@@ -161,6 +184,7 @@ impl Fixture {
             own: vec![PathBuf::from("/own/output")],
             recipients: Vec::new(),
             case: None,
+            scope: self.scope.clone(),
             part_bytes: self.part_bytes,
             background: false,
             patience: self.patience,
@@ -227,8 +251,9 @@ impl Watch for Follows {
         self.positions.lock().unwrap().push(position.clone());
         Ok(())
     }
-    fn stop(&self) -> Option<String> {
-        self.stop.lock().unwrap().clone()
+    fn stop(&self) -> Option<(Reason, String)> {
+        let why = self.stop.lock().unwrap().clone()?;
+        Some((Reason::Interrupted, why))
     }
 }
 

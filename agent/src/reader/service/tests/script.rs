@@ -12,6 +12,7 @@ use std::{
 use evidence::{
     custody::tree::Tree,
     envelope::Envelope,
+    gap::Gap,
     ids::{AgentId, CollectionId},
     instant::Instant,
     keys::PublicKey,
@@ -319,12 +320,28 @@ pub(super) fn parts(host: &Host, collection: CollectionId) -> Vec<String> {
 
 /// collection.json of a part, opened with a key of the vault.
 pub(super) fn record(host: &Host, collection: CollectionId, name: &str) -> CollectionRecord {
+    serde_json::from_slice(&entry(host, collection, name, "collection.json")).unwrap()
+}
+
+/// gaps.jsonl of a part.
+pub(super) fn gaps(host: &Host, collection: CollectionId, name: &str) -> Vec<Gap> {
+    let lines = entry(host, collection, name, "gaps.jsonl");
+    let read = |line: &str| serde_json::from_str(line).unwrap();
+    String::from_utf8(lines)
+        .unwrap()
+        .lines()
+        .map(read)
+        .collect()
+}
+
+fn entry(host: &Host, collection: CollectionId, part: &str, entry: &str) -> Vec<u8> {
     let folder = host.path("spool").join(collection.to_string());
-    let file = File::open(folder.join(name)).unwrap();
+    let file = File::open(folder.join(part)).unwrap();
     let mut plain = Vec::new();
     let mut unwrapped = UnwrapReader::new(&host.world.vault[..1], file).unwrap();
     unwrapped.read_to_end(&mut plain).unwrap();
     let mut zip = zip::ZipArchive::new(std::io::Cursor::new(plain)).unwrap();
-    let entry = zip.by_name("collection.json").unwrap();
-    serde_json::from_reader(entry).unwrap()
+    let mut bytes = Vec::new();
+    zip.by_name(entry).unwrap().read_to_end(&mut bytes).unwrap();
+    bytes
 }

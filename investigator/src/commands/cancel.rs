@@ -1,0 +1,48 @@
+//! `fieldseal cancel`: stops an order: nobody begins it any more, and who is at it seals what there is.
+
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
+
+use evidence::envelope::Envelope;
+use protocol::order::Order;
+use serde_json::json;
+
+use crate::{cancel, cli::Cancel, exit::Exit, home::Home, inert::inert, session::Session};
+
+/// Runs it.
+///
+/// # Errors
+/// The person may not, or the server does not take it.
+pub fn run(args: &Cancel, home: Home) -> anyhow::Result<Exit> {
+    let session = Session::open(home)?;
+    cancel::demand(&session)?;
+    let status = session.remote.order(args.order, 0, Duration::ZERO)?;
+    let envelope = Envelope::parse(status.order.as_bytes())?;
+    let order = Order::read(&envelope)?;
+    anyhow::ensure!(
+        order.id == args.order,
+        "The server shows another order than the one asked for. Tell its operator."
+    );
+    writeln!(
+        io::stderr(),
+        "To be signed by {}: order {} of {} (case {}) stops on all of its hosts; what they have is sealed.",
+        session.me.id,
+        order.id,
+        inert(order.requester.as_str()),
+        inert(&order.case),
+    )?;
+    let draft = cancel::draft(&session, &envelope, &order, &args.reason);
+    let proven = cancel::hand_in(&session, &draft, &session.unlock()?)?;
+    let mut out = io::stdout().lock();
+    match args.json {
+        true => writeln!(out, "{}", json!({"order": order.id, "leaf": proven.index}))?,
+        false => writeln!(
+            out,
+            "order {} is cancelled: leaf {} of the custody log",
+            order.id, proven.index
+        )?,
+    }
+    Ok(Exit::Done)
+}
