@@ -341,6 +341,7 @@ fn orders() -> Vec<u8> {
     let message = AgentOrders {
         v: 1,
         policy_version: 1,
+        cancels: Vec::new(),
         orders: vec![HandedOrder {
             order: String::from_utf8_lossy(&order).into_owned(),
             proof: Some(world.proof.clone()),

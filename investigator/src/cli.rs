@@ -218,6 +218,9 @@ pub struct Collect {
     /// A folder or file to walk in place of the profile's; may be given again.
     #[arg(long = "path", value_name = "PATH")]
     pub paths: Vec<String>,
+    /// What may be gathered at all, and by what right.
+    #[command(flatten)]
+    pub scope: Scope,
     /// How long hosts may begin the order.
     #[arg(long, value_name = "TIME", default_value = "24h")]
     pub expires: Span,
@@ -230,6 +233,27 @@ pub struct Collect {
     /// Print JSON, one object a line.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The scope of an order. Agents read nothing outside it; what it leaves out is a gap.
+#[derive(Debug, Default, Args)]
+#[group(skip)]
+pub struct Scope {
+    /// The legal basis of the scope: a warrant's number, a statute, a consent.
+    #[arg(long = "legal-basis", value_name = "TEXT")]
+    pub basis: Option<String>,
+    /// Only what is this user's (name or number on the host); may be given again.
+    #[arg(long = "scope-user", value_name = "USER", requires = "basis")]
+    pub users: Vec<String>,
+    /// Only what lies here; may be given again.
+    #[arg(long = "scope-path", value_name = "PATH", requires = "basis")]
+    pub paths: Vec<String>,
+    /// Only what may have happened at or after this time (RFC 3339).
+    #[arg(long = "scope-from", value_name = "TIME", requires = "basis", value_parser = instant)]
+    pub from: Option<evidence::instant::Instant>,
+    /// Only what may have happened before this time (RFC 3339).
+    #[arg(long = "scope-until", value_name = "TIME", requires = "basis", value_parser = instant)]
+    pub until: Option<evidence::instant::Instant>,
 }
 
 /// `fieldseal approve`.

@@ -10,6 +10,7 @@ use protocol::{
     order::Order,
     policy::{Person, Policy},
     profile::{self, MAX_PROFILE_BYTES, Parameters, Profile},
+    scope::Scope,
     target::TargetList,
     version::VERSION,
 };
@@ -35,6 +36,8 @@ pub struct Wish<'a> {
     pub profile: String,
     /// Roots of walks in place of the profile's.
     pub paths: Vec<String>,
+    /// What may be gathered at all.
+    pub scope: Option<Scope>,
     /// The hosts.
     pub chosen: Chosen<'a>,
     /// Whether hosts that are enrolled later join.
@@ -92,6 +95,7 @@ pub fn make(wish: &Wish<'_>, policy: &Policy, me: &Person, now: Instant) -> anyh
     }
     let parameters = Parameters {
         paths: wish.paths.clone(),
+        scope: wish.scope.clone(),
         ..Parameters::default()
     };
     parameters
@@ -167,6 +171,10 @@ pub fn in_words(order: &Order, hosts: &[&HostRow]) -> anyhow::Result<String> {
         let paths: Vec<_> = profile.paths.iter().map(|p| inert(p)).collect();
         line("below", &paths.join(", "))?;
     }
+    if let Some(scope) = &order.parameters.scope {
+        line("only", &scope_in_words(scope))?;
+        line("by right of", &inert(&scope.basis))?;
+    }
     let limits = limits(&profile)?;
     if !limits.is_empty() {
         line("limits", &limits)?;
@@ -186,6 +194,27 @@ pub fn in_words(order: &Order, hosts: &[&HostRow]) -> anyhow::Result<String> {
     let recipients: Vec<_> = order.recipients.iter().map(ToString::to_string).collect();
     line("opened by", &recipients.join("\n              "))?;
     Ok(text)
+}
+
+/// What the scope takes in, inert.
+fn scope_in_words(scope: &Scope) -> String {
+    let list = |of: Vec<String>| of.join(", ");
+    let mut parts = Vec::new();
+    if !scope.users.is_empty() {
+        let users = scope.users.iter().map(|user| inert(user)).collect();
+        parts.push(format!("what is of {}", list(users)));
+    }
+    if !scope.paths.is_empty() {
+        let paths = scope.paths.iter().map(|path| inert(path)).collect();
+        parts.push(format!("what lies in {}", list(paths)));
+    }
+    if let Some(from) = scope.from {
+        parts.push(format!("from {}", table::time(from)));
+    }
+    if let Some(until) = scope.until {
+        parts.push(format!("until {}", table::time(until)));
+    }
+    parts.join("; ")
 }
 
 /// The limits that are set, by their names.
@@ -234,6 +263,7 @@ mod tests {
         Wish {
             profile: profile_text("triage").unwrap(),
             paths: vec!["/etc".into()],
+            scope: None,
             chosen: targets::by_name(hosts, &named).unwrap(),
             open: false,
             case: "2026-1".into(),

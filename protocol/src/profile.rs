@@ -166,7 +166,7 @@ pub struct Parameters {
     #[serde(default)]
     pub limits: Limits,
     /// What may be gathered at all, and by what right.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
 }
 
@@ -305,7 +305,12 @@ mod tests {
             ..Limits::default()
         };
         let paths = vec!["/etc".to_owned()];
-        let applied = Parameters { paths, limits }.apply(profile.clone()).unwrap();
+        let more = Parameters {
+            paths,
+            limits,
+            scope: None,
+        };
+        let applied = more.apply(profile.clone()).unwrap();
         assert_eq!(applied.limits.files, 10);
         assert_eq!(applied.limits.wall_seconds, profile.limits.wall_seconds);
         assert_eq!(applied.limits.io_bytes_per_second, 5);

@@ -108,6 +108,7 @@ impl Conversation {
                 said,
                 FromSpool::SlotOpened { .. }
                     | FromSpool::Order {}
+                    | FromSpool::Cancel {}
                     | FromSpool::Trust {}
                     | FromSpool::Enrolled {}
                     | FromSpool::Receipt {}
@@ -118,6 +119,7 @@ impl Conversation {
             match said {
                 FromSpool::Failed { text } => return Err(LinkError::Failed(text)),
                 FromSpool::Order {}
+                | FromSpool::Cancel {}
                 | FromSpool::Trust {}
                 | FromSpool::Receipt {}
                 | FromSpool::Checkpoint { .. }

@@ -2,6 +2,7 @@
 
 mod access;
 mod agent_orders;
+mod cancels;
 mod crash;
 mod enrolment;
 mod evidence;

@@ -15,6 +15,7 @@ use protocol::{
     messages::{HostRow, Logged, SubmitOrder},
     order::Order,
     policy::Role,
+    scope::Scope,
     version::VERSION,
 };
 use serde_json::json;
@@ -76,6 +77,13 @@ fn wish<'h>(args: &Collect, chosen: Chosen<'h>) -> anyhow::Result<Wish<'h>> {
     Ok(Wish {
         profile: draft::profile_text(&args.profile)?,
         paths: args.paths.clone(),
+        scope: args.scope.basis.as_ref().map(|basis| Scope {
+            basis: basis.clone(),
+            users: args.scope.users.iter().cloned().collect(),
+            paths: args.scope.paths.clone(),
+            from: args.scope.from,
+            until: args.scope.until,
+        }),
         chosen,
         open: args.open,
         case: args.case.clone(),

@@ -22,6 +22,7 @@ fn status(revision: u64, hosts: Vec<OrderHost>) -> OrderStatus {
         v: 1,
         revision,
         order: String::new(),
+        cancel: None,
         hosts,
     }
 }

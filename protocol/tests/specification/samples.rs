@@ -22,6 +22,7 @@ use protocol::{
     policy::{Class, Person, Policy, Role},
     profile::{self, Parameters, Profile},
     root::Root,
+    scope::Scope,
     target::{TargetList, TargetProof},
     time::SignedTime,
 };
@@ -166,6 +167,24 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::RecipientsNotInPolicy,
         Refusal::VaultLeftOut,
     ]
+}
+
+pub(crate) fn scope() -> Scope {
+    Scope {
+        basis: "4 Gs 12/26".into(),
+        users: BTreeSet::from(["bob".to_owned()]),
+        paths: vec!["/home/bob".into()],
+        from: Some(at(0)),
+        until: Some(at(1)),
+    }
+}
+
+/// With all that an order may add to a profile.
+pub(crate) fn parameters() -> Parameters {
+    Parameters {
+        scope: Some(scope()),
+        ..Parameters::default()
+    }
 }
 
 pub(crate) fn cancel() -> Cancel {

@@ -14,6 +14,7 @@ use protocol::{
     policy::{Person, Policy},
     profile::{Chosen, Limits, Parameters, Profile},
     root::Root,
+    scope::Scope,
     target::{TargetProof, Targets},
     time::SignedTime,
 };
@@ -61,7 +62,8 @@ fn types() -> Vec<Type> {
         of::<Chosen>("Chosen", &profile.artifacts[0]),
         of::<Limits>("Limits", &profile.limits),
         of::<Profile>("Profile", &profile),
-        of::<Parameters>("Parameters", &order.parameters),
+        of::<Parameters>("Parameters", &samples::parameters()),
+        of::<Scope>("Scope", &samples::scope()),
         of::<Targets>("Targets", &order.targets),
         of::<TargetProof>("TargetProof", handed.proof.as_ref().unwrap()),
         of::<Order>("Order", &order),

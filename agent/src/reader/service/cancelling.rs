@@ -5,6 +5,7 @@ use protocol::{
     error::DocumentError,
     messages::{HandedOrder, Report},
     order::{Cancel, Order},
+    order_check::Refusal,
 };
 
 use super::{Service, ServiceError};
@@ -64,10 +65,9 @@ impl Service {
         self.waiting = others.into();
         let parked = self.parked.extract_if(.., |p| is(&p.handed, order));
         all.extend(parked.map(|p| p.handed));
-        for handed in all {
-            self.decide(handed, false)?;
-        }
-        Ok(())
+        let now = (self.clock)();
+        all.iter()
+            .try_for_each(|handed| self.refuse(handed, Refusal::Cancelled, now))
     }
 }
 

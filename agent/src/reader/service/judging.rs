@@ -124,7 +124,7 @@ impl Service {
         Ok(())
     }
 
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         handed: &HandedOrder,
         refusal: Refusal,
