@@ -89,6 +89,7 @@ fn key_of(action: &Action, leaf: &[u8]) -> String {
         Action::Ordered { order, .. } => format!("ordered {order}"),
         Action::Approved { order, by_key, .. } => format!("approved {order} {by_key}"),
         Action::Cancelled { order, .. } => format!("cancelled {order}"),
+        Action::Halted { order, .. } => format!("halted {order}"),
         Action::Refused {
             agent,
             order_sha256,

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use data_encoding::BASE64;
 use evidence::{
     custody::event::{Action, Event, Outcome},
-    ids::AgentId,
+    ids::{AgentId, OrderId},
     instant::Instant,
 };
 use protocol::{messages::Trust, name::Name};
@@ -199,6 +199,24 @@ impl Server {
     pub async fn change(&self, change: Change) -> Result<(), IndexError> {
         let woken = self.index.change(change).await?;
         self.wake.tell(&woken);
+        for order in &woken.halted {
+            tracing::warn!(%order, "an order has stopped by itself: too many of its hosts failed");
+            // Where the log can't take it now, it takes it at the next start.
+            if let Err(error) = self.log_halted(*order).await {
+                tracing::error!(%order, error = %error, "it could not be logged");
+            }
+        }
+        Ok(())
+    }
+
+    async fn log_halted(&self, order: OrderId) -> Result<(), CustodyError> {
+        if let Some(order_sha256) = self.index.order_digest(order).await? {
+            let halted = Action::Halted {
+                order,
+                order_sha256,
+            };
+            self.custody.log(halted).await?;
+        }
         Ok(())
     }
 
@@ -242,6 +260,9 @@ impl Server {
         self.make_good_the_last().await?;
         self.finish_enrolments().await?;
         self.uploads.repair().await?;
+        for order in self.index.halted().await? {
+            self.log_halted(order).await?;
+        }
         Ok(())
     }
 

@@ -567,6 +567,7 @@ pub(crate) fn order(
         reason: "test".into(),
         recipients: deployment.vaults[&name("lab")].clone(),
         predecessor: None,
+        rollout: None,
     };
     change(&mut order);
     let key = |id: &&str| deployment.person(id).signing.clone();

@@ -224,6 +224,10 @@ fn events() -> Vec<Action> {
             cancel_sha256: some,
             by_key: some,
         },
+        Action::Halted {
+            order,
+            order_sha256: some,
+        },
         Action::Refused {
             agent,
             order_sha256: some,

@@ -283,6 +283,7 @@ pub static DEPLOYMENT: LazyLock<Deployment> = LazyLock::new(|| {
         reason: "test".into(),
         recipients: vault(),
         predecessor: None,
+        rollout: None,
     };
     Deployment {
         proof: list.prove(&AGENT).expect("the agent is in the list"),

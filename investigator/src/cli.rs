@@ -53,6 +53,10 @@ pub enum Command {
     ///
     /// Exit codes: 0 signed; 1 failed, or hosts would refuse the order all the same; 64 usage.
     Approve(Approve),
+    /// Sign a new order for the hosts on which another came to no good end; results of both stay together.
+    ///
+    /// Exit codes: as for collect; 64 also where no host is left to be asked again.
+    Retry(Retry),
     /// Stop an order: no host begins it any more, and who is at it seals what there is.
     Cancel(Cancel),
     /// Follow an order until every host has delivered or refused.
@@ -224,6 +228,17 @@ pub struct Collect {
     /// How long hosts may begin the order.
     #[arg(long, value_name = "TIME", default_value = "24h")]
     pub expires: Span,
+    /// So many hosts get the order in a minute, at times that are spread by chance [default: all at once].
+    #[arg(
+        long,
+        value_name = "HOSTS",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub per_minute: u32,
+    /// The order stops by itself once more than this share of the hosts that answered has failed, in percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub stop_past: u8,
     /// Stay and follow the order.
     #[arg(long)]
     pub watch: bool,
@@ -262,6 +277,35 @@ pub struct Approve {
     /// The order's id.
     pub order: OrderId,
     /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fieldseal retry`.
+#[derive(Debug, Args)]
+pub struct Retry {
+    /// The order's id.
+    pub order: OrderId,
+    /// The hosts that refused, were cut short, or never began. It is the only choice, and said so that nobody errs.
+    #[arg(long, required = true)]
+    pub failed: bool,
+    /// Why; it is signed and stays in the record.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "retry of the hosts that failed"
+    )]
+    pub reason: String,
+    /// How long hosts may begin the order.
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    pub expires: Span,
+    /// Stay and follow the order.
+    #[arg(long)]
+    pub watch: bool,
+    /// With --watch: stop following after this time.
+    #[arg(long = "for", value_name = "TIME", requires = "watch")]
+    pub at_most: Option<Span>,
+    /// Print JSON, one object a line.
     #[arg(long)]
     pub json: bool,
 }

@@ -4,10 +4,10 @@ use std::{fmt::Write as _, path::Path};
 
 use anyhow::{Context as _, bail, ensure};
 use data_encoding::HEXLOWER;
-use evidence::{ids::OrderId, instant::Instant, wrap::Recipient};
+use evidence::{digest::Digest, ids::OrderId, instant::Instant, wrap::Recipient};
 use protocol::{
     messages::HostRow,
-    order::Order,
+    order::{Order, Rollout},
     policy::{Person, Policy},
     profile::{self, MAX_PROFILE_BYTES, Parameters, Profile},
     scope::Scope,
@@ -48,6 +48,10 @@ pub struct Wish<'a> {
     pub reason: String,
     /// How long hosts may begin.
     pub expires: Span,
+    /// The digest of the order that this one continues.
+    pub predecessor: Option<Digest>,
+    /// How it goes out.
+    pub rollout: Option<Rollout>,
 }
 
 /// The profile's text: a built-in one's, or a file's.
@@ -123,7 +127,8 @@ pub fn make(wish: &Wish<'_>, policy: &Policy, me: &Person, now: Instant) -> anyh
         requester: me.id.clone(),
         reason: wish.reason.clone(),
         recipients: recipients(&wish.chosen.hosts, policy, me)?,
-        predecessor: None,
+        predecessor: wish.predecessor,
+        rollout: wish.rollout,
     })
 }
 
@@ -190,10 +195,27 @@ pub fn in_words(order: &Order, hosts: &[&HostRow]) -> anyhow::Result<String> {
             &format!("every host with {}", order.targets.expression),
         )?;
     }
+    if let Some(rollout) = &order.rollout {
+        line("goes out to", &rollout_in_words(rollout))?;
+    }
+    if let Some(predecessor) = &order.predecessor {
+        line("continues", &format!("the order with digest {predecessor}"))?;
+    }
     line("begun until", &table::time(order.expires))?;
     let recipients: Vec<_> = order.recipients.iter().map(ToString::to_string).collect();
     line("opened by", &recipients.join("\n              "))?;
     Ok(text)
+}
+
+fn rollout_in_words(rollout: &Rollout) -> String {
+    let rate = match rollout.hosts_per_minute {
+        0 => "all hosts at once".to_owned(),
+        rate => format!("{rate} hosts a minute"),
+    };
+    match rollout.stop_past_failed_percent {
+        0 => rate,
+        share => format!("{rate}; stops by itself when more than {share} % fail"),
+    }
 }
 
 /// What the scope takes in, inert.
@@ -269,6 +291,8 @@ mod tests {
             case: "2026-1".into(),
             reason: "alert 7".into(),
             expires: "60s".parse().unwrap(),
+            predecessor: None,
+            rollout: None,
         }
     }
 

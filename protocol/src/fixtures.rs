@@ -113,6 +113,7 @@ impl World {
             reason: "test".into(),
             recipients: vault,
             predecessor: None,
+            rollout: None,
         };
         let proof = list.prove(&subject.id).unwrap();
         Self {

@@ -279,6 +279,14 @@ pub struct OrderRow {
     pub settled: u32,
     /// Whether somebody has cancelled it.
     pub cancelled: bool,
+    /// Why it stopped by itself, where it did.
+    pub halted: Option<String>,
+    /// Digest of its payload.
+    pub order_sha256: Digest,
+    /// The digest of the order that it continues.
+    pub predecessor: Option<Digest>,
+    /// How many more people must sign it before it goes out, where it waits for that.
+    pub lacking: u32,
 }
 
 /// `GET /v1/orders/{id}?since=N&wait_ms=N`: an order and how it fares, at once when `revision` is past `since`.
@@ -293,8 +301,40 @@ pub struct OrderStatus {
     pub order: String,
     /// The envelope of its cancellation, where it was cancelled.
     pub cancel: Option<String>,
-    /// The hosts that it is for.
+    /// Why it stopped by itself, where it did.
+    pub halted: Option<String>,
+    /// Over all of its hosts that the asker may see.
+    pub totals: Totals,
+    /// How it fares on them: on those that have changed since the revision asked for, at the least.
     pub hosts: Vec<OrderHost>,
+}
+
+/// How an order fares over all of its hosts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Totals {
+    /// Hosts that it is for.
+    pub hosts: u64,
+    /// Those whose agents have not answered yet.
+    pub waiting: u64,
+    /// Those that are at it, or whose parts are on their way.
+    pub running: u64,
+    /// Those that have delivered.
+    pub delivered: u64,
+    /// Those that refuse.
+    pub refused: u64,
+    /// Those that will not begin: it has expired, was cancelled, or has stopped by itself.
+    pub not_begun: u64,
+    /// Collections that were cut short.
+    pub ended_early: u64,
+    /// Records so far.
+    pub records: u64,
+    /// Files stored so far.
+    pub files: u64,
+    /// Their bytes.
+    pub file_bytes: u64,
+    /// Gaps so far.
+    pub gaps: u64,
 }
 
 /// How an order fares on one host.
@@ -335,6 +375,8 @@ pub enum HostState {
     Expired,
     /// The order was cancelled before the agent began.
     Cancelled,
+    /// The order stopped by itself before the agent began.
+    Halted,
 }
 
 /// `GET /v1/collections?order=ID`: what is stored (all that the asker may see, where no order is named).

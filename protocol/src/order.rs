@@ -55,6 +55,21 @@ pub struct Order {
     pub recipients: Vec<Recipient>,
     /// The digest of the order that this one continues.
     pub predecessor: Option<Digest>,
+    /// How it goes out to many hosts; all at once where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+}
+
+/// How an order goes out: the server's to keep to, and in the order so that whoever signs it sees it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollout {
+    /// So many hosts get it in a minute, at times that are spread by chance; 0 all at once.
+    #[serde(default)]
+    pub hosts_per_minute: u32,
+    /// It stops by itself once a larger share of the hosts that have answered has failed, in percent; 0 never.
+    #[serde(default)]
+    pub stop_past_failed_percent: u8,
 }
 
 impl Order {

@@ -1,6 +1,10 @@
 //! Whom an order is meant for: a fixed list by its Merkle root, or an expression that an agent can check itself.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    str::FromStr,
+};
 
 use evidence::{
     custody::{leaf_hash, proof, tree::Tree},
@@ -54,7 +58,7 @@ pub struct TargetProof {
 /// The list behind [`Targets`]: sorted, each id once.
 #[derive(Debug, Clone)]
 pub struct TargetList {
-    ids: Vec<AgentId>,
+    places: HashMap<AgentId, u64>,
     tree: Tree,
 }
 
@@ -67,8 +71,8 @@ impl TargetList {
         for (text, _) in &ids {
             tree.push(leaf_hash(text.as_bytes()));
         }
-        let ids = ids.into_iter().map(|(_, id)| id).collect();
-        Self { ids, tree }
+        let places = (0..).zip(ids).map(|(place, (_, id))| (id, place)).collect();
+        Self { places, tree }
     }
 
     /// What the order carries.
@@ -83,7 +87,7 @@ impl TargetList {
 
     /// The proof for one host; `None` when it is not on the list.
     pub fn prove(&self, id: &AgentId) -> Option<TargetProof> {
-        let index = self.ids.iter().position(|other| other == id)? as u64;
+        let index = *self.places.get(id)?;
         let proof = self.tree.prove_inclusion(index, self.tree.size())?;
         Some(TargetProof { index, proof })
     }

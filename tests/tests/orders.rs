@@ -104,6 +104,7 @@ impl Stolen {
             reason: "none".into(),
             recipients: self.policy.vaults[&agency].clone(),
             predecessor: None,
+            rollout: None,
         }
     }
 

@@ -332,6 +332,7 @@ impl World {
             reason: "test".into(),
             recipients: self.recipients(),
             predecessor: None,
+            rollout: None,
         }
     }
 

@@ -92,7 +92,8 @@ async fn look(
     let mut waiting = server.index.waiting(agent, now).await?;
     waiting.retain(|order| !known.contains(order.handed.digest().to_string().as_str()));
     keep_signed(server, agent, &mut waiting, now).await?;
-    let (due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|o| o.begins <= now);
+    release(server, &mut waiting, now).await?;
+    let (due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|o| o.due(now) <= now);
     let newest = server.documents().policy.version;
     let mut cancels = server.index.cancels(agent, now).await?;
     let is_known =
@@ -100,7 +101,7 @@ async fn look(
     cancels.retain(|cancel| !is_known(cancel));
     cancels.truncate(MAX_CANCELS);
     if due.is_empty() && cancels.is_empty() && newest <= policy_version {
-        let next = later.iter().map(|o| o.begins).min();
+        let next = later.iter().map(|o| o.due(now)).min();
         return Ok(Look::Nothing(next.map(|at| until(at, now))));
     }
     Ok(Look::News(AgentOrders {
@@ -135,6 +136,20 @@ async fn keep_signed(
         let answer = would(server, &subject, &order.handed, now);
         !matches!(answer, Ok(Err(OrderRefusal::BelowThreshold { .. })))
     });
+    Ok(())
+}
+
+/// From when all who must have signed, the delays of an order's hosts run; the first to ask notes it.
+async fn release(server: &Server, waiting: &mut [Waiting], now: Instant) -> Result<(), Refusal> {
+    let unnoted = |o: &&mut Waiting| o.released.is_none() && o.delay_ns > 0 && o.begins <= now;
+    for order in waiting.iter_mut().filter(unnoted) {
+        let change = OrderChange::Release {
+            order: order.order,
+            at: now,
+        };
+        server.change(Change::Order(change)).await?;
+        order.released = Some(now);
+    }
     Ok(())
 }
 

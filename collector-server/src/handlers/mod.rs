@@ -6,6 +6,7 @@ pub(crate) mod collections;
 pub(crate) mod custody;
 pub(crate) mod enrolment;
 pub(crate) mod hosts;
+mod lacking;
 mod message;
 pub(crate) mod orders;
 pub(crate) mod parts;

@@ -19,7 +19,7 @@ use protocol::{
     artifacts,
     messages::{Logged, OrderStatus, Orders, SubmitOrder},
     name::Name,
-    order::Order,
+    order::{Order, Rollout},
     order_check::{self, Refusal as OrderRefusal, Situation},
     policy::{Person, Role},
     target::{Subject, TargetList, TargetProof},
@@ -28,7 +28,7 @@ use protocol::{
 use serde::Deserialize;
 
 use super::{
-    Answer, App, Message, json,
+    Answer, App, Message, json, lacking,
     poll::{Look, poll},
 };
 use crate::{
@@ -38,7 +38,7 @@ use crate::{
     store::{
         agents::AgentRow,
         index::Change,
-        orders::{Change as OrderChange, NewOrder, more_signatures},
+        orders::{Change as OrderChange, NewHost, NewOrder, more_signatures},
     },
     trust::Documents,
 };
@@ -85,12 +85,35 @@ pub(crate) async fn submit(
         begins: order.not_before,
         expires: order.expires,
         open: order.targets.open,
-        hosts: hosts
-            .into_iter()
-            .map(|(row, proof)| (row.agent, proof))
-            .collect(),
+        stop_percent: order.rollout.unwrap_or_default().stop_past_failed_percent,
+        hosts: staggered(hosts, order.rollout.unwrap_or_default())?,
     };
     keep(&server, new, &envelope).await
+}
+
+/// When each host is handed the order: so many a minute, each somewhere in its turn by chance.
+fn staggered(
+    hosts: Vec<(AgentRow, TargetProof)>,
+    rollout: Rollout,
+) -> Result<Vec<NewHost>, Refusal> {
+    const MINUTE_NS: u64 = 60_000_000_000;
+    let turn = MINUTE_NS.checked_div(u64::from(rollout.hosts_per_minute));
+    let delay = |place: usize| -> Result<i64, Refusal> {
+        let Some(turn) = turn.filter(|turn| *turn > 0) else {
+            return Ok(0);
+        };
+        let jitter = getrandom::u64().map_err(Refusal::failed)? % turn;
+        let delay = (place as u64).saturating_mul(turn).saturating_add(jitter);
+        Ok(i64::try_from(delay).unwrap_or(i64::MAX))
+    };
+    let new = |(place, (row, proof)): (usize, (AgentRow, TargetProof))| {
+        Ok(NewHost {
+            agent: row.agent,
+            proof,
+            delay_ns: delay(place)?,
+        })
+    };
+    hosts.into_iter().enumerate().map(new).collect()
 }
 
 /// The leaves, the row, and the waking of those who wait.
@@ -254,7 +277,8 @@ fn situation<'a>(documents: &'a Documents, subject: &'a Subject, now: Instant) -
 /// `GET /v1/orders`.
 pub(crate) async fn list(State(server): App, Extension(caller): Extension<Caller>) -> Answer {
     let asker = caller.person()?;
-    let orders = server.index.orders(&asker.scope, &asker.person.id).await?;
+    let mut orders = server.index.orders(&asker.scope, &asker.person.id).await?;
+    lacking::note(&server, &asker.scope, &mut orders).await?;
     json(&Orders { v: VERSION, orders })
 }
 
@@ -281,7 +305,7 @@ pub(crate) async fn follow(
     let bell = server.wake.orders.listen(order);
     let look = || async {
         asker.check_still(&server.documents().policy)?;
-        let status = status(&server, &asker, order).await?;
+        let status = status_since(&server, &asker, order, since.since).await?;
         Ok(match status.revision > since.since {
             true => Look::News(status),
             false => Look::Nothing(None),
@@ -291,23 +315,35 @@ pub(crate) async fn follow(
     let news = poll((&server, who), bell, since.wait_ms, look).await?;
     match news {
         Some(status) => json(&status),
-        None => json(&status(&server, &asker, order).await?),
+        None => json(&status_since(&server, &asker, order, since.since).await?),
     }
 }
 
+/// An order and all of its hosts that the asker may see.
 pub(super) async fn status(
     server: &Server,
     asker: &CallingPerson,
     order: OrderId,
 ) -> Result<OrderStatus, Refusal> {
-    let (scope, person) = (&asker.scope, &asker.person.id);
-    let found = server.index.order(order, scope, person, Instant::now());
+    status_since(server, asker, order, 0).await
+}
+
+async fn status_since(
+    server: &Server,
+    asker: &CallingPerson,
+    order: OrderId,
+    since: u64,
+) -> Result<OrderStatus, Refusal> {
+    let who = (&asker.scope, &asker.person.id);
+    let found = server.index.order(order, who, since, Instant::now());
     let found = found.await?.ok_or(Refusal::NotFound)?;
     Ok(OrderStatus {
         v: VERSION,
         revision: found.revision,
         order: found.envelope,
         cancel: found.cancel,
+        halted: found.halted,
+        totals: found.totals,
         hosts: found.hosts,
     })
 }

@@ -77,6 +77,8 @@ pub struct Woken {
     pub agents: Vec<AgentId>,
     /// Orders of which the revision grew.
     pub orders: Vec<OrderId>,
+    /// Orders that have stopped by themselves.
+    pub halted: Vec<OrderId>,
 }
 
 /// The index; clones share the writer.

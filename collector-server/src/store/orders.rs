@@ -1,6 +1,7 @@
 //! Orders, and how each fares on each of its hosts.
 
-use data_encoding::BASE64;
+mod changes;
+
 use evidence::{
     digest::Digest,
     envelope::Envelope,
@@ -8,17 +9,21 @@ use evidence::{
     instant::Instant,
 };
 use protocol::{
-    messages::{HandedOrder, HostState, OrderHost, OrderRow, Progress},
+    messages::{HandedOrder, HostState, OrderHost, OrderRow, Progress, Totals},
     name::Name,
+    order::Order,
     target::TargetProof,
 };
-use sqlx::{Row as _, SqliteConnection, query, query_scalar, sqlite::SqliteRow};
+use sqlx::{Row as _, query, query_scalar, sqlite::SqliteRow};
 
 use super::{
     Scope,
-    columns::{self, from_ns, parsed, parsed_or_none, time, to_ns},
-    index::{Index, IndexError, Woken},
+    columns::{self, from_ns, parsed, parsed_or_none, time, time_or_none, to_ns},
+    index::{Index, IndexError},
 };
+
+pub use changes::more_signatures;
+pub(super) use changes::{apply, revise};
 
 /// An order that was taken in.
 #[derive(Debug, Clone)]
@@ -41,8 +46,21 @@ pub struct NewOrder {
     pub expires: Instant,
     /// Whether later hosts join.
     pub open: bool,
-    /// The hosts on its list, each with the proof that it is.
-    pub hosts: Vec<(AgentId, TargetProof)>,
+    /// Past which share of failed hosts it stops by itself; 0 never.
+    pub stop_percent: u8,
+    /// The hosts on its list.
+    pub hosts: Vec<NewHost>,
+}
+
+/// A host on a new order's list.
+#[derive(Debug, Clone)]
+pub struct NewHost {
+    /// The agent.
+    pub agent: AgentId,
+    /// The proof that it is on the list.
+    pub proof: TargetProof,
+    /// How long after the others' first it is handed the order.
+    pub delay_ns: i64,
 }
 
 /// What an agent said of an order that it has.
@@ -77,6 +95,13 @@ pub enum Change {
         /// Its envelope.
         envelope: String,
     },
+    /// Enough people have signed it: its hosts' delays run from here on.
+    Release {
+        /// The order.
+        order: OrderId,
+        /// When.
+        at: Instant,
+    },
     /// Somebody stopped an order; the first cancellation stays.
     Cancel {
         /// The order.
@@ -102,291 +127,6 @@ pub enum Change {
     },
 }
 
-pub(super) async fn apply(to: &mut SqliteConnection, change: &Change) -> Result<Woken, IndexError> {
-    match change {
-        Change::Submit(new) => submit(to, new).await,
-        Change::Sign { order, envelope } => sign(to, *order, envelope).await,
-        Change::Cancel { order, cancel } => stop(to, *order, cancel).await,
-        Change::Join { order, agent } => {
-            query("INSERT INTO order_hosts (order_id, agent) VALUES (?, ?) ON CONFLICT DO NOTHING")
-                .bind(order.to_string())
-                .bind(agent.to_string())
-                .execute(&mut *to)
-                .await?;
-            revise(to, *order).await
-        }
-        Change::Said { order, agent, said } => {
-            note(to, *order, *agent, said).await?;
-            revise(to, *order).await
-        }
-    }
-}
-
-/// Counts one more change of the order's state.
-pub(super) async fn revise(to: &mut SqliteConnection, order: OrderId) -> Result<Woken, IndexError> {
-    query("UPDATE orders SET revision = revision + 1 WHERE id = ?")
-        .bind(order.to_string())
-        .execute(to)
-        .await?;
-    Ok(Woken {
-        orders: vec![order],
-        agents: Vec::new(),
-    })
-}
-
-async fn submit(to: &mut SqliteConnection, new: &NewOrder) -> Result<Woken, IndexError> {
-    let known = query("SELECT sha256 FROM orders WHERE id = ?")
-        .bind(new.order.to_string())
-        .fetch_optional(&mut *to)
-        .await?;
-    if let Some(known) = known {
-        if parsed::<Digest>(&known, "sha256")? != new.sha256 {
-            let why = "Another order has this id. Make a new one.";
-            return Err(IndexError::Conflict(why));
-        }
-        return sign(to, new.order, &new.envelope).await;
-    }
-    query(
-        "INSERT INTO orders (id, sha256, envelope, requester, reference, submitted_ns, begins_ns, \
-         expires_ns, open) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(new.order.to_string())
-    .bind(new.sha256.to_string())
-    .bind(&new.envelope)
-    .bind(new.requester.as_str())
-    .bind(&new.case)
-    .bind(to_ns(new.submitted))
-    .bind(to_ns(new.begins))
-    .bind(to_ns(new.expires))
-    .bind(new.open)
-    .execute(&mut *to)
-    .await?;
-    let mut woken = Woken::default();
-    for (agent, proof) in &new.hosts {
-        let proof = serde_json::to_string(proof).map_err(|_| IndexError::Damaged("proof"))?;
-        query("INSERT INTO order_hosts (order_id, agent, proof) VALUES (?, ?, ?)")
-            .bind(new.order.to_string())
-            .bind(agent.to_string())
-            .bind(proof)
-            .execute(&mut *to)
-            .await?;
-        woken.agents.push(*agent);
-    }
-    Ok(woken)
-}
-
-/// Takes in the signatures of `envelope` that the order lacks.
-async fn sign(
-    to: &mut SqliteConnection,
-    order: OrderId,
-    envelope: &str,
-) -> Result<Woken, IndexError> {
-    let held: Option<String> = query_scalar("SELECT envelope FROM orders WHERE id = ?")
-        .bind(order.to_string())
-        .fetch_optional(&mut *to)
-        .await?;
-    match with_signatures(&held.ok_or(IndexError::Missing)?, envelope)? {
-        Some(more) => approve(to, order, &more).await,
-        None => Ok(Woken::default()),
-    }
-}
-
-/// Cancels the order; every host that may still act on it is woken.
-async fn stop(
-    to: &mut SqliteConnection,
-    order: OrderId,
-    cancel: &str,
-) -> Result<Woken, IndexError> {
-    query("UPDATE orders SET cancel = ? WHERE id = ? AND cancel IS NULL")
-        .bind(cancel)
-        .bind(order.to_string())
-        .execute(&mut *to)
-        .await?;
-    let rows = query(
-        "SELECT agent FROM order_hosts WHERE order_id = ? AND state IN ('waiting', 'running')",
-    )
-    .bind(order.to_string())
-    .fetch_all(&mut *to)
-    .await?;
-    let mut woken = revise(to, order).await?;
-    for row in &rows {
-        woken.agents.push(parsed(row, "agent")?);
-    }
-    Ok(woken)
-}
-
-/// Puts a fuller envelope of the same order in the place of the one held: whoever refused the other is asked again.
-async fn approve(
-    to: &mut SqliteConnection,
-    order: OrderId,
-    envelope: &str,
-) -> Result<Woken, IndexError> {
-    query("UPDATE orders SET envelope = ? WHERE id = ?")
-        .bind(envelope)
-        .bind(order.to_string())
-        .execute(&mut *to)
-        .await?;
-    // The refusal stays to be seen until another answer comes.
-    query(
-        "UPDATE order_hosts SET state = 'waiting', answered = 0 \
-         WHERE order_id = ? AND state = 'refused'",
-    )
-    .bind(order.to_string())
-    .execute(&mut *to)
-    .await?;
-    let rows = query("SELECT agent FROM order_hosts WHERE order_id = ? AND answered = 0")
-        .bind(order.to_string())
-        .fetch_all(&mut *to)
-        .await?;
-    let mut woken = revise(to, order).await?;
-    for row in &rows {
-        woken.agents.push(parsed(row, "agent")?);
-    }
-    Ok(woken)
-}
-
-/// The signatures of `sent` by keys of which `held` has none.
-pub fn more_signatures(held: &Envelope, sent: &Envelope) -> Vec<(String, Vec<u8>)> {
-    let is_held = |key: &str| held.signatures().iter().any(|s| s.key_id == key);
-    let sent = sent.signatures().iter();
-    sent.filter(|s| !is_held(&s.key_id))
-        .map(|s| (s.key_id.clone(), s.signature.clone()))
-        .collect()
-}
-
-/// The envelope `held` with the signatures of `sent` that it lacks; none where it lacks none.
-///
-/// Both are of one payload, and every signature was found to hold before it came here.
-fn with_signatures(held: &str, sent: &str) -> Result<Option<String>, IndexError> {
-    let damaged = |_| IndexError::Damaged("envelope");
-    let held = Envelope::parse(held.as_bytes()).map_err(damaged)?;
-    let more = more_signatures(&held, &Envelope::parse(sent.as_bytes()).map_err(damaged)?);
-    if more.is_empty() {
-        return Ok(None);
-    }
-    let before = held.signatures().iter();
-    let all = before.map(|s| (s.key_id.clone(), s.signature.clone()));
-    let signatures = all.chain(more).map(
-        |(key, signature)| serde_json::json!({"keyid": key, "sig": BASE64.encode(&signature)}),
-    );
-    let text = serde_json::json!({
-        "payloadType": held.payload_type(),
-        "payload": BASE64.encode(held.payload()),
-        "signatures": signatures.collect::<Vec<_>>(),
-    })
-    .to_string();
-    match Envelope::parse(text.as_bytes()) {
-        Ok(_) => Ok(Some(text)),
-        Err(_) => Err(IndexError::Conflict(
-            "The order would carry more signatures than an envelope holds. Hand it in with fewer.",
-        )),
-    }
-}
-
-/// What the agent is handed of the order now.
-async fn handed_to(
-    to: &mut SqliteConnection,
-    order: OrderId,
-    agent: AgentId,
-) -> Result<Option<HandedOrder>, IndexError> {
-    let row = query(
-        "SELECT o.envelope, h.proof FROM order_hosts h JOIN orders o ON o.id = h.order_id \
-         WHERE h.order_id = ? AND h.agent = ?",
-    )
-    .bind(order.to_string())
-    .bind(agent.to_string())
-    .fetch_optional(to)
-    .await?;
-    row.as_ref().map(read_handed).transpose()
-}
-
-/// Keeps a refusal of a copy that is not the one handed over now, where there is none: it settles nothing.
-async fn note_stray(
-    to: &mut SqliteConnection,
-    order: OrderId,
-    agent: AgentId,
-    notice: &str,
-) -> Result<(), IndexError> {
-    query(
-        "UPDATE order_hosts SET refusal = ?3 \
-         WHERE order_id = ?1 AND agent = ?2 AND state = 'waiting' AND refusal IS NULL",
-    )
-    .bind(order.to_string())
-    .bind(agent.to_string())
-    .bind(notice)
-    .execute(to)
-    .await?;
-    Ok(())
-}
-
-async fn note(
-    to: &mut SqliteConnection,
-    order: OrderId,
-    agent: AgentId,
-    said: &Said,
-) -> Result<(), IndexError> {
-    if let Said::Refused { notice, handed } = said {
-        let now = handed_to(to, order, agent).await?;
-        if now.ok_or(IndexError::Missing)?.digest() != *handed {
-            return note_stray(to, order, agent, notice).await;
-        }
-    }
-    let query = match said {
-        Said::Accepted(collection) => query(
-            "UPDATE order_hosts SET answered = 1, collection = ?3, \
-             state = CASE state WHEN 'delivered' THEN state ELSE 'running' END \
-             WHERE order_id = ?1 AND agent = ?2 AND (collection IS NULL OR collection = ?3)",
-        )
-        .bind(order.to_string())
-        .bind(agent.to_string())
-        .bind(collection.to_string()),
-        Said::Progress(collection, progress) => query(
-            "UPDATE order_hosts SET progress = ?4 \
-             WHERE order_id = ?1 AND agent = ?2 AND collection = ?3",
-        )
-        .bind(order.to_string())
-        .bind(agent.to_string())
-        .bind(collection.to_string())
-        .bind(serde_json::to_string(progress).map_err(|_| IndexError::Damaged("progress"))?),
-        Said::Ended(collection, early) => query(
-            "UPDATE order_hosts SET ended_early = ?4 \
-             WHERE order_id = ?1 AND agent = ?2 AND collection = ?3",
-        )
-        .bind(order.to_string())
-        .bind(agent.to_string())
-        .bind(collection.to_string())
-        .bind(early.clone()),
-        Said::CancelHeld => {
-            query("UPDATE order_hosts SET cancel_held = 1 WHERE order_id = ?1 AND agent = ?2")
-                .bind(order.to_string())
-                .bind(agent.to_string())
-        }
-        // An agent that has begun may refuse to begin again; that takes nothing back.
-        Said::Refused { notice, .. } => query(
-            "UPDATE order_hosts SET answered = 1, \
-             refusal = CASE state WHEN 'waiting' THEN ?3 ELSE refusal END, \
-             state = CASE state WHEN 'waiting' THEN 'refused' ELSE state END \
-             WHERE order_id = ?1 AND agent = ?2",
-        )
-        .bind(order.to_string())
-        .bind(agent.to_string())
-        .bind(notice),
-    };
-    if query.execute(&mut *to).await?.rows_affected() > 0 {
-        return Ok(());
-    }
-    let known: Option<i64> =
-        query_scalar("SELECT 1 FROM order_hosts WHERE order_id = ? AND agent = ?")
-            .bind(order.to_string())
-            .bind(agent.to_string())
-            .fetch_optional(to)
-            .await?;
-    Err(match known {
-        Some(_) => IndexError::Conflict("The order became another collection on this host."),
-        None => IndexError::Missing,
-    })
-}
-
 /// An order that may be handed to an agent.
 #[derive(Debug, Clone)]
 pub struct Waiting {
@@ -396,6 +136,18 @@ pub struct Waiting {
     pub handed: HandedOrder,
     /// When it may begin.
     pub begins: Instant,
+    /// Since when enough people have signed it, where that is known.
+    pub released: Option<Instant>,
+    /// How long after that this host is handed it.
+    pub delay_ns: i64,
+}
+
+impl Waiting {
+    /// When this host is handed the order, if it is released at `now` at the latest.
+    pub fn due(&self, now: Instant) -> Instant {
+        let released = self.released.unwrap_or(now);
+        from_ns(to_ns(released).saturating_add(self.delay_ns)).max(self.begins)
+    }
 }
 
 /// An order as it is handed to one agent, and what the agent has said to it.
@@ -420,9 +172,13 @@ pub struct FullOrder {
     pub envelope: String,
     /// The envelope of its cancellation, where it was cancelled.
     pub cancel: Option<String>,
+    /// Why it stopped by itself, where it did.
+    pub halted: Option<String>,
+    /// Over all of its hosts within the asker's scope.
+    pub totals: Totals,
     /// When it ends.
     pub expires: Instant,
-    /// How it fares on the hosts within the asker's scope.
+    /// How it fares on the hosts within the asker's scope that changed since the revision asked for.
     pub hosts: Vec<OrderHost>,
 }
 
@@ -430,12 +186,14 @@ pub struct FullOrder {
 #[derive(Clone, Copy)]
 enum Over {
     Cancelled,
+    Halted,
     Expired,
 }
 
 fn state_of(text: &str, over: Option<Over>) -> Result<HostState, IndexError> {
     Ok(match (text, over) {
         ("waiting", Some(Over::Cancelled)) => HostState::Cancelled,
+        ("waiting", Some(Over::Halted)) => HostState::Halted,
         ("waiting", Some(Over::Expired)) => HostState::Expired,
         ("waiting", None) => HostState::Waiting,
         ("running", _) => HostState::Running,
@@ -457,6 +215,8 @@ fn read_waiting(row: &SqliteRow) -> Result<Waiting, IndexError> {
         order: parsed(row, "id")?,
         handed: read_handed(row)?,
         begins: time(row, "begins_ns")?,
+        released: time_or_none(row, "released_ns")?,
+        delay_ns: row.try_get("delay_ns")?,
     })
 }
 
@@ -474,6 +234,12 @@ fn read_host(row: &SqliteRow, over: Option<Over>) -> Result<OrderHost, IndexErro
     })
 }
 
+/// The digest of the order that this one continues.
+fn predecessor(envelope: &str) -> Option<Digest> {
+    let envelope = Envelope::parse(envelope.as_bytes()).ok()?;
+    Order::read(&envelope).ok()?.predecessor
+}
+
 fn read_row(row: &SqliteRow) -> Result<OrderRow, IndexError> {
     Ok(OrderRow {
         order: parsed(row, "id")?,
@@ -484,6 +250,11 @@ fn read_row(row: &SqliteRow) -> Result<OrderRow, IndexError> {
         hosts: row.try_get("hosts")?,
         settled: row.try_get("settled")?,
         cancelled: row.try_get("cancelled")?,
+        halted: row.try_get("halted")?,
+        order_sha256: parsed(row, "sha256")?,
+        predecessor: predecessor(row.try_get("envelope")?),
+        // Depends on the policy in force: told by who knows it.
+        lacking: 0,
     })
 }
 
@@ -494,10 +265,10 @@ impl Index {
     /// The database failed or a row is damaged.
     pub async fn waiting(&self, agent: AgentId, now: Instant) -> Result<Vec<Waiting>, IndexError> {
         let rows = query(
-            "SELECT o.id, o.envelope, o.begins_ns, h.proof FROM order_hosts h \
-             JOIN orders o ON o.id = h.order_id \
+            "SELECT o.id, o.envelope, o.begins_ns, o.released_ns, h.delay_ns, h.proof \
+             FROM order_hosts h JOIN orders o ON o.id = h.order_id \
              WHERE h.agent = ? AND h.answered = 0 AND o.expires_ns > ? AND o.cancel IS NULL \
-             ORDER BY o.submitted_ns",
+             AND o.halted IS NULL ORDER BY o.submitted_ns",
         )
         .bind(agent.to_string())
         .bind(to_ns(now))
@@ -529,8 +300,8 @@ impl Index {
     /// The database failed or a row is damaged.
     pub async fn joinable(&self, agent: AgentId, now: Instant) -> Result<Vec<Waiting>, IndexError> {
         let rows = query(
-            "SELECT id, envelope, begins_ns, NULL AS proof FROM orders \
-             WHERE open = 1 AND expires_ns > ?2 AND cancel IS NULL AND NOT EXISTS \
+            "SELECT id, envelope, begins_ns, released_ns, 0 AS delay_ns, NULL AS proof FROM orders \
+             WHERE open = 1 AND expires_ns > ?2 AND cancel IS NULL AND halted IS NULL AND NOT EXISTS \
              (SELECT 1 FROM order_hosts WHERE order_id = orders.id AND agent = ?1)",
         )
         .bind(agent.to_string())
@@ -569,19 +340,63 @@ impl Index {
         .transpose()
     }
 
-    /// The agencies of the hosts that an order is for, as far as they are known.
+    /// The agencies within the scope of the hosts that an order is for.
     ///
     /// # Errors
     /// The database failed or a row is damaged.
-    pub async fn agencies_of(&self, order: OrderId) -> Result<Vec<Name>, IndexError> {
+    pub async fn agencies_of(
+        &self,
+        order: OrderId,
+        scope: &Scope,
+    ) -> Result<Vec<Name>, IndexError> {
         let rows = query(
             "SELECT DISTINCT a.agency FROM order_hosts h JOIN agents a ON a.id = h.agent \
-             WHERE h.order_id = ?",
+             WHERE h.order_id = ? AND a.agency IN (SELECT value FROM json_each(?))",
         )
         .bind(order.to_string())
+        .bind(scope.json())
         .fetch_all(&self.reader)
         .await?;
         rows.iter().map(|row| parsed(row, "agency")).collect()
+    }
+
+    /// Whether the order has hosts of agencies outside the scope.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn reaches_beyond(&self, order: OrderId, scope: &Scope) -> Result<bool, IndexError> {
+        let found: Option<i64> = query_scalar(
+            "SELECT 1 FROM order_hosts h JOIN agents a ON a.id = h.agent WHERE h.order_id = ? \
+             AND a.agency NOT IN (SELECT value FROM json_each(?)) LIMIT 1",
+        )
+        .bind(order.to_string())
+        .bind(scope.json())
+        .fetch_optional(&self.reader)
+        .await?;
+        Ok(found.is_some())
+    }
+
+    /// The digest of an order's payload.
+    ///
+    /// # Errors
+    /// The database failed or the row is damaged.
+    pub async fn order_digest(&self, order: OrderId) -> Result<Option<Digest>, IndexError> {
+        let row = query("SELECT sha256 FROM orders WHERE id = ?")
+            .bind(order.to_string())
+            .fetch_optional(&self.reader)
+            .await?;
+        row.map(|row| parsed(&row, "sha256")).transpose()
+    }
+
+    /// Orders that have stopped by themselves.
+    ///
+    /// # Errors
+    /// The database failed or a row is damaged.
+    pub async fn halted(&self) -> Result<Vec<OrderId>, IndexError> {
+        let rows = query("SELECT id FROM orders WHERE halted IS NOT NULL")
+            .fetch_all(&self.reader)
+            .await?;
+        rows.iter().map(|row| parsed(row, "id")).collect()
     }
 
     /// The envelope of the order that has this id and this digest.
@@ -608,9 +423,9 @@ impl Index {
     pub async fn orders(&self, scope: &Scope, person: &Name) -> Result<Vec<OrderRow>, IndexError> {
         let rows = query(
             "SELECT o.id, o.reference, o.requester, o.submitted_ns, o.expires_ns, \
-             o.cancel IS NOT NULL AS cancelled, COUNT(a.id) AS hosts, \
+             o.cancel IS NOT NULL AS cancelled, o.halted, o.sha256, o.envelope, COUNT(a.id) AS hosts, \
              COUNT(CASE WHEN a.id IS NOT NULL AND (h.state IN ('delivered', 'refused') \
-             OR h.state = 'waiting' AND o.cancel IS NOT NULL) THEN 1 END) AS settled FROM orders o \
+             OR h.state = 'waiting' AND (o.cancel IS NOT NULL OR o.halted IS NOT NULL)) THEN 1 END) AS settled FROM orders o \
              LEFT JOIN order_hosts h ON h.order_id = o.id \
              LEFT JOIN agents a ON a.id = h.agent \
              AND a.agency IN (SELECT value FROM json_each(?1)) \
@@ -624,19 +439,21 @@ impl Index {
         rows.iter().map(read_row).collect()
     }
 
-    /// One order and its hosts within the scope; none where the person sees nothing of it.
+    /// One order and its hosts within the scope, those alone that changed since revision `since` where that is enough;
+    /// none where the person sees nothing of it.
     ///
     /// # Errors
     /// The database failed or a row is damaged.
     pub async fn order(
         &self,
         order: OrderId,
-        scope: &Scope,
-        person: &Name,
+        (scope, person): (&Scope, &Name),
+        since: u64,
         now: Instant,
     ) -> Result<Option<FullOrder>, IndexError> {
         let found = query(
-            "SELECT revision, envelope, cancel, requester, expires_ns FROM orders WHERE id = ?",
+            "SELECT revision, whole_revision, envelope, cancel, halted, requester, expires_ns \
+             FROM orders WHERE id = ?",
         )
         .bind(order.to_string())
         .fetch_optional(&self.reader)
@@ -644,33 +461,83 @@ impl Index {
         let Some(row) = found else { return Ok(None) };
         let expires = from_ns(row.try_get("expires_ns")?);
         let cancel: Option<String> = row.try_get("cancel")?;
-        let over = match cancel {
-            Some(_) => Some(Over::Cancelled),
-            None => (now >= expires).then_some(Over::Expired),
+        let halted: Option<String> = row.try_get("halted")?;
+        let over = match (&cancel, &halted) {
+            (Some(_), _) => Some(Over::Cancelled),
+            (None, Some(_)) => Some(Over::Halted),
+            (None, None) => (now >= expires).then_some(Over::Expired),
         };
+        // Nothing is written down when an order expires: whoever asks then is told of every host.
+        let is_whole = over.is_some() || since < columns::size(&row, "whole_revision")?;
+        let since = if is_whole { 0 } else { since };
+        let totals = self.totals(order, scope, over).await?;
+        if totals.hosts == 0 && row.try_get::<&str, _>("requester")? != person.as_str() {
+            return Ok(None);
+        }
         let rows = query(
             "SELECT h.agent, a.hostname, h.state, h.collection, h.progress, h.refusal, \
              h.ended_early, (SELECT COUNT(DISTINCT p.part) FROM parts p \
              JOIN collections c ON c.id = p.collection AND c.agent = h.agent \
              WHERE c.id = h.collection) AS parts \
              FROM order_hosts h JOIN agents a ON a.id = h.agent \
-             WHERE h.order_id = ? AND a.agency IN (SELECT value FROM json_each(?)) \
-             ORDER BY a.hostname, a.id",
+             WHERE h.order_id = ? AND h.revision > ? \
+             AND a.agency IN (SELECT value FROM json_each(?)) ORDER BY a.hostname, a.id",
         )
         .bind(order.to_string())
+        .bind(i64::try_from(since).unwrap_or(i64::MAX))
         .bind(scope.json())
         .fetch_all(&self.reader)
         .await?;
-        if rows.is_empty() && row.try_get::<&str, _>("requester")? != person.as_str() {
-            return Ok(None);
-        }
         let host = |r: &SqliteRow| read_host(r, over);
         Ok(Some(FullOrder {
             revision: columns::size(&row, "revision")?,
             envelope: row.try_get("envelope")?,
             cancel,
+            halted,
+            totals,
             expires,
             hosts: rows.iter().map(host).collect::<Result<_, _>>()?,
         }))
+    }
+
+    async fn totals(
+        &self,
+        order: OrderId,
+        scope: &Scope,
+        over: Option<Over>,
+    ) -> Result<Totals, IndexError> {
+        let row = query(
+            "SELECT COUNT(*) AS hosts, \
+             COUNT(CASE h.state WHEN 'waiting' THEN 1 END) AS waiting, \
+             COUNT(CASE h.state WHEN 'running' THEN 1 END) AS running, \
+             COUNT(CASE h.state WHEN 'delivered' THEN 1 END) AS delivered, \
+             COUNT(CASE h.state WHEN 'refused' THEN 1 END) AS refused, \
+             COUNT(h.ended_early) AS ended_early, \
+             COALESCE(SUM(h.progress ->> '$.records'), 0) AS records, \
+             COALESCE(SUM(h.progress ->> '$.files'), 0) AS files, \
+             COALESCE(SUM(h.progress ->> '$.file_bytes'), 0) AS file_bytes, \
+             COALESCE(SUM(h.progress ->> '$.gaps'), 0) AS gaps \
+             FROM order_hosts h JOIN agents a ON a.id = h.agent \
+             WHERE h.order_id = ? AND a.agency IN (SELECT value FROM json_each(?))",
+        )
+        .bind(order.to_string())
+        .bind(scope.json())
+        .fetch_one(&self.reader)
+        .await?;
+        let number = |name: &str| columns::size(&row, name);
+        let waiting = number("waiting")?;
+        Ok(Totals {
+            hosts: number("hosts")?,
+            waiting: if over.is_none() { waiting } else { 0 },
+            running: number("running")?,
+            delivered: number("delivered")?,
+            refused: number("refused")?,
+            not_begun: if over.is_none() { 0 } else { waiting },
+            ended_early: number("ended_early")?,
+            records: number("records")?,
+            files: number("files")?,
+            file_bytes: number("file_bytes")?,
+            gaps: number("gaps")?,
+        })
     }
 }

@@ -117,7 +117,7 @@ async fn keep(to: &mut SqliteConnection, new: &NewPart) -> Result<Woken, IndexEr
     .bind(state)
     .execute(&mut *to)
     .await?;
-    orders::revise(to, order).await
+    orders::revise(to, order, said.agent).await
 }
 
 /// The order that the statement names, if it is one that was for this agent.

@@ -137,6 +137,13 @@ pub enum Action {
         /// The signing key.
         by_key: Digest,
     },
+    /// An order stopped by itself, since too many of its hosts had failed (signed by the server).
+    Halted {
+        /// The order.
+        order: OrderId,
+        /// Digest of its payload.
+        order_sha256: Digest,
+    },
     /// An agent refused an order (signed by the server; the notice carries the agent's signature).
     Refused {
         /// Who refused.

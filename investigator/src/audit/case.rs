@@ -37,7 +37,8 @@ impl CaseFilter {
         let concerns = |row: &Row| match &row.action {
             Action::Ordered { order, .. }
             | Action::Approved { order, .. }
-            | Action::Cancelled { order, .. } => self.orders.contains(order),
+            | Action::Cancelled { order, .. }
+            | Action::Halted { order, .. } => self.orders.contains(order),
             Action::Refused { order_sha256, .. } => digests.contains(order_sha256),
             Action::Enrolled { agent, .. }
             | Action::Renewed { agent, .. }

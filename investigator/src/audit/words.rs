@@ -101,6 +101,9 @@ fn what(action: &Action, names: &Names) -> String {
         Action::Cancelled { order, by_key, .. } => {
             format!("order {order} was cancelled by {}", names.person(by_key))
         }
+        Action::Halted { order, .. } => {
+            format!("order {order} stopped by itself: too many of its hosts failed")
+        }
         Action::Refused {
             agent,
             order_sha256,

@@ -13,7 +13,7 @@ use evidence::{
 };
 use protocol::{
     messages::{HostRow, Logged, SubmitOrder},
-    order::Order,
+    order::{Order, Rollout},
     policy::Role,
     scope::Scope,
     version::VERSION,
@@ -28,6 +28,7 @@ use crate::{
     exit::Exit,
     home::Home,
     session::Session,
+    span::Span,
     targets::{self, Chosen},
 };
 
@@ -40,8 +41,24 @@ pub fn run(args: &Collect, home: Home) -> anyhow::Result<Exit> {
     session.demand(Role::Investigator)?;
     let (hosts, now) = (session.remote.hosts()?.hosts, Instant::now());
     let wish = wish(args, choose(args, &hosts, now)?)?;
+    let follow = (args.watch, args.at_most, args.json);
+    sign_and_submit(&session, &wish, now, follow)
+}
+
+/// Shows what `wish` comes to, signs it, hands it in, and follows it where that is wanted: for how long, and as JSON
+/// or not.
+///
+/// # Errors
+/// As for [`run`].
+pub fn sign_and_submit(
+    session: &Session,
+    wish: &Wish<'_>,
+    now: Instant,
+    (watch, at_most, json): (bool, Option<Span>, bool),
+) -> anyhow::Result<Exit> {
     targets::check_agencies(&wish.chosen.hosts, &session.me)?;
-    let order = draft::make(&wish, &session.believed.policy, &session.me, now)?;
+    let policy = &session.believed.policy;
+    let order = draft::make(wish, policy, &session.me, now)?;
     // To standard error, so that standard output is the result alone.
     let mut say = io::stderr();
     writeln!(
@@ -51,17 +68,16 @@ pub fn run(args: &Collect, home: Home) -> anyhow::Result<Exit> {
         draft::in_words(&order, &wish.chosen.hosts)?
     )?;
     let envelope = Envelope::sign_document(envelope::ORDER, &order, &session.unlock()?)?;
-    let index = submit(&session, &order, &envelope, &wish)?;
-    let policy = &session.believed.policy;
+    let index = submit(session, &order, &envelope, wish)?;
     let approval = Approval::of(&envelope, &order, policy, &wish.chosen.hosts)?;
     say_result(
-        args,
+        json,
         (&order, &envelope, &approval),
         index,
         &wish.chosen.hosts,
     )?;
-    if args.watch {
-        return watch::follow(&session, order.id, args.at_most, args.json);
+    if watch {
+        return watch::follow(session, order.id, at_most, json);
     }
     Ok(Exit::Done)
 }
@@ -89,6 +105,11 @@ fn wish<'h>(args: &Collect, chosen: Chosen<'h>) -> anyhow::Result<Wish<'h>> {
         case: args.case.clone(),
         reason: args.reason.clone(),
         expires: args.expires,
+        predecessor: None,
+        rollout: (args.per_minute > 0 || args.stop_past > 0).then_some(Rollout {
+            hosts_per_minute: args.per_minute,
+            stop_past_failed_percent: args.stop_past,
+        }),
     })
 }
 
@@ -124,13 +145,13 @@ fn submit(
 }
 
 fn say_result(
-    args: &Collect,
+    as_json: bool,
     (order, envelope, approval): (&Order, &Envelope, &Approval),
     index: u64,
     hosts: &[&HostRow],
 ) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    if args.json {
+    if as_json {
         let agents: Vec<_> = hosts.iter().map(|h| h.agent).collect();
         let object = json!({
             "order": order.id,

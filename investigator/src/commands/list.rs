@@ -56,10 +56,20 @@ fn order_rows(orders: &[OrderRow]) -> Vec<Vec<String>> {
             table::time(order.submitted),
             table::time(order.expires),
             format!("{} of {}", order.settled, order.hosts),
-            if order.cancelled { "cancelled" } else { "" }.to_owned(),
+            state(order),
         ]
     }));
     rows
+}
+
+/// What is to be said of an order beyond its hosts.
+fn state(order: &OrderRow) -> String {
+    match (order.cancelled, &order.halted, order.lacking) {
+        (true, _, _) => "cancelled".to_owned(),
+        (false, Some(_), _) => "stopped by itself".to_owned(),
+        (false, None, 0) => String::new(),
+        (false, None, lacking) => format!("waits for {lacking} to approve"),
+    }
 }
 
 fn collection_rows(collections: &[CollectionRow]) -> Vec<Vec<String>> {

@@ -11,6 +11,7 @@ pub mod hosts;
 pub mod keys;
 pub mod list;
 pub mod open;
+pub mod retry;
 pub mod revoke;
 pub mod setup;
 pub mod table;
@@ -41,6 +42,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Collect(args) => collect::run(args, home()?),
         Command::Approve(args) => approve::run(args, home()?),
         Command::Cancel(args) => cancel::run(args, home()?),
+        Command::Retry(args) => retry::run(args, home()?),
         Command::Watch(args) => watch::run(args, home()?),
         Command::List(args) => list::run(args, home()?),
         Command::Fetch(args) => fetch::run(args, home()?),

@@ -7,9 +7,13 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use evidence::{envelope::Envelope, ids::OrderId};
-use protocol::messages::{HostRow, OrderHost, OrderStatus};
+use protocol::{
+    messages::{HostRow, OrderHost, OrderStatus},
+    order::Order,
+};
 
 use crate::{
+    approval::Approval,
     cli::Watch,
     exit::Exit,
     follow::{self, RefusalView, Show, Source, bars::Bars, json::Json, plain::Plain},
@@ -44,6 +48,7 @@ pub fn follow(
     let source = Source {
         ask: &|since, wait| session.remote.order(order, since, wait),
         judge: &|status, host, notice| judge(session, &hosts, status, host, notice),
+        lacking: &|status| lacking(session, &hosts, status),
         pause: &std::thread::sleep,
         left: &|| match at_most {
             None => Some(forever),
@@ -74,6 +79,24 @@ fn shower(json: bool) -> anyhow::Result<Box<dyn Show>> {
         return Ok(Box::new(Bars::new()?));
     }
     Ok(Box::new(Plain::new(io::stdout())))
+}
+
+/// How many more people must sign the order, while every host waits.
+fn lacking(session: &Session, hosts: &[HostRow], status: &OrderStatus) -> usize {
+    let totals = &status.totals;
+    if totals.waiting < totals.hosts {
+        return 0;
+    }
+    let counted = || -> anyhow::Result<usize> {
+        let envelope = Envelope::parse(status.order.as_bytes())?;
+        let order = Order::read(&envelope)?;
+        let is_target = |h: &&HostRow| status.hosts.iter().any(|t| t.agent == h.agent);
+        let hosts: Vec<_> = hosts.iter().filter(is_target).collect();
+        let policy = &session.believed.policy;
+        Ok(Approval::of(&envelope, &order, policy, &hosts)?.lacking())
+    };
+    // What can't be read is refused by the hosts, in their own words.
+    counted().unwrap_or(0)
 }
 
 /// The refusal in words, if the agent's seal key has signed it for this order.

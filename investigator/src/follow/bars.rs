@@ -17,6 +17,7 @@ pub struct Bars {
     all: MultiProgress,
     bars: HashMap<AgentId, ProgressBar>,
     style: ProgressStyle,
+    hint: Option<String>,
 }
 
 impl Bars {
@@ -30,6 +31,7 @@ impl Bars {
             all: MultiProgress::new(),
             bars: HashMap::new(),
             style,
+            hint: None,
         })
     }
 
@@ -82,7 +84,18 @@ fn message(host: &HostView) -> String {
 
 impl Show for Bars {
     fn news(&mut self, view: &View) -> anyhow::Result<()> {
-        view.hosts.iter().try_for_each(|host| self.draw(host))
+        let hint = view.hint();
+        if hint != self.hint {
+            if let Some(hint) = &hint {
+                self.all.println(hint)?;
+            }
+            self.hint = hint;
+        }
+        let mut changed = view
+            .hosts
+            .iter()
+            .filter(|h| view.changed.contains(&h.agent));
+        changed.try_for_each(|host| self.draw(host))
     }
 
     fn trouble(&mut self, error: &RemoteError) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{Show, View};
+use super::{HostView, Show, View};
 use crate::remote::RemoteError;
 
 /// Writes JSON lines.
@@ -22,7 +22,10 @@ impl<W: Write> Json<W> {
 impl<W: Write> Show for Json<W> {
     fn news(&mut self, view: &View) -> anyhow::Result<()> {
         // JSON escapes control characters; a script decides what to show.
-        let text = serde_json::to_string(view)?;
+        let is_new = |h: &&HostView| view.changed.contains(&h.agent);
+        let mut told = view.clone();
+        told.hosts = view.hosts.iter().filter(is_new).cloned().collect();
+        let text = serde_json::to_string(&told)?;
         if text != self.last {
             writeln!(self.out, "{text}")?;
             self.last = text;

@@ -4,13 +4,16 @@ pub mod bars;
 pub mod json;
 pub mod plain;
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use evidence::ids::{AgentId, CollectionId, OrderId};
-use protocol::messages::{HostState, OrderHost, OrderStatus, Progress};
+use protocol::messages::{HostState, OrderHost, OrderStatus, Progress, Totals};
 use serde::Serialize;
 
-use crate::{exit::Exit, remote::RemoteError};
+use crate::{exit::Exit, inert::inert, remote::RemoteError};
 
 /// How long one question waits for news.
 const WAIT: Duration = Duration::from_secs(25);
@@ -26,8 +29,17 @@ pub struct View {
     pub revision: u64,
     /// Whether every host has settled.
     pub settled: bool,
-    /// The hosts.
+    /// Why the order stopped by itself, where it did.
+    pub halted: Option<String>,
+    /// How many more people must sign it, where it waits for that.
+    pub lacking: usize,
+    /// Over all hosts.
+    pub totals: Totals,
+    /// The hosts; in JSON, those that have changed.
     pub hosts: Vec<HostView>,
+    /// Those of them that this news is about.
+    #[serde(skip)]
+    pub changed: BTreeSet<AgentId>,
 }
 
 /// One host of it.
@@ -81,6 +93,8 @@ pub struct Source<'a> {
     pub ask: &'a dyn Fn(u64, Duration) -> Result<OrderStatus, RemoteError>,
     /// Judges a refusal.
     pub judge: &'a dyn Fn(&OrderStatus, &OrderHost, &str) -> RefusalView,
+    /// How many more people must sign the order.
+    pub lacking: &'a dyn Fn(&OrderStatus) -> usize,
     /// Waits.
     pub pause: &'a dyn Fn(Duration),
     /// How much time is left; `None` when it is over.
@@ -96,7 +110,7 @@ pub fn follow(
     source: &Source<'_>,
     show: &mut dyn Show,
 ) -> anyhow::Result<Option<View>> {
-    let (mut since, mut troubles, mut last) = (0, 0, None);
+    let (mut since, mut troubles, mut last): (_, _, Option<View>) = (0, 0, None);
     while let Some(left) = (source.left)() {
         // What is known now, at once; then what is new.
         let wait = if last.is_some() { WAIT } else { Duration::ZERO };
@@ -104,7 +118,8 @@ pub fn follow(
             Ok(status) => {
                 troubles = 0;
                 since = status.revision;
-                let view = view(order, &status, source.judge);
+                let before = last.take().map(|view| view.hosts);
+                let view = view(order, &status, source, before.unwrap_or_default());
                 show.news(&view)?;
                 let settled = view.settled;
                 last = Some(view);
@@ -126,29 +141,46 @@ pub fn follow(
     Ok(last)
 }
 
+/// The hosts as they were, with what is new of them.
 fn view(
     order: OrderId,
     status: &OrderStatus,
-    judge: &dyn Fn(&OrderStatus, &OrderHost, &str) -> RefusalView,
+    source: &Source<'_>,
+    mut hosts: Vec<HostView>,
 ) -> View {
-    let hosts = status.hosts.iter().map(|host| HostView {
-        agent: host.agent,
-        hostname: host.hostname.clone(),
-        state: host.state,
-        collection: host.collection,
-        progress: host.progress.clone(),
-        refusal: host
-            .refusal
-            .as_ref()
-            .map(|notice| judge(status, host, notice)),
-        ended_early: host.ended_early.clone(),
-        parts_received: host.parts_received,
-    });
-    let hosts: Vec<_> = hosts.collect();
+    let mut places: HashMap<AgentId, usize> = hosts
+        .iter()
+        .enumerate()
+        .map(|(at, h)| (h.agent, at))
+        .collect();
+    for host in &status.hosts {
+        let refusal = host.refusal.as_ref();
+        let new = HostView {
+            agent: host.agent,
+            hostname: host.hostname.clone(),
+            state: host.state,
+            collection: host.collection,
+            progress: host.progress.clone(),
+            refusal: refusal.map(|notice| (source.judge)(status, host, notice)),
+            ended_early: host.ended_early.clone(),
+            parts_received: host.parts_received,
+        };
+        match places.get(&host.agent).and_then(|at| hosts.get_mut(*at)) {
+            Some(held) => *held = new,
+            None => {
+                places.insert(host.agent, hosts.len());
+                hosts.push(new);
+            }
+        }
+    }
     View {
         order,
         revision: status.revision,
         settled: !hosts.is_empty() && hosts.iter().all(HostView::is_settled),
+        halted: status.halted.clone(),
+        lacking: (source.lacking)(status),
+        totals: status.totals,
+        changed: status.hosts.iter().map(|host| host.agent).collect(),
         hosts,
     }
 }
@@ -165,7 +197,7 @@ impl HostView {
 
     fn exit(&self) -> Exit {
         match self.state {
-            HostState::Refused | HostState::Expired => Exit::Failed,
+            HostState::Refused | HostState::Expired | HostState::Halted => Exit::Failed,
             HostState::Delivered if !self.is_partial() => Exit::Done,
             HostState::Delivered
             | HostState::Waiting
@@ -176,6 +208,26 @@ impl HostView {
 }
 
 impl View {
+    /// What the hosts wait for, or why they don't begin, in words; nothing where each speaks for itself.
+    pub fn hint(&self) -> Option<String> {
+        if let Some(why) = &self.halted {
+            return Some(format!(
+                "The order has stopped by itself: {}. Look at them, then `fieldseal retry {} --failed`.",
+                inert(why),
+                self.order
+            ));
+        }
+        let people = match self.lacking {
+            0 => return None,
+            1 => "one more person signs".to_owned(),
+            many => format!("{many} more people sign"),
+        };
+        Some(format!(
+            "The order waits at the server until {people} it: fieldseal approve {}",
+            self.order
+        ))
+    }
+
     /// The exit code that stands for this: the worst over all hosts.
     pub fn exit(&self) -> Exit {
         let exits = || self.hosts.iter().map(HostView::exit);
@@ -198,6 +250,7 @@ pub const fn word(state: HostState) -> &'static str {
         HostState::Refused => "refused",
         HostState::Expired => "expired",
         HostState::Cancelled => "cancelled",
+        HostState::Halted => "not begun",
     }
 }
 

@@ -12,19 +12,31 @@ use crate::{inert::inert, remote::RemoteError};
 pub struct Plain<W: Write> {
     out: W,
     said: HashMap<AgentId, String>,
+    hint: Option<String>,
 }
 
 impl<W: Write> Plain<W> {
     /// Writes to `out`.
     pub fn new(out: W) -> Self {
-        let said = HashMap::new();
-        Self { out, said }
+        let (said, hint) = (HashMap::new(), None);
+        Self { out, said, hint }
     }
 }
 
 impl<W: Write> Show for Plain<W> {
     fn news(&mut self, view: &View) -> anyhow::Result<()> {
-        for host in &view.hosts {
+        let hint = view.hint();
+        if hint != self.hint {
+            if let Some(hint) = &hint {
+                writeln!(self.out, "{hint}")?;
+            }
+            self.hint = hint;
+        }
+        for host in view
+            .hosts
+            .iter()
+            .filter(|h| view.changed.contains(&h.agent))
+        {
             let line = line(host);
             if self.said.get(&host.agent) != Some(&line) {
                 writeln!(self.out, "{line}")?;

@@ -23,6 +23,8 @@ fn status(revision: u64, hosts: Vec<OrderHost>) -> OrderStatus {
         revision,
         order: String::new(),
         cancel: None,
+        halted: None,
+        totals: Totals::default(),
         hosts,
     }
 }
@@ -66,6 +68,7 @@ impl Script {
                 self.answers.borrow_mut().pop().expect("asked too often")
             },
             judge: &judge,
+            lacking: &|_| 0,
             pause: &|_| self.pauses.set(self.pauses.get() + 1),
             left: &|| {
                 let left = self.questions_left.get().checked_sub(1)?;
@@ -139,7 +142,14 @@ fn stops_when_the_time_is_over() {
 #[test]
 fn the_exit_code_is_that_of_the_worst_host() {
     let exit = |hosts: Vec<OrderHost>| {
-        view(OrderId::from_bytes([9; 16]), &status(1, hosts), &judge).exit()
+        let answers = vec![Ok(status(1, hosts))];
+        let script = Script::new(answers);
+        script.questions_left.set(1);
+        script
+            .run(&mut Plain::new(Vec::new()))
+            .unwrap()
+            .unwrap()
+            .exit()
     };
     let done = || host(1, HostState::Delivered);
     let mut with_gaps = host(2, HostState::Delivered);

@@ -14,10 +14,11 @@ use protocol::{
     messages::{
         AgentOrders, AgentReport, CancelOrder, CollectionRow, Collections, Consistency,
         HandedOrder, HostRow, HostState, Hosts, Leaves, Logged, OrderHost, OrderRow, OrderStatus,
-        Orders, PartRow, Progress, Report, SignOrder, SubmitEvent, SubmitOrder, TimeRequest, Trust,
+        Orders, PartRow, Progress, Report, SignOrder, SubmitEvent, SubmitOrder, TimeRequest,
+        Totals, Trust,
     },
     name::Name,
-    order::{Cancel, Order, RefusalNotice},
+    order::{Cancel, Order, RefusalNotice, Rollout},
     order_check::Refusal,
     policy::{Class, Person, Policy, Role},
     profile::{self, Parameters, Profile},
@@ -126,6 +127,7 @@ pub(crate) fn order() -> Order {
         reason: "An alarm on these hosts.".into(),
         recipients: policy().vaults[&name("lab")].clone(),
         predecessor: None,
+        rollout: None,
     }
 }
 
@@ -167,6 +169,21 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::RecipientsNotInPolicy,
         Refusal::VaultLeftOut,
     ]
+}
+
+pub(crate) fn rollout() -> Rollout {
+    Rollout {
+        hosts_per_minute: 600,
+        stop_past_failed_percent: 10,
+    }
+}
+
+/// An order with all that it may have.
+pub(crate) fn full_order() -> Order {
+    Order {
+        rollout: Some(rollout()),
+        ..order()
+    }
 }
 
 pub(crate) fn scope() -> Scope {
@@ -407,6 +424,10 @@ pub(crate) fn orders() -> Orders {
         hosts: 3,
         settled: 1,
         cancelled: false,
+        halted: Some("why".into()),
+        order_sha256: digest(),
+        predecessor: Some(digest()),
+        lacking: 1,
     };
     Orders {
         v: 1,
@@ -430,6 +451,8 @@ pub(crate) fn order_status() -> OrderStatus {
         revision: 7,
         order: "{}".into(),
         cancel: Some("{}".into()),
+        halted: Some("why".into()),
+        totals: Totals::default(),
         hosts: vec![host],
     }
 }

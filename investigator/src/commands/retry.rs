@@ -1,0 +1,81 @@
+//! `fieldseal retry`: an order once more, for the hosts on which it came to no good end.
+
+use std::{collections::HashSet, time::Duration};
+
+use evidence::{envelope::Envelope, instant::Instant};
+use protocol::{
+    messages::{HostRow, HostState, OrderHost},
+    order::Order,
+    policy::Role,
+};
+
+use super::collect;
+use crate::{
+    cli::Retry,
+    draft::Wish,
+    exit::{Exit, misuse},
+    home::Home,
+    session::Session,
+    targets::Chosen,
+};
+
+/// Runs it.
+///
+/// # Errors
+/// No host is left to be asked again, the order is not what it should be, or the server does not take the new one.
+pub fn run(args: &Retry, home: Home) -> anyhow::Result<Exit> {
+    let session = Session::open(home)?;
+    session.demand(Role::Investigator)?;
+    let (all, now) = (session.remote.hosts()?.hosts, Instant::now());
+    let status = session.remote.order(args.order, 0, Duration::ZERO)?;
+    let envelope = Envelope::parse(status.order.as_bytes())?;
+    let before = Order::read(&envelope)?;
+    anyhow::ensure!(
+        before.id == args.order && !session.believed.policy.signers(&envelope).is_empty(),
+        "The server shows an order that nobody of the policy has signed. Tell its operator."
+    );
+    let wish = Wish {
+        profile: before.profile,
+        paths: before.parameters.paths,
+        scope: before.parameters.scope,
+        chosen: Chosen {
+            hosts: choose(&all, &status.hosts)?,
+            // How the first order chose; the list alone counts.
+            expression: before.targets.expression,
+        },
+        open: false,
+        case: before.case,
+        reason: args.reason.clone(),
+        expires: args.expires,
+        predecessor: Some(envelope.digest()),
+        rollout: before.rollout,
+    };
+    let follow = (args.watch, args.at_most, args.json);
+    collect::sign_and_submit(&session, &wish, now, follow)
+}
+
+/// The hosts that failed and that can still be asked.
+fn choose<'h>(all: &'h [HostRow], fared: &[OrderHost]) -> anyhow::Result<Vec<&'h HostRow>> {
+    let failed: HashSet<_> = fared
+        .iter()
+        .filter(|h| failed(h))
+        .map(|h| h.agent)
+        .collect();
+    let again = |h: &&HostRow| h.revoked.is_none() && failed.contains(&h.agent);
+    let hosts: Vec<_> = all.iter().filter(again).collect();
+    if hosts.is_empty() {
+        return Err(misuse(
+            "No host of this order failed that could be asked again. See `fieldseal watch`."
+                .to_owned(),
+        ));
+    }
+    Ok(hosts)
+}
+
+fn failed(host: &OrderHost) -> bool {
+    match host.state {
+        HostState::Refused | HostState::Expired | HostState::Cancelled | HostState::Halted => true,
+        HostState::Delivered => host.ended_early.is_some(),
+        HostState::Waiting | HostState::Running => false,
+    }
+}
