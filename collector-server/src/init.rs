@@ -23,6 +23,7 @@ use evidence::{
 use protocol::{
     name::Name,
     policy::{Class, Person, Policy, Role},
+    reach,
     root::Root,
     version::VERSION,
 };
@@ -98,26 +99,11 @@ fn check(plan: &Plan) -> anyhow::Result<()> {
     if !roles.contains(&Role::Admin) {
         bail!("Nobody is an admin, so nobody could let hosts in. Give a person the role `admin`.");
     }
-    let needed = plan.thresholds.values().copied().max().unwrap_or(1);
-    for agency in plan.vaults.keys() {
-        let most = most_signers(&plan.people, agency);
-        if needed > most.max(1) {
-            bail!(
-                "{needed} people would have to sign orders for {agency}, and at most {most} can. Add people with the role `approver`, or lower the threshold."
-            );
-        }
-    }
-    Ok(())
-}
-
-/// How many can sign one order for `agency`: an investigator, and approvers other than him.
-fn most_signers(people: &[Person], agency: &Name) -> usize {
-    let others = |requester: &Person| {
-        let approves = |p: &&Person| p.id != requester.id && p.may(Role::Approver, agency);
-        1 + people.iter().filter(approves).count()
-    };
-    let investigators = people.iter().filter(|p| p.may(Role::Investigator, agency));
-    investigators.map(others).max().unwrap_or(0)
+    Ok(reach::check(
+        &plan.people,
+        &mut plan.vaults.keys(),
+        &plan.thresholds,
+    )?)
 }
 
 fn make_folders(folder: &Folder) -> anyhow::Result<()> {
