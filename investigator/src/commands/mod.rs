@@ -10,6 +10,7 @@ pub mod hosts;
 pub mod keys;
 pub mod list;
 pub mod open;
+pub mod policy;
 pub mod revoke;
 pub mod setup;
 pub mod table;
@@ -44,6 +45,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Fetch(args) => fetch::run(args, home()?),
         Command::Revoke(args) => revoke::run(args, home()?),
         Command::Audit(args) => audit::run(args, home()?),
+        Command::Policy(args) => policy::run(args, home),
     }
 }
 

@@ -7,7 +7,10 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use evidence::{envelope::Envelope, ids::OrderId};
-use protocol::messages::{HostRow, OrderHost, OrderStatus};
+use protocol::{
+    messages::{HostRow, OrderHost, OrderStatus},
+    order::Order,
+};
 
 use crate::{
     cli::Watch,
@@ -26,6 +29,19 @@ use crate::{
 pub fn run(args: &Watch, home: Home) -> anyhow::Result<Exit> {
     let session = Session::open(home)?;
     follow(&session, args.order, args.at_most, args.json)
+}
+
+/// Tells of a policy that the order was signed under and that the server does not show.
+fn notice(session: &Session, order: OrderId) -> anyhow::Result<()> {
+    // Whether it can be followed is not decided here.
+    let Ok(status) = session.remote.order(order, 0, time::Duration::ZERO) else {
+        return Ok(());
+    };
+    let envelope = Envelope::parse(status.order.as_bytes())?;
+    if let Some(text) = session.notice_policy_of(&envelope, &Order::read(&envelope)?)? {
+        writeln!(io::stderr(), "{text}")?;
+    }
+    Ok(())
 }
 
 /// Follows `order` in a session that is open.
@@ -50,6 +66,7 @@ pub fn follow(
             Some(most) => most.duration().checked_sub(start.elapsed()),
         },
     };
+    notice(session, order)?;
     let mut show = shower(json)?;
     let view = follow::follow(order, &source, show.as_mut())?;
     drop(show);
