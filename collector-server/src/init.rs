@@ -204,8 +204,9 @@ pub fn next_steps(program: &str, dir: &Path) -> String {
     let (offline, trust) = (folder.offline(), folder.trust());
     format!(
         "The deployment is ready in {shown}.\n\
-         Now take the root key offline: move {key} to two media that are kept apart, delete it \
-         here, and note where they lie. Serving does not need it; a new policy does.\n\
+         Now take the root key offline: put {key} under a passphrase on a machine without network \
+         (fieldseal policy root-key --from {key} --output root.key), copy it to two media that are kept apart, delete \
+         it here, and note where they lie. Serving does not need it; a new policy does: KEYS.md has the steps.\n\
          Give {trust} to every host and person: it is public.\n\
          {settings} says what can be set.\n\
          Start the server:\n  {program} serve {dir}\n",
