@@ -176,7 +176,9 @@ mod tests {
                 "opens evidence as age1",
             ),
             (
-                |p| drop(p.thresholds.insert(Class::Files, 2)),
+                |p| {
+                    p.thresholds.insert(Class::Files, 2);
+                },
                 "orders of files must be signed by 2 instead of 1",
             ),
             (

@@ -129,11 +129,15 @@ mod tests {
                 "two different recipients",
             ),
             (
-                |p| drop(p.thresholds.insert(Class::Files, 2)),
+                |p| {
+                    p.thresholds.insert(Class::Files, 2);
+                },
                 "at most 1 can",
             ),
             (
-                |p| drop(p.thresholds.remove(&Class::Files)),
+                |p| {
+                    p.thresholds.remove(&Class::Files);
+                },
                 "needs a threshold",
             ),
             (
