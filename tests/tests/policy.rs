@@ -401,13 +401,18 @@ fn the_end_of_a_policy_is_told_and_nobody_but_an_admin_publishes() {
         "fieldseal policy publish stick/policy.json",
     );
     assert!(again.out.contains("in force already"), "{again:?}");
-    stage.go_on_by(350).unwrap();
-    let soon = stage.fieldseal(&args!["policy", "show"]).unwrap();
+    // The yearly section's steps, for ten days.
+    let manual = Manual::open("KEYS.md", &stage).unwrap();
+    let steps = manual.commands("Every change has four steps").unwrap();
+    let steps = steps
+        .join(" && ")
+        .replace("policy draft", "policy draft --expires 10d");
+    let soon = must(&stage, "home", 0, &format!("rm -r stick && {steps}"));
     assert!(
         soon.err.contains("hosts refuse orders from then on"),
         "{soon:?}"
     );
-    stage.go_on_by(366).unwrap();
+    stage.go_on_by(11).unwrap();
     let over = stage.fieldseal(&args!["policy", "show"]).unwrap();
-    assert!(over.err.contains("ATTENTION: policy 2 ended"), "{over:?}");
+    assert!(over.err.contains("ATTENTION: policy 3 ended"), "{over:?}");
 }
