@@ -453,7 +453,7 @@ impl Stage {
     /// One does not end when asked to.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         self.stop_agent()?;
-        for running in self.server.take() {
+        if let Some(running) = self.server.take() {
             (self.say)(&format!("\n$ kill -TERM {}", running.id()));
             running.stop()?;
         }

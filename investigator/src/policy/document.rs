@@ -8,7 +8,6 @@ use evidence::{
     keys::PublicKey,
 };
 use protocol::{
-    error::DocumentError,
     policy::Policy,
     root::Root,
     version::{self, VERSION},
@@ -79,15 +78,12 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Paper> {
     })
 }
 
-fn unsigned<T: DeserializeOwned>(
-    bytes: &[u8],
-    json: &Value,
-    kind: &'static str,
-) -> anyhow::Result<T> {
+fn unsigned<T: DeserializeOwned>(bytes: &[u8], json: &Value, kind: &str) -> anyhow::Result<T> {
     let v = json.get("v").and_then(Value::as_u64);
-    if v != Some(VERSION) {
-        return Err(DocumentError::invalid(kind, "`v` must be 1").into());
-    }
+    ensure!(
+        v == Some(VERSION),
+        "the field `v` of the {kind} must be {VERSION}"
+    );
     Ok(parse_strict(bytes)?)
 }
 
