@@ -20,6 +20,7 @@ use crate::{
     refusal,
     session::Session,
     span::Span,
+    trust,
 };
 
 /// Runs it.
@@ -123,8 +124,10 @@ fn judge(
 /// The order in the server's answer must be one that somebody of the policy signed.
 fn check_order(session: &Session, status: &OrderStatus) -> anyhow::Result<()> {
     let envelope = Envelope::parse(status.order.as_bytes())?;
+    // Whoever signed it may have left since, or have other keys.
+    let policies = trust::policies(&session.home, &session.believed)?;
     ensure!(
-        !session.believed.policy.signers(&envelope).is_empty(),
+        policies.iter().any(|p| !p.signers(&envelope).is_empty()),
         "the order that the server shows is signed by nobody of the policy"
     );
     Ok(())
