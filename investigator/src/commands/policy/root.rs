@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 
+use anyhow::Context as _;
 use evidence::keys::{PublicKey, SigningKey};
 
 use crate::{
@@ -12,7 +13,6 @@ use crate::{
     policy::{changes, document, edit},
     session::Session,
 };
-use anyhow::Context as _;
 
 /// Runs `root-key`.
 ///
