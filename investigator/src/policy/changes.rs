@@ -182,7 +182,7 @@ mod tests {
                 "orders of files must be signed by 2 instead of 1",
             ),
             (
-                |p| p.vaults.values_mut().for_each(|v| drop(v.pop())),
+                |p| p.vaults.values_mut().for_each(|v| v.truncate(1)),
                 "removed from the vault of lab",
             ),
             (|p| p.log_key.push('x'), "the custody log has another key"),
