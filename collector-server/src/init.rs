@@ -23,6 +23,7 @@ use evidence::{
 use protocol::{
     name::Name,
     policy::{Class, Person, Policy, Role},
+    reach,
     root::Root,
     version::VERSION,
 };
@@ -98,26 +99,11 @@ fn check(plan: &Plan) -> anyhow::Result<()> {
     if !roles.contains(&Role::Admin) {
         bail!("Nobody is an admin, so nobody could let hosts in. Give a person the role `admin`.");
     }
-    let needed = plan.thresholds.values().copied().max().unwrap_or(1);
-    for agency in plan.vaults.keys() {
-        let most = most_signers(&plan.people, agency);
-        if needed > most.max(1) {
-            bail!(
-                "{needed} people would have to sign orders for {agency}, and at most {most} can. Add people with the role `approver`, or lower the threshold."
-            );
-        }
-    }
-    Ok(())
-}
-
-/// How many can sign one order for `agency`: an investigator, and approvers other than him.
-fn most_signers(people: &[Person], agency: &Name) -> usize {
-    let others = |requester: &Person| {
-        let approves = |p: &&Person| p.id != requester.id && p.may(Role::Approver, agency);
-        1 + people.iter().filter(approves).count()
-    };
-    let investigators = people.iter().filter(|p| p.may(Role::Investigator, agency));
-    investigators.map(others).max().unwrap_or(0)
+    Ok(reach::check(
+        &plan.people,
+        &mut plan.vaults.keys(),
+        &plan.thresholds,
+    )?)
 }
 
 fn make_folders(folder: &Folder) -> anyhow::Result<()> {
@@ -218,8 +204,9 @@ pub fn next_steps(program: &str, dir: &Path) -> String {
     let (offline, trust) = (folder.offline(), folder.trust());
     format!(
         "The deployment is ready in {shown}.\n\
-         Now take the root key offline: move {key} to two media that are kept apart, delete it \
-         here, and note where they lie. Serving does not need it; a new policy does.\n\
+         Now take the root key offline: put {key} under a passphrase on a machine without network \
+         (fieldseal policy root-key --from {key} --output root.key), copy it to two media that are kept apart, delete \
+         it here, and note where they lie. Serving does not need it; a new policy does: KEYS.md has the steps.\n\
          Give {trust} to every host and person: it is public.\n\
          {settings} says what can be set.\n\
          Start the server:\n  {program} serve {dir}\n",

@@ -78,6 +78,7 @@ fn init_says_how_to_take_the_root_key_offline_and_what_it_made_is_fit_for_use() 
     let said = text(&made.stdout);
     let key = d.at("server/offline/root.key");
     assert!(said.contains(&key.display().to_string()) && said.contains("offline"));
+    assert!(said.contains("fieldseal policy root-key --from") && said.contains("KEYS.md"));
     fs::remove_dir_all(d.at("server/offline")).unwrap();
     assert!(run(&["check-config"], &d.at("server")).status.success());
     let status = run(&["status", "--json"], &d.at("server"));

@@ -1,5 +1,9 @@
 //! The command line as typed. It is parsed here and resolved in the commands.
 
+mod policy;
+
+pub use policy::{DraftPolicy, Policy, PublishPolicy, RootDraft, RootKey, ShowPolicy, SignPolicy};
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -77,6 +81,9 @@ pub enum Command {
     ///
     /// Exit codes: 0 it holds; 1 it does not; 64 usage.
     Audit(Audit),
+    /// Show, draft, sign and publish who may do what (admins, and the holders of the root keys).
+    #[command(subcommand)]
+    Policy(Policy),
 }
 
 /// `fieldseal verify`.

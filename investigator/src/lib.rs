@@ -17,6 +17,7 @@ pub mod home;
 pub mod inert;
 pub mod keys;
 pub mod open;
+pub mod policy;
 pub mod private;
 pub mod refusal;
 pub mod remote;

@@ -1,12 +1,18 @@
 //! One sitting with the server: settings, keys, and what is believed, checked anew at each contact.
 
+use std::io::{self, Write as _};
+
 use anyhow::{Context as _, ensure};
 use evidence::{
     custody::{checkpoint::Checkpoint, receipt::Proven},
     envelope::Envelope,
+    instant::Instant,
     seal::{self, Trust as SealTrust},
 };
-use protocol::policy::{Person, Role};
+use protocol::{
+    order::Order,
+    policy::{Person, Role},
+};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -14,8 +20,9 @@ use crate::{
     commands::files,
     home::{Home, Settings},
     keys::{Keys, passphrase},
+    policy::words,
     remote::Remote,
-    trust::{self, Believed},
+    trust::{self, Believed, Seen},
 };
 
 /// No root file is longer.
@@ -27,6 +34,8 @@ pub struct Session {
     pub home: Home,
     /// The server.
     pub remote: Remote,
+    /// The root that was pinned when the tool was set up.
+    pub pinned: Envelope,
     /// Policy and keys in force.
     pub believed: Believed,
     /// The custody log as seen at this contact.
@@ -59,12 +68,14 @@ impl Session {
             })?;
         let remote = Remote::new(&settings.server, &roots, Some(keys.credentials()))?;
         let believed = trust::update(&home, &pinned, &remote.trust()?)?;
+        warn(&home, &believed)?;
         let seen_before = checkpoint::remembered(&home, &believed.log_key)?;
         let checkpoint = look_at_log(&home, &remote, &believed)?;
         let me = find_me(&believed, &keys)?;
         Ok(Self {
             home,
             remote,
+            pinned,
             believed,
             checkpoint,
             seen_before,
@@ -100,6 +111,35 @@ impl Session {
         Ok(proven)
     }
 
+    /// What the server shows now: it may have changed since this session began.
+    ///
+    /// # Errors
+    /// It can't be reached, or is not to be believed.
+    pub fn believed_now(&self) -> anyhow::Result<Believed> {
+        trust::update(&self.home, &self.pinned, &self.remote.trust()?)
+    }
+
+    /// Looks under which policy `order` was signed; one that the server does not show is remembered, and told.
+    ///
+    /// # Errors
+    /// The server can't be asked again, or nothing can be remembered.
+    pub fn notice_policy_of(
+        &self,
+        envelope: &Envelope,
+        order: &Order,
+    ) -> anyhow::Result<Option<String>> {
+        let seen = Seen::of(envelope, order, &self.believed.policy);
+        let Some(seen) = seen.filter(|s| s.version > self.believed.policy.version) else {
+            return Ok(None);
+        };
+        // It may have come into force while this ran.
+        let now = self.believed_now()?;
+        if now.policy.version < seen.version {
+            trust::remember_seen(&self.home, &seen)?;
+        }
+        trust::withheld(&self.home, &now.policy)
+    }
+
     /// The unlocked signing key.
     ///
     /// # Errors
@@ -108,6 +148,19 @@ impl Session {
         let ask = || -> anyhow::Result<Zeroizing<String>> { passphrase::to_open() };
         self.keys.unlock(&ask)
     }
+}
+
+/// Says what is to be known of the policy before it is needed.
+fn warn(home: &Home, believed: &Believed) -> anyhow::Result<()> {
+    let policy = &believed.policy;
+    let withheld = trust::withheld(home, policy)?;
+    for text in words::expiry(policy, Instant::now())
+        .iter()
+        .chain(&withheld)
+    {
+        writeln!(io::stderr(), "{text}")?;
+    }
+    Ok(())
 }
 
 /// The newest checkpoint, which must continue the remembered one.

@@ -1,11 +1,14 @@
 //! Which policy to believe: the pinned root, the roots that follow it, and the newest policy that they signed.
 //!
-//! What was believed once is remembered: an older policy, or another one of the same version, is refused
-//! whoever serves it.
+//! What was believed once is remembered: an older policy, another one of the same version, or other roots are
+//! refused whoever serves them. A policy that somebody signs under and the server does not show is told.
 
 use anyhow::{Context as _, bail, ensure};
-use evidence::{custody::note::LogKey, envelope::Envelope};
-use protocol::{messages::Trust as TrustMessage, policy::Policy, root::Root, version};
+use evidence::{custody::note::LogKey, digest::Digest, envelope::Envelope, ids::OrderId};
+use protocol::{
+    messages::Trust as TrustMessage, name::Name, order::Order, policy::Policy, root::Root, version,
+};
+use serde::{Deserialize, Serialize};
 
 use crate::home::Home;
 
@@ -16,9 +19,15 @@ const HELD_BYTES: u64 = protocol::messages::MAX_MESSAGE_BYTES as u64;
 /// No root chain is longer; each root is checked against the one before it.
 const MOST_ROOTS: usize = 1000;
 
+/// The newest policy that somebody signed under, as an order says.
+const SEEN: &str = "state/policy-seen.json";
+const SEEN_BYTES: u64 = 4096;
+
 /// What is believed now.
 #[derive(Debug, Clone)]
 pub struct Believed {
+    /// Every root's envelope as it was shown, version 1 first.
+    pub roots: Vec<String>,
     /// The root in force.
     pub root: Root,
     /// The policy in force.
@@ -59,31 +68,107 @@ pub fn judge(pinned: &Envelope, message: &TrustMessage) -> anyhow::Result<Believ
         .context("The policy that the server shows is not the deployment's.")?;
     Ok(Believed {
         log_key: policy.log_key()?,
+        roots: message.roots.clone(),
         root,
         policy,
         policy_envelope,
     })
 }
 
-/// Whether `new` may be believed after `held`: the same, or newer.
+/// Whether `new` may be believed after `held`: the same, or newer, and by roots that go on from those.
 ///
 /// # Errors
-/// It is older, or another one of the same version.
+/// It is older, another one of the same version, or of other roots.
 pub fn check_not_older(new: &Believed, held: &Believed) -> anyhow::Result<()> {
+    ensure!(
+        digests(&new.roots)?.starts_with(&digests(&held.roots)?),
+        "ALARM: the server's roots do not go on from those that it showed before. It was rolled back or taken over, or \
+         the root keys were misused: do not work with it; tell the holders of the root keys."
+    );
     if new.policy_envelope.digest() == held.policy_envelope.digest() {
         return Ok(());
     }
-    if new.policy.version == held.policy.version {
+    let (found, before) = (new.policy.version, held.policy.version);
+    if found == before {
         bail!(
-            "ALARM: the server shows another policy {} than before, and both are signed. \
-             Do not work with it; tell the holders of the root keys.",
-            new.policy.version
+            "ALARM: the server shows another policy {found} than before, and both are signed. \
+             Do not work with it; tell the holders of the root keys."
         );
     }
-    new.policy.check_update(&held.policy, &new.root).context(
-        "ALARM: the server shows an older policy than before. It was rolled back or taken over: \
-         do not work with it; tell its operator.",
-    )
+    new.policy
+        .check_update(&held.policy, &new.root)
+        .with_context(|| {
+            format!(
+                "ALARM: the server shows policy {found}, and showed policy {before} before: an older one. It was rolled \
+                 back or taken over: do not work with it; tell its operator."
+            )
+        })
+}
+
+fn digests(roots: &[String]) -> anyhow::Result<Vec<Digest>> {
+    let digest = |text: &String| Ok(Envelope::parse(text.as_bytes())?.digest());
+    roots.iter().map(digest).collect()
+}
+
+/// The newest policy that an order was signed under.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    /// The policy's version.
+    pub version: u64,
+    /// The order that names it.
+    pub order: OrderId,
+    /// Who signed that.
+    pub person: Name,
+}
+
+impl Seen {
+    /// `order`, where its requester, whom `policy` knows, has signed it; anybody else's word is none.
+    pub fn of(envelope: &Envelope, order: &Order, policy: &Policy) -> Option<Self> {
+        let requester = policy.person(&order.requester)?;
+        let is_signed = !envelope.verify(&[requester.signing_key]).is_empty();
+        is_signed.then(|| Self {
+            version: order.policy_version,
+            order: order.id,
+            person: order.requester.clone(),
+        })
+    }
+}
+
+/// Remembers `seen`, unless a newer policy is remembered.
+///
+/// # Errors
+/// It can't be written.
+pub fn remember_seen(home: &Home, seen: &Seen) -> anyhow::Result<()> {
+    match newest_seen(home)? {
+        Some(held) if held.version >= seen.version => Ok(()),
+        _ => home.remember(SEEN, &serde_json::to_vec(seen)?),
+    }
+}
+
+fn newest_seen(home: &Home) -> anyhow::Result<Option<Seen>> {
+    let Some(bytes) = home.recall(SEEN, SEEN_BYTES)? else {
+        return Ok(None);
+    };
+    let seen = serde_json::from_slice(&bytes)
+        .context("state/policy-seen.json is damaged. Remove it; it is written anew.")?;
+    Ok(Some(seen))
+}
+
+/// Says that the server may withhold a policy that somebody has signed under. One person's word is no proof, so that
+/// nothing is refused for it.
+///
+/// # Errors
+/// What is remembered can't be read.
+pub fn withheld(home: &Home, policy: &Policy) -> anyhow::Result<Option<String>> {
+    let seen = newest_seen(home)?.filter(|seen| seen.version > policy.version);
+    Ok(seen.map(|seen| {
+        format!(
+            "ATTENTION: {} signed order {} under policy {}, and the server shows policy {}: it may withhold the newer one. \
+             Ask the holders of the root keys which is in force.",
+            seen.person, seen.order, seen.version, policy.version
+        )
+    }))
 }
 
 /// Judges `message` against the pinned root and what is remembered, and remembers it.
@@ -138,63 +223,4 @@ pub fn policies(home: &Home, now: &Believed) -> anyhow::Result<Vec<Policy>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::World;
-
-    fn home(dir: &tempfile::TempDir) -> Home {
-        Home::locate(Some(dir.path()), None).unwrap()
-    }
-
-    #[test]
-    fn only_the_pinned_root_leads_to_a_policy() {
-        let (world, other) = (World::new(), World::new());
-        assert!(judge(&world.root_envelope(), &world.trust()).is_ok());
-        assert!(judge(&other.root_envelope(), &world.trust()).is_err());
-        let mut mixed = world.trust();
-        mixed.policy = other.trust().policy;
-        assert!(judge(&world.root_envelope(), &mixed).is_err());
-        mixed.roots.clear();
-        assert!(judge(&world.root_envelope(), &mixed).is_err());
-    }
-
-    #[test]
-    fn a_rolled_back_policy_is_an_alarm() {
-        let dir = tempfile::tempdir().unwrap();
-        let (home, mut world) = (home(&dir), World::new());
-        let pinned = world.root_envelope();
-        let old = world.trust();
-        update(&home, &pinned, &old).unwrap();
-        world.policy.version += 1;
-        update(&home, &pinned, &world.trust()).unwrap();
-        let error = update(&home, &pinned, &old).unwrap_err();
-        assert!(error.to_string().contains("ALARM"), "{error:#}");
-        assert!(update(&home, &pinned, &world.trust()).is_ok());
-    }
-
-    #[test]
-    fn a_second_policy_of_one_version_is_an_alarm() {
-        let dir = tempfile::tempdir().unwrap();
-        let (home, mut world) = (home(&dir), World::new());
-        let pinned = world.root_envelope();
-        update(&home, &pinned, &world.trust()).unwrap();
-        world.policy.expires.seconds += 1;
-        let error = update(&home, &pinned, &world.trust()).unwrap_err();
-        assert!(error.to_string().contains("ALARM"), "{error:#}");
-    }
-
-    #[test]
-    fn earlier_policies_still_explain_old_leaves() {
-        let dir = tempfile::tempdir().unwrap();
-        let (home, mut world) = (home(&dir), World::new());
-        let pinned = world.root_envelope();
-        update(&home, &pinned, &world.trust()).unwrap();
-        let old = world.time_key.public();
-        world.rotate_time_key();
-        let now = update(&home, &pinned, &world.trust()).unwrap();
-        assert!(!now.policy.time_keys.contains(&old));
-        let all = policies(&home, &now).unwrap();
-        assert_eq!(all.len(), 2);
-        assert!(all[1].time_keys.contains(&old));
-    }
-}
+mod tests;

@@ -14,6 +14,7 @@ pub mod order_check;
 pub mod person;
 pub mod policy;
 pub mod profile;
+pub mod reach;
 pub mod root;
 pub mod scope;
 pub mod target;

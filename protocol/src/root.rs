@@ -82,7 +82,11 @@ impl Root {
         })
     }
 
-    fn validate(&self) -> Result<(), DocumentError> {
+    /// Checks that the root is sound in itself; [`Root::open`] does, and who writes one should.
+    ///
+    /// # Errors
+    /// Its keys, threshold or version make no sense.
+    pub fn validate(&self) -> Result<(), DocumentError> {
         let invalid = |why| Err(DocumentError::invalid(KIND, why));
         if self.version == 0 {
             return invalid("versions begin at 1");

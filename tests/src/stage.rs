@@ -452,9 +452,21 @@ impl Stage {
     /// # Errors
     /// One does not end when asked to.
     pub fn stop(&mut self) -> anyhow::Result<()> {
+        self.stop_agent()?;
+        if let Some(running) = self.server.take() {
+            (self.say)(&format!("\n$ kill -TERM {}", running.id()));
+            running.stop()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the agent alone.
+    ///
+    /// # Errors
+    /// It does not end when asked to.
+    pub fn stop_agent(&mut self) -> anyhow::Result<()> {
         // The courier before its reader: it waits for what the reader seals.
-        let agent = std::mem::take(&mut self.agent);
-        for running in agent.into_iter().rev().chain(self.server.take()) {
+        for running in std::mem::take(&mut self.agent).into_iter().rev() {
             (self.say)(&format!("\n$ kill -TERM {}", running.id()));
             running.stop()?;
         }

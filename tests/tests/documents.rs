@@ -10,6 +10,7 @@ use std::{
 const DOCUMENTS: &[&str] = &[
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
+    "KEYS.md",
     "README.md",
     "SECURITY.md",
     "packaging/README.md",
@@ -27,7 +28,9 @@ const BASES: &[&str] = &[
 ];
 
 /// First components of what is no part of the repository: a host's folders, what programs make, an archive's entries.
-const ELSEWHERE: &[&str] = &["", "target", "results", "srv", "keys"];
+const ELSEWHERE: &[&str] = &[
+    "", "target", "results", "srv", "keys", "server", "stick", "trust",
+];
 /// Made by fuzzers, or with a part to fill in.
 const MADE: &[&str] = &["fuzz/artifacts", "fuzz/seeds/TARGET"];
 

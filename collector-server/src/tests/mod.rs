@@ -9,6 +9,7 @@ mod evidence;
 mod hostile;
 mod init;
 mod orders;
+mod rollout;
 mod signatures;
 mod stamp;
 mod trust;

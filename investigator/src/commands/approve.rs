@@ -30,6 +30,9 @@ pub fn run(args: &Approve, home: Home) -> anyhow::Result<Exit> {
     let status = session.remote.order(args.order, 0, Duration::ZERO)?;
     let mut envelope = Envelope::parse(status.order.as_bytes())?;
     let order = Order::read(&envelope)?;
+    if let Some(text) = session.notice_policy_of(&envelope, &order)? {
+        writeln!(io::stderr(), "{text}")?;
+    }
     check(&session, args, &order, &envelope)?;
     let all = session.remote.hosts()?.hosts;
     let is_target = |h: &&HostRow| status.hosts.iter().any(|t| t.agent == h.agent);

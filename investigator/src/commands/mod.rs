@@ -11,6 +11,7 @@ pub mod hosts;
 pub mod keys;
 pub mod list;
 pub mod open;
+pub mod policy;
 pub mod retry;
 pub mod revoke;
 pub mod setup;
@@ -48,6 +49,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Fetch(args) => fetch::run(args, home()?),
         Command::Revoke(args) => revoke::run(args, home()?),
         Command::Audit(args) => audit::run(args, home()?),
+        Command::Policy(args) => policy::run(args, home),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     refusal,
     session::Session,
     span::Span,
+    trust,
 };
 
 /// Runs it.
@@ -30,6 +31,19 @@ use crate::{
 pub fn run(args: &Watch, home: Home) -> anyhow::Result<Exit> {
     let session = Session::open(home)?;
     follow(&session, args.order, args.at_most, args.json)
+}
+
+/// Tells of a policy that the order was signed under and that the server does not show.
+fn notice(session: &Session, order: OrderId) -> anyhow::Result<()> {
+    // Whether it can be followed is not decided here.
+    let Ok(status) = session.remote.order(order, 0, time::Duration::ZERO) else {
+        return Ok(());
+    };
+    let envelope = Envelope::parse(status.order.as_bytes())?;
+    if let Some(text) = session.notice_policy_of(&envelope, &Order::read(&envelope)?)? {
+        writeln!(io::stderr(), "{text}")?;
+    }
+    Ok(())
 }
 
 /// Follows `order` in a session that is open.
@@ -55,6 +69,7 @@ pub fn follow(
             Some(most) => most.duration().checked_sub(start.elapsed()),
         },
     };
+    notice(session, order)?;
     let mut show = shower(json)?;
     let view = follow::follow(order, &source, show.as_mut())?;
     drop(show);
@@ -129,8 +144,10 @@ fn judge(
 /// The order in the server's answer must be one that somebody of the policy signed.
 fn check_order(session: &Session, status: &OrderStatus) -> anyhow::Result<()> {
     let envelope = Envelope::parse(status.order.as_bytes())?;
+    // Whoever signed it may have left since, or have other keys.
+    let policies = trust::policies(&session.home, &session.believed)?;
     ensure!(
-        !session.believed.policy.signers(&envelope).is_empty(),
+        policies.iter().any(|p| !p.signers(&envelope).is_empty()),
         "the order that the server shows is signed by nobody of the policy"
     );
     Ok(())

@@ -146,7 +146,7 @@ fn the_exit_code_is_that_of_the_worst_host() {
         let script = Script::new(answers);
         script.questions_left.set(1);
         script
-            .run(&mut Plain::new(Vec::new()))
+            .run(&mut plain::Plain::new(Vec::new()))
             .unwrap()
             .unwrap()
             .exit()

@@ -4,6 +4,7 @@
 //! and `person.json`: the public half, for the policy.
 
 pub mod passphrase;
+pub mod root;
 
 use std::path::{Path, PathBuf};
 
@@ -155,6 +156,25 @@ fn tls_pair(id: &str, now_s: i64) -> anyhow::Result<TlsPair> {
     })
 }
 
+/// Reads a signing key; `ask` is called for the passphrase where one protects it.
+///
+/// # Errors
+/// It is no such key, or the passphrase is wrong.
+pub fn read_signing_key(
+    path: &Path,
+    ask: &dyn Fn() -> anyhow::Result<Zeroizing<String>>,
+) -> anyhow::Result<SigningKey> {
+    let shown = path.display();
+    let pem = Zeroizing::new(files::read(path, MOST_BYTES)?);
+    let pem = std::str::from_utf8(&pem).with_context(|| format!("{shown} is not PEM."))?;
+    let key = if is_encrypted_pem(pem) {
+        SigningKey::from_encrypted_pem(pem, &ask()?)
+    } else {
+        SigningKey::from_pem(pem)
+    };
+    key.with_context(|| format!("{shown} can't be opened."))
+}
+
 impl Keys {
     /// Reads the folder; the signing key is left where it is.
     ///
@@ -190,14 +210,7 @@ impl Keys {
     ) -> anyhow::Result<SigningKey> {
         let path = self.folder.join(SIGNING);
         let shown = path.display();
-        let pem = Zeroizing::new(files::read(&path, MOST_BYTES)?);
-        let pem = std::str::from_utf8(&pem).with_context(|| format!("{shown} is not PEM."))?;
-        let key = if is_encrypted_pem(pem) {
-            SigningKey::from_encrypted_pem(pem, &ask()?)
-        } else {
-            SigningKey::from_pem(pem)
-        };
-        let key = key.with_context(|| format!("{shown} can't be opened."))?;
+        let key = read_signing_key(&path, ask)?;
         ensure!(
             key.public() == self.person.signing_key,
             "{shown} is not the key of {PERSON} beside it. Restore the folder from a copy."

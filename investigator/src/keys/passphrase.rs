@@ -1,5 +1,7 @@
 //! The passphrase of a signing key: from the environment, or asked for on a terminal without showing it.
 
+use std::path::Path;
+
 use anyhow::{Context as _, bail, ensure};
 use zeroize::Zeroizing;
 
@@ -20,8 +22,8 @@ pub fn for_new(unprotected: bool) -> anyhow::Result<Option<Zeroizing<String>>> {
     if let Some(given) = from_environment() {
         return Ok(Some(given));
     }
-    let first = ask("Passphrase for the new signing key: ").with_context(|| {
-        format!("The signing key has no passphrase. Set {VARIABLE}, or say --no-passphrase.")
+    let first = ask("Passphrase for the key: ").with_context(|| {
+        format!("There is no passphrase for the key. Set {VARIABLE}, or say --no-passphrase.")
     })?;
     ensure!(
         first.chars().count() >= FEWEST_CHARS,
@@ -42,6 +44,20 @@ pub fn to_open() -> anyhow::Result<Zeroizing<String>> {
     }
     ask("Passphrase of your signing key: ").with_context(|| {
         format!("The signing key is under a passphrase. Run this on a terminal, or set {VARIABLE}.")
+    })
+}
+
+/// The passphrase that opens the key in a file: one of several, so that it is named.
+///
+/// # Errors
+/// There is no way to ask.
+pub fn of_file(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    if let Some(given) = from_environment() {
+        return Ok(given);
+    }
+    let shown = path.display();
+    ask(&format!("Passphrase of {shown}: ")).with_context(|| {
+        format!("{shown} is under a passphrase. Run this on a terminal, or set {VARIABLE}.")
     })
 }
 

@@ -39,6 +39,11 @@ impl Remote {
         self.get_message("/v1/trust", Duration::ZERO)
     }
 
+    /// Brings a policy, and the roots that it needs, into force.
+    pub fn publish(&self, offered: &Trust) -> Result<Trust, RemoteError> {
+        self.post_message("/v1/trust", offered)
+    }
+
     /// The newest checkpoint, as a signed note.
     pub fn checkpoint(&self) -> Result<Vec<u8>, RemoteError> {
         self.get_bytes("/v1/custody/checkpoint", NOTE_BYTES)

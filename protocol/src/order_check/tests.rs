@@ -283,3 +283,32 @@ fn a_refusal_reads_back() {
     assert_eq!(json, r#"{"code":"expired","what":"order"}"#);
     assert!(serde_json::from_str::<Refusal>(&json).is_ok());
 }
+
+#[test]
+fn no_order_has_a_place_for_a_server_a_root_or_software() {
+    let world = World::new();
+    let host = Host::default();
+    let situation = Situation {
+        policy: &world.policy,
+        root: &world.root,
+        subject: &world.subject,
+        now: at(host.now),
+        highest_signed: None,
+        used: &host.used,
+        cancelled: &host.cancelled,
+        class_of: &class_of,
+    };
+    for field in ["server", "root", "update", "run"] {
+        let mut order = serde_json::to_value(&world.order).unwrap();
+        order[field] = "https://elsewhere.example".into();
+        let signed =
+            Envelope::sign_document(evidence::envelope::ORDER, &order, &world.ann).unwrap();
+        assert!(
+            matches!(
+                check(&signed, Some(&world.proof), &situation),
+                Err(Refusal::Malformed { .. })
+            ),
+            "{field}"
+        );
+    }
+}
