@@ -357,7 +357,7 @@ pub struct List {
 /// `fieldseal fetch`.
 #[derive(Debug, Args)]
 pub struct Fetch {
-    /// A collection (c-...), or an order (o-...) for all of its collections.
+    /// A collection (c-...), or an order (o-...) for all of its collections and those of its retries.
     #[arg(value_name = "COLLECTION|ORDER")]
     pub which: String,
     /// The folder in which each collection gets a folder of its own.

@@ -4,7 +4,10 @@ use std::io::{self, Write as _};
 
 use anyhow::ensure;
 use evidence::ids::{CollectionId, OrderId};
-use protocol::{messages::CollectionRow, policy::Role};
+use protocol::{
+    messages::{CollectionRow, OrderRow},
+    policy::Role,
+};
 
 use crate::{
     cli::Fetch,
@@ -45,9 +48,33 @@ pub fn run(args: &Fetch, home: Home) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
+/// The order, and those that continue it.
+fn with_retries(all: &[OrderRow], first: OrderId) -> Vec<OrderId> {
+    let mut chain = vec![first];
+    let mut at = 0;
+    while let Some(order) = chain.get(at) {
+        let digest = all
+            .iter()
+            .find(|o| o.order == *order)
+            .map(|o| o.order_sha256);
+        let continues = |o: &&OrderRow| digest.is_some() && o.predecessor == digest;
+        let more: Vec<_> = all.iter().filter(continues).map(|o| o.order).collect();
+        chain.extend(
+            more.into_iter()
+                .filter(|o| !chain.contains(o))
+                .collect::<Vec<_>>(),
+        );
+        at += 1;
+    }
+    chain
+}
+
 fn rows(session: &Session, which: &str) -> anyhow::Result<Vec<CollectionRow>> {
     if let Ok(order) = which.parse::<OrderId>() {
-        let rows = session.remote.collections(Some(order))?.collections;
+        let mut rows = Vec::new();
+        for order in with_retries(&session.remote.orders()?.orders, order) {
+            rows.extend(session.remote.collections(Some(order))?.collections);
+        }
         ensure!(
             !rows.is_empty(),
             "Nothing has been collected on {order} yet. See `fieldseal watch {order}`."
