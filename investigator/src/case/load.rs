@@ -112,7 +112,12 @@ impl<'o> Loader<'o> {
             }
             anyhow::Ok(())
         })?;
+        let alone = self.open.len() == 1;
         for writer in self.open.values_mut() {
+            // Of a part that is not genuine nobody knows the case; where there is one, it is noted there.
+            if alone {
+                writer.note_refused(&self.outcome.refused)?;
+            }
             writer.finish()?;
         }
         Ok(self.outcome)
@@ -357,6 +362,25 @@ impl Writer {
                     part.report.encrypted
                 ],
             )?;
+        }
+        Ok(())
+    }
+
+    fn note_refused(&mut self, refused: &[Refused]) -> anyhow::Result<()> {
+        self.begin()?;
+        let sql = "INSERT OR REPLACE INTO refused_parts VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let mut insert = self.connection.prepare(sql)?;
+        let now = Instant::now().to_rfc3339();
+        for one in refused {
+            let Refused {
+                path,
+                sha256,
+                collection,
+                part,
+                why,
+                ..
+            } = one;
+            insert.execute(params![path, sha256, collection, part, why, now])?;
         }
         Ok(())
     }

@@ -19,6 +19,10 @@ mod part;
 pub mod read;
 mod schema;
 mod table;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod text;
 mod verified;
 

@@ -41,6 +41,10 @@ impl Database {
             misuse("The statement would write. Only what reads is run here.")
         );
         ensure!(
+            statement.column_count() > 0,
+            misuse("There is no statement. Write a SELECT.")
+        );
+        ensure!(
             statement.parameter_count() == 0,
             misuse("The statement has places for values that nobody gives. Write the values.")
         );

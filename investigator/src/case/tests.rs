@@ -1,1 +1,0 @@
-//! Cases out of real archives.
