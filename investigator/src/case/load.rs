@@ -259,11 +259,13 @@ struct Writer {
     catalog: Catalog,
     waiting_rows: u64,
     in_transaction: bool,
+    /// Whether so much comes that indexes are better made anew, once it is there.
+    is_much: bool,
+    is_changed: bool,
 }
 
 impl Writer {
     fn open(path: &Path, case: &str, incoming_bytes: u64) -> anyhow::Result<Result<Self, String>> {
-        let is_new = !path.exists();
         let connection = schema::open_to_write(path)?;
         let mut writer = Self {
             path: path.to_owned(),
@@ -271,15 +273,15 @@ impl Writer {
             catalog: Catalog::default(),
             waiting_rows: 0,
             in_transaction: false,
+            is_much: false,
+            is_changed: false,
         };
         writer.begin()?;
         if let Some(other) = file::claim(&writer.connection, path, case)? {
             return Ok(Err(other));
         }
         let there_bytes = fs::metadata(path).map_or(0, |m| m.len());
-        if is_new || incoming_bytes.saturating_mul(GROWTH) > there_bytes {
-            indexes::drop_all(&writer.connection)?;
-        }
+        writer.is_much = incoming_bytes.saturating_mul(GROWTH) > there_bytes;
         writer.catalog = Catalog::read(&writer.connection)?;
         writer.catalog.declare(&writer.connection)?;
         writer.commit()?;
@@ -322,6 +324,10 @@ impl Writer {
             Standing::Against(why) => return Ok(Taken::Refused(why)),
             Standing::New => {}
         }
+        if self.is_much && !self.is_changed {
+            indexes::drop_all(&self.connection)?;
+        }
+        self.is_changed = true;
         self.connection.execute_batch("SAVEPOINT part")?;
         match part::load(&self.connection, &mut self.catalog, part) {
             Ok(tally) => {
@@ -391,7 +397,10 @@ impl Writer {
         let connection = &self.connection;
         let finished = indexes::create(connection, &self.catalog)
             .and_then(|()| indexes::timeline(connection, &self.catalog))
-            .and_then(|()| indexes::analyse(connection))
+            .and_then(|()| match self.is_changed {
+                true => indexes::analyse(connection),
+                false => Ok(()),
+            })
             .and_then(|()| {
                 let now = Instant::now().to_rfc3339().unwrap_or_default();
                 schema::set_info(connection, "loaded", &now)?;

@@ -14,6 +14,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Pages kept in memory while loading.
 const CACHE_KIB: i64 = 96 * 1024;
 
+/// How much of the search index waits in memory: the less often it is written, the less is merged later.
+const SEARCH_MEMORY: &str = "INSERT INTO search (search, rank) VALUES ('hashsize', ?1)";
+const SEARCH_BYTES: i64 = 32 << 20;
+
 /// Opens the database for loading, new or there already.
 ///
 /// # Errors
@@ -43,6 +47,9 @@ pub(super) fn open_to_write(path: &Path) -> anyhow::Result<Connection> {
             path.display()
         )
     })?;
+    if is_new {
+        connection.execute(SEARCH_MEMORY, [SEARCH_BYTES])?;
+    }
     Ok(connection)
 }
 
