@@ -51,6 +51,11 @@ impl Home {
         }
     }
 
+    /// Where it lies.
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
     /// The settings.
     ///
     /// # Errors

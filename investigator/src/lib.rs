@@ -5,6 +5,7 @@
 pub mod approval;
 pub mod audit;
 pub mod cancel;
+pub mod case;
 pub mod checkpoint;
 pub mod cli;
 pub mod commands;

@@ -107,6 +107,7 @@ fn from_order_to_proof() {
     strangers_tools_agree(&story);
     a_changed_part_is_found_out(&story);
     what_was_found_is_recorded(&story);
+    what_was_fetched_is_loaded(&story);
     the_log_says_who_did_what(&story);
     a_revoked_agent_is_out(&story);
 }
@@ -297,6 +298,22 @@ fn what_was_found_is_recorded(story: &Story) {
     let recorded = story.verify(&["--record"]);
     assert!(matches!(recorded.code, 0 | 2), "{recorded:?}");
     assert!(recorded.err.contains("of the custody log"), "{recorded:?}");
+}
+
+/// The order names the case, the investigator's own key opens the parts, and the pinned root is trusted.
+fn what_was_fetched_is_loaded(story: &Story) {
+    let output = story.stage.path("evidence");
+    let loaded = args!["fetch", story.order, "--output", output, "--load"];
+    let loaded = story.stage.fieldseal(&loaded).unwrap();
+    assert_eq!(loaded.code, 0, "{loaded:?}");
+    assert!(loaded.out.contains("case STORY-1"), "{loaded:?}");
+    let asked = "SELECT reason, signer_known FROM orders, parts WHERE part = 1";
+    let asked = args!["query", "STORY-1", asked, "--csv"];
+    let asked = story.stage.fieldseal(&asked).unwrap();
+    assert!(asked.out.contains("a story,1"), "{asked:?}");
+    let found = args!["query", "STORY-1", "--search", "dropper.sh", "--json"];
+    let found = story.stage.fieldseal(&found).unwrap();
+    assert!(found.out.contains("file_hashes"), "{found:?}");
 }
 
 fn the_log_says_who_did_what(story: &Story) {

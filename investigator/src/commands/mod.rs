@@ -4,14 +4,18 @@ pub mod approve;
 pub mod aside;
 pub mod audit;
 pub mod cancel;
+pub mod cases;
 pub mod collect;
 pub mod fetch;
 pub mod files;
 pub mod hosts;
 pub mod keys;
 pub mod list;
+pub mod load;
 pub mod open;
+mod output;
 pub mod policy;
+pub mod query;
 pub mod retry;
 pub mod revoke;
 pub mod setup;
@@ -47,6 +51,9 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Watch(args) => watch::run(args, home()?),
         Command::List(args) => list::run(args, home()?),
         Command::Fetch(args) => fetch::run(args, home()?),
+        Command::Load(args) => load::run(args, home),
+        Command::Query(args) => query::run(args, home),
+        Command::Cases(args) => cases::run(args, &home()?),
         Command::Revoke(args) => revoke::run(args, home()?),
         Command::Audit(args) => audit::run(args, home()?),
         Command::Policy(args) => policy::run(args, home),

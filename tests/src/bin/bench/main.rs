@@ -3,6 +3,7 @@
 //! Nothing here is a test: a figure that misses its goal is told, and depends on the machine. What a peer is missing for
 //! is skipped loudly, with what to install.
 
+mod case;
 mod hashing;
 mod idle;
 mod process;
@@ -12,7 +13,11 @@ mod stages;
 mod tree;
 mod triage;
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
@@ -44,6 +49,12 @@ struct Arguments {
     /// A release agent built already; otherwise it is built.
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
+    /// A release `fieldseal` built already; otherwise it is built where it is measured.
+    #[arg(long, value_name = "FILE")]
+    fieldseal: Option<PathBuf>,
+    /// How many records the case has that is loaded.
+    #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1_000..50_000_000))]
+    records: u32,
     /// The acquire program, where it isn't on PATH.
     #[arg(long, value_name = "FILE")]
     acquire: Option<PathBuf>,
@@ -62,6 +73,8 @@ enum Part {
     Stages,
     /// Size of the program, memory of an idle agent.
     Idle,
+    /// A case's database: loading, searching, summing.
+    Case,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -69,27 +82,16 @@ fn main() -> anyhow::Result<ExitCode> {
     fs::create_dir_all(&arguments.work)
         .with_context(|| format!("{} can't be made", arguments.work.display()))?;
     let work = fs::canonicalize(&arguments.work)?;
-    let programs = Programs::find(arguments.agent.as_deref(), arguments.acquire.as_deref())?;
     let wants = |part| arguments.only.is_empty() || arguments.only.contains(&part);
 
     let mut report = Report::of_this_machine();
-    if wants(Part::Stages) {
-        add(&mut report, stages::measure(&work, arguments.runs)?);
-    }
-    if wants(Part::Hashing) {
-        let tree = match &arguments.tree {
-            Some(tree) => fs::canonicalize(tree)?,
-            None => tree::generated(&work)?,
-        };
-        let section = hashing::measure(&programs, &tree, &work, arguments.runs)?;
+    if wants(Part::Case) {
+        let program = programs::investigator(arguments.fieldseal.as_deref())?;
+        let section = case::measure(&program, &work, arguments.records, arguments.runs)?;
         add(&mut report, section);
     }
-    if wants(Part::Triage) {
-        let section = triage::measure(&programs, &work, arguments.runs)?;
-        add(&mut report, section);
-    }
-    if wants(Part::Idle) {
-        add(&mut report, idle::measure(&programs, &work)?);
+    if arguments.only != [Part::Case] {
+        measure_agent(&arguments, &work, &mut report)?;
     }
     if let Some(path) = &arguments.json {
         fs::write(path, serde_json::to_vec_pretty(&report)?)
@@ -100,6 +102,31 @@ fn main() -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::from(2)
     })
+}
+
+/// Whatever needs the agent.
+fn measure_agent(arguments: &Arguments, work: &Path, report: &mut Report) -> anyhow::Result<()> {
+    let programs = Programs::find(arguments.agent.as_deref(), arguments.acquire.as_deref())?;
+    let wants = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+    if wants(Part::Stages) {
+        add(report, stages::measure(work, arguments.runs)?);
+    }
+    if wants(Part::Hashing) {
+        let tree = match &arguments.tree {
+            Some(tree) => fs::canonicalize(tree)?,
+            None => tree::generated(work)?,
+        };
+        let section = hashing::measure(&programs, &tree, work, arguments.runs)?;
+        add(report, section);
+    }
+    if wants(Part::Triage) {
+        let section = triage::measure(&programs, work, arguments.runs)?;
+        add(report, section);
+    }
+    if wants(Part::Idle) {
+        add(report, idle::measure(&programs, work)?);
+    }
+    Ok(())
 }
 
 /// Tells a section as soon as it is there: a whole run takes minutes.

@@ -48,6 +48,24 @@ impl Programs {
     }
 }
 
+/// The investigator's tool, built in release unless one is given.
+///
+/// # Errors
+/// It can't be built, or the file that was named isn't there.
+pub(crate) fn investigator(told: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(path) = told {
+        let there = std::fs::canonicalize(path);
+        return there.with_context(|| format!("{} is not there", path.display()));
+    }
+    let here = std::env::current_exe()?;
+    let target = here.parent().and_then(Path::parent);
+    build(
+        "fieldseal",
+        "fieldseal",
+        target.context("this program lies nowhere")?,
+    )
+}
+
 fn build(package: &str, program: &str, target: &Path) -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
