@@ -7,6 +7,7 @@ pub mod courier;
 pub mod exit;
 pub mod files;
 pub mod halves;
+pub mod host;
 pub mod link;
 pub mod platform;
 pub mod reader;

@@ -12,8 +12,8 @@ use protocol::{messages::MAX_MESSAGE_BYTES, policy::Role};
 use crate::{
     access::{Who, authorise},
     handlers::{
-        agent_orders, cancels, collections, custody, enrolment, hosts, orders, parts, reports,
-        signatures, trust,
+        agent_orders, cancels, collections, custody, enrolment, health, hosts, orders, parts,
+        reports, signatures, trust,
     },
     intake::tus,
     metrics,
@@ -70,6 +70,7 @@ pub const ROUTES: &[Route] = &[
     route!("GET" "/v1/custody/consistency" Who::Anybody, 0, get(custody::consistency)),
     route!("GET" "/v1/agent/orders" Who::Agent, 0, get(agent_orders::wait)),
     route!("POST" "/v1/agent/reports" Who::Agent, 64 * KIB, post(reports::take)),
+    route!("POST" "/v1/agent/health" Who::Agent, 16 * KIB, post(health::take)),
     route!("POST" "/v1/agent/renew" Who::AgentToRenew, 64 * KIB, post(enrolment::renew)),
     route!("OPTIONS" "/v1/parts" Who::Anybody, 0, options(tus::describe)),
     route!("POST" "/v1/parts" Who::Agent, 0, post(tus::create)),

@@ -274,6 +274,9 @@ pub struct Setup {
 /// `fieldseal hosts`.
 #[derive(Debug, Args)]
 pub struct Hosts {
+    /// Only the hosts for which every term holds, as in "label=dc os=linux seen<24h".
+    #[arg(long = "where", value_name = "EXPR", id = "filter")]
+    pub filter: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -123,6 +123,8 @@ impl World {
             enrolled: at(1),
             last_seen: Some(at(50)),
             revoked: None,
+            health: None,
+            health_told: None,
             seal_chain: String::new(),
         }
     }

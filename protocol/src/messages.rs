@@ -143,6 +143,38 @@ pub enum Report {
     },
 }
 
+/// `POST /v1/agent/health`: how the agent fares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentHealth {
+    /// The message's format.
+    pub v: u64,
+    /// What it says.
+    pub health: Health,
+}
+
+/// What an agent says of itself. No decision rests on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// The host's name now.
+    pub hostname: String,
+    /// The system and its version now.
+    pub system: String,
+    /// The agent's version now.
+    pub agent_version: String,
+    /// Room on the disk that holds its spool.
+    pub free_bytes: Option<u64>,
+    /// Sealed parts that wait there.
+    pub parts_waiting: u32,
+    /// Their bytes.
+    pub bytes_waiting: u64,
+    /// How far the host's clock is ahead of the server's.
+    pub clock_ahead_ms: Option<i64>,
+    /// What last went wrong, until all was well again.
+    pub problem: Option<String>,
+}
+
 /// How far a collection is: numbers and artifacts' names, never contents.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -203,6 +235,10 @@ pub struct HostRow {
     pub last_seen: Option<Instant>,
     /// From when on its seals count no more.
     pub revoked: Option<Instant>,
+    /// What its agent last said of itself.
+    pub health: Option<Health>,
+    /// When it said so.
+    pub health_told: Option<Instant>,
     /// Seal certificate and issuing chain, PEM.
     pub seal_chain: String,
 }

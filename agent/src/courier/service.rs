@@ -12,7 +12,7 @@ pub use super::context::CourierError;
 use super::{
     clock,
     context::{self, Context, DEAF},
-    custody,
+    custody, health,
     orders::{self, Handed},
     outbox, renewal,
     reports::{self, Reports},
@@ -62,6 +62,7 @@ pub fn run(state_dir: &Path, socket: OwnedFd, stop: &AtomicBool) -> Result<(), C
         start(scope, context, "clock", || {
             clock::serve(context, &desk.times)
         });
+        start(scope, context, "health", || health::serve(context));
         start(scope, context, "custody", || {
             custody::serve(context, &desk.log)
         });

@@ -15,6 +15,8 @@ use super::{
 
 /// The file is far shorter.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
+/// How much of a problem's text is told to the server.
+const PROBLEM_CHARS: usize = 200;
 
 /// How the courier fares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +87,19 @@ impl Board {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut now.0);
         now.1 = true;
+    }
+
+    /// What is wrong now, for people.
+    pub(super) fn problem(&self) -> Option<String> {
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let error = now.0.last_error.as_ref()?;
+        Some(error.text.chars().take(PROBLEM_CHARS).collect())
+    }
+
+    /// How many sealed parts wait, and their bytes.
+    pub(super) fn waiting(&self) -> (u32, u64) {
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        (now.0.parts_waiting, now.0.bytes_waiting)
     }
 
     /// Writes the file where something changed; a status that can't be written is no reason to stop delivering.

@@ -21,7 +21,6 @@ use evidence::{
 };
 
 use super::{
-    host,
     outcome::SealedPart,
     part::{OpenPart, PartError},
     port::{self, SealedSlot, Slot, SlotError, SpoolPort},
@@ -30,6 +29,7 @@ use super::{
     task::{Authority, Position, Task, Watch},
 };
 use crate::{
+    host,
     link::{FromReader, LinkError},
     platform::program,
 };

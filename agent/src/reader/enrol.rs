@@ -32,10 +32,10 @@ use protocol::{
 
 use super::{
     conversation::read_handed,
-    host,
     renewal::{self, RenewalError},
     state::{Change, Enrolment, Given, State, StateError},
 };
+use crate::host;
 use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION};
 use crate::platform::handle::OwnedFd;
 

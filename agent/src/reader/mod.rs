@@ -12,7 +12,6 @@ mod extents;
 mod fetch;
 mod folders;
 pub mod follow;
-pub mod host;
 mod inbox;
 mod lane;
 pub mod orders;

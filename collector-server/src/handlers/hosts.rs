@@ -31,6 +31,8 @@ fn shown(server: &Server, row: AgentRow) -> HostRow {
         labels: row.labels.into_iter().collect(),
         enrolled: row.enrolled,
         revoked: row.revoked,
+        health: row.health,
+        health_told: row.health_told,
         seal_chain: row.seal_chain,
     }
 }

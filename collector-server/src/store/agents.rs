@@ -7,7 +7,7 @@ use evidence::{
     ids::{AgentId, HostId},
     instant::Instant,
 };
-use protocol::{enrolment::HostFacts, name::Name, target::Subject};
+use protocol::{enrolment::HostFacts, messages::Health, name::Name, target::Subject};
 use sqlx::{Row as _, SqliteConnection, query, query_scalar, sqlite::SqliteRow};
 
 use super::{
@@ -45,6 +45,10 @@ pub struct AgentRow {
     pub revoked: Option<Instant>,
     /// The newest seal certificate and its chain.
     pub seal_chain: String,
+    /// What it last said of itself.
+    pub health: Option<Health>,
+    /// When.
+    pub health_told: Option<Instant>,
 }
 
 impl AgentRow {
@@ -106,6 +110,15 @@ pub enum Change {
     Abandon(AgentId),
     /// When agents last asked.
     Seen(Vec<(AgentId, Instant)>),
+    /// How an agent fares.
+    Health {
+        /// Who.
+        agent: AgentId,
+        /// What it says.
+        health: Health,
+        /// When.
+        told: Instant,
+    },
     /// A new seal key.
     Seal {
         /// Whose.
@@ -144,6 +157,25 @@ pub(super) async fn apply(to: &mut SqliteConnection, change: &Change) -> Result<
                     .execute(&mut *to)
                     .await?;
             }
+        }
+        Change::Health {
+            agent,
+            health,
+            told,
+        } => {
+            // Names and versions change with the host; whose it is does not.
+            query(
+                "UPDATE agents SET health = ?2, health_ns = ?3, hostname = ?4, system = ?5, \
+                 agent_version = ?6 WHERE id = ?1",
+            )
+            .bind(agent.to_string())
+            .bind(serde_json::to_string(health).map_err(|_| IndexError::Damaged("health"))?)
+            .bind(to_ns(*told))
+            .bind(&health.hostname)
+            .bind(&health.system)
+            .bind(&health.agent_version)
+            .execute(to)
+            .await?;
         }
         Change::Seal { agent, seal } => add_seal(to, *agent, seal).await?,
         Change::Revoke {
@@ -233,7 +265,7 @@ macro_rules! enrolled {
     ($and:literal) => {
         concat!(
             "SELECT id, host, hostname, os, arch, system, agent_version, agency, labels, \
-             enrolled_ns, last_seen_ns, revoked_ns, (SELECT chain FROM seals \
+             enrolled_ns, last_seen_ns, revoked_ns, health, health_ns, (SELECT chain FROM seals \
              WHERE agent = agents.id ORDER BY number DESC LIMIT 1) AS seal_chain \
              FROM agents WHERE enrolment IS NOT NULL AND ",
             $and
@@ -256,6 +288,11 @@ fn read(row: &SqliteRow) -> Result<AgentRow, IndexError> {
         last_seen: time_or_none(row, "last_seen_ns")?,
         revoked: time_or_none(row, "revoked_ns")?,
         seal_chain: row.try_get("seal_chain")?,
+        health: row
+            .try_get::<Option<&str>, _>("health")?
+            .map(|health| columns::json(health, "health"))
+            .transpose()?,
+        health_told: time_or_none(row, "health_ns")?,
     })
 }
 

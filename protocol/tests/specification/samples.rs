@@ -12,10 +12,10 @@ use protocol::{
         EnrolRequest, EnrolResponse, HostFacts, RenewRequest, RenewResponse, SealRequest, Token,
     },
     messages::{
-        AgentOrders, AgentReport, CancelOrder, CollectionRow, Collections, Consistency,
-        HandedOrder, HostRow, HostState, Hosts, Leaves, Logged, OrderHost, OrderRow, OrderStatus,
-        Orders, PartRow, Progress, Report, SignOrder, SubmitEvent, SubmitOrder, TimeRequest,
-        Totals, Trust,
+        AgentHealth, AgentOrders, AgentReport, CancelOrder, CollectionRow, Collections,
+        Consistency, HandedOrder, Health, HostRow, HostState, Hosts, Leaves, Logged, OrderHost,
+        OrderRow, OrderStatus, Orders, PartRow, Progress, Report, SignOrder, SubmitEvent,
+        SubmitOrder, TimeRequest, Totals, Trust,
     },
     name::Name,
     order::{Cancel, Order, RefusalNotice, Rollout},
@@ -362,6 +362,26 @@ pub(crate) fn cancel_order() -> CancelOrder {
     }
 }
 
+pub(crate) fn health() -> Health {
+    Health {
+        hostname: "host-1".into(),
+        system: "Debian 12".into(),
+        agent_version: "0.1.0".into(),
+        free_bytes: Some(1 << 30),
+        parts_waiting: 1,
+        bytes_waiting: 9,
+        clock_ahead_ms: Some(-3),
+        problem: Some("why".into()),
+    }
+}
+
+pub(crate) fn agent_health() -> AgentHealth {
+    AgentHealth {
+        v: 1,
+        health: health(),
+    }
+}
+
 pub(crate) fn agent_report() -> AgentReport {
     AgentReport {
         v: 1,
@@ -384,6 +404,8 @@ pub(crate) fn hosts() -> Hosts {
         enrolled: at(0),
         last_seen: Some(at(1)),
         revoked: Some(at(2)),
+        health: Some(health()),
+        health_told: Some(at(1)),
         seal_chain: "PEM".into(),
     };
     Hosts {

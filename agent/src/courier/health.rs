@@ -1,0 +1,109 @@
+//! Tells the server how the agent fares: at the start, then every few hours, and soon after something went wrong or
+//! right again.
+//!
+//! It is the courier's word about itself and its disk, for people who look after many hosts; no decision rests on it.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use data_encoding::HEXLOWER;
+use evidence::{envelope, envelope::Envelope, instant::Instant as WallTime};
+use protocol::{
+    messages::{AgentHealth, Health, TimeRequest},
+    time::SignedTime,
+};
+
+use super::{
+    context::{Context, CourierError},
+    http::HttpError,
+    pause::Backoff,
+};
+use crate::{host, platform::disk};
+
+/// How often it is told without need; each agent at a time of its own.
+const PERIOD: Duration = Duration::from_secs(3 * 3600);
+/// A change is told no sooner than this after the last report, so that a host that blinks is no burden.
+const SOON: Duration = Duration::from_secs(60);
+/// How much of a text is told.
+const TEXT_CHARS: usize = 200;
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+/// Reports until the courier ends.
+pub(super) fn serve(context: &Context) -> Result<(), CourierError> {
+    let mut backoff = Backoff::default();
+    while !context.has_ended() {
+        let health = health(context);
+        match tell(context, &health) {
+            Ok(()) => backoff.reset(),
+            Err(error) => {
+                // A server that is older has no such address; the next period is soon enough.
+                tracing::debug!(error = error.chain(), "the health was not told");
+                context.rest(&mut backoff, error.retry());
+                continue;
+            }
+        }
+        let told = Instant::now();
+        let spread = Duration::from_secs(u64::from(context.settings.agent.as_bytes()[0]) * 20);
+        let has_changed = || told.elapsed() >= SOON && context.board.problem() != health.problem;
+        context.wait_until(Some(told + PERIOD + spread), has_changed);
+    }
+    Ok(())
+}
+
+fn tell(context: &Context, health: &Health) -> Result<(), HttpError> {
+    let message = AgentHealth {
+        v: 1,
+        health: Health {
+            clock_ahead_ms: clock_ahead_ms(context),
+            ..health.clone()
+        },
+    };
+    let client = context.client();
+    client.post("/v1/agent/health", &message, ANSWER_BYTES_MAX)?;
+    Ok(())
+}
+
+fn health(context: &Context) -> Health {
+    let identity = host::identity(Path::new("/"));
+    let space = disk::space(&context.folder.spool()).ok();
+    let (parts_waiting, bytes_waiting) = context.board.waiting();
+    Health {
+        hostname: short(identity.hostname),
+        system: short(identity.os_version.or(identity.kernel).unwrap_or_default()),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        free_bytes: space.map(|space| space.free_bytes),
+        parts_waiting,
+        bytes_waiting,
+        clock_ahead_ms: None,
+        problem: context.board.problem(),
+    }
+}
+
+/// How far the host's clock is ahead of the server's, as the courier reckons it: the reader's own measurement is
+/// what stands in evidence.
+fn clock_ahead_ms(context: &Context) -> Option<i64> {
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).ok()?;
+    let question = TimeRequest {
+        v: 1,
+        nonce: HEXLOWER.encode(&nonce),
+    };
+    let (asked, before) = (Instant::now(), WallTime::now());
+    let answer = context
+        .client()
+        .post("/v1/time", &question, ANSWER_BYTES_MAX)
+        .ok()?;
+    let half_ms = i64::try_from(asked.elapsed().as_millis() / 2).ok()?;
+    let signed: SignedTime = Envelope::parse(&answer.body)
+        .ok()?
+        .document(envelope::TIME)
+        .ok()?;
+    let ms = |time: WallTime| time.seconds * 1000 + i64::from(time.ns / 1_000_000);
+    Some(ms(before) + half_ms - ms(signed.time))
+}
+
+fn short(text: String) -> String {
+    text.chars().take(TEXT_CHARS).collect()
+}

@@ -1,0 +1,40 @@
+//! Agents say how they fare, for whoever looks after many hosts. No decision rests on it.
+
+use axum::{Extension, extract::State, http::StatusCode, response::IntoResponse as _};
+use evidence::instant::Instant;
+use protocol::messages::AgentHealth;
+
+use super::{Answer, App, Message};
+use crate::{
+    access::Caller,
+    refusal::Refusal,
+    store::{agents::Change as AgentChange, index::Change},
+};
+
+/// The longest name or version.
+const MAX_FACT_BYTES: usize = 255;
+/// The longest problem.
+const MAX_PROBLEM_BYTES: usize = 1024;
+
+/// `POST /v1/agent/health`.
+pub(crate) async fn take(
+    State(server): App,
+    Extension(caller): Extension<Caller>,
+    Message(sent): Message<AgentHealth>,
+) -> Answer {
+    let agent = caller.agent()?.id;
+    server.saw(agent);
+    let health = sent.health;
+    let facts = [&health.hostname, &health.system, &health.agent_version];
+    let problem = health.problem.as_deref().unwrap_or_default();
+    if facts.iter().any(|f| f.len() > MAX_FACT_BYTES) || problem.len() > MAX_PROBLEM_BYTES {
+        return Err(Refusal::Malformed("a text is too long".into()));
+    }
+    let change = AgentChange::Health {
+        agent,
+        health,
+        told: Instant::now(),
+    };
+    server.change(Change::Agent(change)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
