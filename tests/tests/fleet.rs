@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use fieldseal_tests::{args, stage::Stage};
 use serde_json::Value;
@@ -68,6 +73,44 @@ fn fetched(stage: &Stage, dir: &Path, order: &str, file: &str) -> Vec<Value> {
         }
     }
     lines
+}
+
+#[test]
+fn a_host_says_how_it_fares() {
+    let dir = tempfile::tempdir().unwrap();
+    let stage = stage(&dir.path().join("stage"), &[]);
+    let hosts = |filter: &str| {
+        stage
+            .fieldseal(&args!["hosts", "--where", filter, "--json"])
+            .unwrap()
+    };
+    let begun = Instant::now();
+    let host = loop {
+        let listed = hosts("label=fleet seen<1h");
+        // Until it has asked for the first time, no host was seen.
+        if listed.code == 0 {
+            let all: Value = serde_json::from_str(&listed.out).unwrap();
+            if all[0]["health"].is_object() {
+                break all[0].clone();
+            }
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{listed:?}");
+        thread::sleep(Duration::from_millis(100));
+    };
+    let health = &host["health"];
+    assert!(health["free_bytes"].as_u64().unwrap() > 0, "{health}");
+    assert!(
+        health["clock_ahead_ms"].as_i64().unwrap().abs() < 5_000,
+        "{health}"
+    );
+    assert_eq!(
+        (&health["problem"], &health["parts_waiting"]),
+        (&Value::Null, &0.into())
+    );
+    assert_eq!(health["hostname"], host["hostname"]);
+    assert_eq!(hosts("label=other").code, 64);
+    let shown = stage.fieldseal(&args!["hosts"]).unwrap();
+    assert!(shown.out.contains("well"), "{shown:?}");
 }
 
 #[test]

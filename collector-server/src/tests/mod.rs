@@ -6,6 +6,7 @@ mod cancels;
 mod crash;
 mod enrolment;
 mod evidence;
+mod health;
 mod hostile;
 mod init;
 mod orders;

@@ -374,6 +374,7 @@ impl Inner {
                 self.state.lock().unwrap().reports.push(report.report);
                 Said::of(204)
             }
+            ("POST", "/v1/agent/health") => Said::of(204),
             ("POST", "/v1/agent/renew") => self.renew(&body),
             ("POST", "/v1/parts") => self.create(head),
             ("HEAD", _) => self.show(path),
