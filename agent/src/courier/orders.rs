@@ -30,7 +30,7 @@ use crate::link::FromSpool;
 
 /// How long the server may let a question wait; below what it allows.
 const WAIT_MS: u64 = 50_000;
-/// Orders that were handed over and not reported on: with more, no new ones are asked for.
+/// Orders that were handed over and not reported on: no more are asked for.
 const OPEN_MAX: usize = 64;
 /// Orders that one conversation takes; a new conversation forgets them.
 const HANDED_MAX: usize = 100_000;
@@ -139,9 +139,14 @@ impl Handed {
         true
     }
 
-    fn is_full(&self) -> (bool, bool) {
-        let sets = self.sets();
-        (sets.open.len() >= OPEN_MAX, sets.handed.len() >= HANDED_MAX)
+    /// How many more orders may be handed over before some are reported on. Cancellations and policies always may.
+    fn room(&self) -> usize {
+        OPEN_MAX.saturating_sub(self.sets().open.len())
+    }
+
+    /// Whether so many were handed over that a new conversation must begin.
+    fn is_worn(&self) -> bool {
+        self.sets().handed.len() >= HANDED_MAX
     }
 
     fn sets(&self) -> MutexGuard<'_, Sets> {
@@ -177,13 +182,8 @@ pub(super) fn serve(context: &Context, handed: &Handed) -> Result<(), CourierErr
     let mut tried_policy = 0;
     context.wait_until(None, || handed.is_greeted.load(Ordering::Acquire));
     while !context.has_ended() {
-        match handed.is_full() {
-            (_, true) => return Err(CourierError::TooManyOrders),
-            (true, false) => {
-                context.wait_until(None, || !handed.is_full().0);
-                continue;
-            }
-            (false, false) => {}
+        if handed.is_worn() {
+            return Err(CourierError::TooManyOrders);
         }
         match ask(context, handed, &mut tried_policy) {
             Ok(Some(true)) => backoff.reset(),
@@ -223,7 +223,8 @@ fn ask(context: &Context, handed: &Handed, tried_policy: &mut u64) -> Result<Opt
     let known = handed.known();
     let policy = held.max(*tried_policy);
     let path = format!(
-        "/v1/agent/orders?wait_ms={WAIT_MS}&policy={policy}&known={}",
+        "/v1/agent/orders?wait_ms={WAIT_MS}&policy={policy}&room={}&known={}",
+        handed.room(),
         known.join(",")
     );
     let answer = context.client().get(&path, MAX_MESSAGE_BYTES)?;

@@ -53,6 +53,13 @@ pub(crate) struct Asked {
     policy: u64,
     #[serde(default)]
     known: String,
+    /// How many orders it can take now.
+    #[serde(default = "most")]
+    room: usize,
+}
+
+fn most() -> usize {
+    MAX_ORDERS
 }
 
 /// `GET /v1/agent/orders`.
@@ -70,7 +77,7 @@ pub(crate) async fn wait(
     server.saw(agent);
     let _polling = server.metrics.agent_polls();
     let bell = server.wake.agents.listen(agent);
-    let look = || look(&server, agent, asked.policy, &known);
+    let look = || look(&server, agent, &asked, &known);
     match poll((&server, Asker::Agent(agent)), bell, asked.wait_ms, look).await? {
         Some(orders) => json(&orders),
         None => Ok(StatusCode::NO_CONTENT.into_response()),
@@ -80,7 +87,7 @@ pub(crate) async fn wait(
 async fn look(
     server: &Server,
     agent: AgentId,
-    policy_version: u64,
+    asked: &Asked,
     known: &BTreeSet<&str>,
 ) -> Result<Look<AgentOrders>, Refusal> {
     // Again with each look: a revoked agent's open question ends at once.
@@ -93,21 +100,22 @@ async fn look(
     waiting.retain(|order| !known.contains(order.handed.digest().to_string().as_str()));
     keep_signed(server, agent, &mut waiting, now).await?;
     release(server, &mut waiting, now).await?;
-    let (due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|o| o.due(now) <= now);
+    let (mut due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|o| o.due(now) <= now);
+    due.truncate(asked.room.min(MAX_ORDERS));
     let newest = server.documents().policy.version;
     let mut cancels = server.index.cancels(agent, now).await?;
     let is_known =
         |cancel: &str| known.contains(Digest::of(cancel.as_bytes()).to_string().as_str());
     cancels.retain(|cancel| !is_known(cancel));
     cancels.truncate(MAX_CANCELS);
-    if due.is_empty() && cancels.is_empty() && newest <= policy_version {
+    if due.is_empty() && cancels.is_empty() && newest <= asked.policy {
         let next = later.iter().map(|o| o.due(now)).min();
         return Ok(Look::Nothing(next.map(|at| until(at, now))));
     }
     Ok(Look::News(AgentOrders {
         v: VERSION,
         policy_version: newest,
-        orders: due.into_iter().take(MAX_ORDERS).map(|o| o.handed).collect(),
+        orders: due.into_iter().map(|o| o.handed).collect(),
         cancels,
     }))
 }
