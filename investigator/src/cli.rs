@@ -65,6 +65,12 @@ pub enum Command {
     /// Exit codes: 0 everything is there; 2 parts are still missing at the server, or set apart
     /// as not genuine; 1 failed; 64 usage.
     Fetch(Fetch),
+    /// Serve the console: pages on this machine alone, for all that the commands do.
+    ///
+    /// Prints an address that counts once, opens it in a browser, and serves until Ctrl-C.
+    ///
+    /// Exit codes: 0 it was ended; 1 no contact with the server, or the port is taken; 64 usage.
+    Console(Console),
     /// Sign that an agent's certificates count no more (admins).
     Revoke(Revoke),
     /// Download the custody log, recompute it and check every signature in it.
@@ -273,6 +279,23 @@ pub struct Fetch {
     /// The folder in which each collection gets a folder of its own.
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
+}
+
+/// `fieldseal console`.
+#[derive(Debug, Args)]
+pub struct Console {
+    /// The port on 127.0.0.1; 0 takes one that is free.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub port: u16,
+    /// Open no browser.
+    #[arg(long)]
+    pub no_browser: bool,
+    /// The folder that evidence is fetched into [default: evidence, in the tool's own folder].
+    #[arg(long, value_name = "DIR")]
+    pub evidence: Option<PathBuf>,
+    /// Print the address as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `fieldseal revoke`.

@@ -17,7 +17,7 @@ use protocol::{
 use crate::{
     commands::{files, table},
     exit::{OrMisuse as _, misuse},
-    inert::inert,
+    inert::inert_whole,
     span::Span,
     targets::Chosen,
 };
@@ -147,45 +147,66 @@ fn recipients(hosts: &[&HostRow], policy: &Policy, me: &Person) -> anyhow::Resul
 /// # Errors
 /// The profile can't be read, which [`make`] has refused.
 pub fn in_words(order: &Order, hosts: &[&HostRow]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for Line { what, values } in lines(order, hosts)? {
+        let values: Vec<_> = values.iter().map(|v| inert_whole(v)).collect();
+        writeln!(text, "  {what:<11} {}", values.join("\n              "))?;
+    }
+    Ok(text)
+}
+
+/// One thing that is signed: its name, and what is said of it. The values may be hostile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Its name.
+    pub what: &'static str,
+    /// One value, or several.
+    pub values: Vec<String>,
+}
+
+/// What is signed, one thing a line.
+///
+/// # Errors
+/// As for [`in_words`].
+pub fn lines(order: &Order, hosts: &[&HostRow]) -> anyhow::Result<Vec<Line>> {
     let profile = order.parameters.apply(Profile::parse(&order.profile)?)?;
     let artifacts: Vec<_> = profile
         .artifacts
         .iter()
         .map(|a| a.name.to_string())
         .collect();
-    let mut text = String::new();
-    let mut line = |what: &str, value: &str| writeln!(text, "  {what:<11} {value}");
-    line("order", &order.id.to_string())?;
-    line("case", &inert(&order.case))?;
-    line("reason", &inert(&order.reason))?;
-    line(
-        "profile",
-        &format!("{}: {}", profile.name, inert(&profile.about)),
-    )?;
-    line("gathers", &artifacts.join(", "))?;
+    let mut lines = Vec::new();
+    let mut line = |what, value: String| {
+        let values = vec![value];
+        lines.push(Line { what, values });
+    };
+    line("order", order.id.to_string());
+    line("case", order.case.clone());
+    line("reason", order.reason.clone());
+    line("profile", format!("{}: {}", profile.name, profile.about));
+    line("gathers", artifacts.join(", "));
     if !profile.paths.is_empty() {
-        let paths: Vec<_> = profile.paths.iter().map(|p| inert(p)).collect();
-        line("below", &paths.join(", "))?;
+        line("below", profile.paths.join(", "));
     }
     let limits = limits(&profile)?;
     if !limits.is_empty() {
-        line("limits", &limits)?;
+        line("limits", limits);
     }
-    line(
-        "hosts",
-        &format!("{}: {}", order.targets.count, host_names(hosts)),
-    )?;
-    line("chosen by", &order.targets.expression.to_string())?;
-    if order.targets.open {
+    let targets = &order.targets;
+    line("hosts", format!("{}: {}", targets.count, host_names(hosts)));
+    line("chosen by", targets.expression.to_string());
+    if targets.open {
         line(
             "and later",
-            &format!("every host with {}", order.targets.expression),
-        )?;
+            format!("every host with {}", targets.expression),
+        );
     }
-    line("begun until", &table::time(order.expires))?;
-    let recipients: Vec<_> = order.recipients.iter().map(ToString::to_string).collect();
-    line("opened by", &recipients.join("\n              "))?;
-    Ok(text)
+    line("begun until", table::time(order.expires));
+    lines.push(Line {
+        what: "opened by",
+        values: order.recipients.iter().map(ToString::to_string).collect(),
+    });
+    Ok(lines)
 }
 
 /// The limits that are set, by their names.
@@ -200,7 +221,7 @@ fn limits(profile: &Profile) -> anyhow::Result<String> {
 fn host_names(hosts: &[&HostRow]) -> String {
     let shown = hosts.iter().take(SHOWN_HOSTS);
     let shown: Vec<_> = shown
-        .map(|h| format!("{} ({})", inert(&h.hostname), h.agent))
+        .map(|h| format!("{} ({})", h.hostname, h.agent))
         .collect();
     let more = hosts.len().saturating_sub(SHOWN_HOSTS);
     let more = if more > 0 {

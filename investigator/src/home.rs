@@ -51,6 +51,11 @@ impl Home {
         }
     }
 
+    /// The path of `name` in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
     /// The settings.
     ///
     /// # Errors

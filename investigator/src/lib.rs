@@ -4,9 +4,12 @@
 
 pub mod approval;
 pub mod audit;
+pub mod check;
 pub mod checkpoint;
 pub mod cli;
 pub mod commands;
+pub mod console;
+pub mod countersign;
 pub mod custody;
 pub mod draft;
 pub mod exit;
@@ -22,6 +25,7 @@ pub mod remote;
 pub mod report;
 pub mod session;
 pub mod span;
+pub mod submit;
 pub mod targets;
 #[cfg(test)]
 mod testing;

@@ -100,6 +100,15 @@ impl Session {
         Ok(proven)
     }
 
+    /// The signing key, unlocked by a passphrase that was typed elsewhere than on a terminal.
+    ///
+    /// # Errors
+    /// The passphrase is wrong.
+    pub fn unlock_by(&self, passphrase: &str) -> anyhow::Result<evidence::keys::SigningKey> {
+        self.keys
+            .unlock(&|| Ok(Zeroizing::new(passphrase.to_owned())))
+    }
+
     /// The unlocked signing key.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ pub mod approve;
 pub mod aside;
 pub mod audit;
 pub mod collect;
+pub mod console;
 pub mod fetch;
 pub mod files;
 pub mod hosts;
@@ -42,6 +43,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Watch(args) => watch::run(args, home()?),
         Command::List(args) => list::run(args, home()?),
         Command::Fetch(args) => fetch::run(args, home()?),
+        Command::Console(args) => console::run(args, home()?),
         Command::Revoke(args) => revoke::run(args, home()?),
         Command::Audit(args) => audit::run(args, home()?),
     }

@@ -5,16 +5,13 @@ use std::{
     time,
 };
 
-use anyhow::{Context as _, ensure};
-use evidence::{envelope::Envelope, ids::OrderId};
-use protocol::messages::{HostRow, OrderHost, OrderStatus};
+use evidence::ids::OrderId;
 
 use crate::{
     cli::Watch,
     exit::Exit,
-    follow::{self, RefusalView, Show, Source, bars::Bars, json::Json, plain::Plain},
+    follow::{self, Show, Source, bars::Bars, json::Json, judge, plain::Plain},
     home::Home,
-    refusal,
     session::Session,
     span::Span,
 };
@@ -43,7 +40,7 @@ pub fn follow(
     let forever = time::Duration::from_secs(u64::MAX);
     let source = Source {
         ask: &|since, wait| session.remote.order(order, since, wait),
-        judge: &|status, host, notice| judge(session, &hosts, status, host, notice),
+        judge: &|status, host, notice| judge::refusal(session, &hosts, status, host, notice),
         pause: &std::thread::sleep,
         left: &|| match at_most {
             None => Some(forever),
@@ -74,41 +71,4 @@ fn shower(json: bool) -> anyhow::Result<Box<dyn Show>> {
         return Ok(Box::new(Bars::new()?));
     }
     Ok(Box::new(Plain::new(io::stdout())))
-}
-
-/// The refusal in words, if the agent's seal key has signed it for this order.
-fn judge(
-    session: &Session,
-    hosts: &[HostRow],
-    status: &OrderStatus,
-    host: &OrderHost,
-    notice: &str,
-) -> RefusalView {
-    let opened = || {
-        let row = hosts.iter().find(|row| row.agent == host.agent);
-        let row = row.context("the host is not on the server's list")?;
-        let order = Envelope::parse(status.order.as_bytes())?;
-        let trust = &session.seal_trust;
-        refusal::open(notice, host.agent, &order.digest(), &row.seal_chain, trust)
-    };
-    match check_order(session, status).and_then(|()| opened()) {
-        Ok(notice) => RefusalView {
-            signed: true,
-            text: notice.refusal.to_string(),
-        },
-        Err(error) => RefusalView {
-            signed: false,
-            text: format!("{error:#}"),
-        },
-    }
-}
-
-/// The order in the server's answer must be one that somebody of the policy signed.
-fn check_order(session: &Session, status: &OrderStatus) -> anyhow::Result<()> {
-    let envelope = Envelope::parse(status.order.as_bytes())?;
-    ensure!(
-        !session.believed.policy.signers(&envelope).is_empty(),
-        "the order that the server shows is signed by nobody of the policy"
-    );
-    Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub mod bars;
 pub mod json;
+pub mod judge;
 pub mod plain;
 
 use std::time::Duration;
@@ -126,7 +127,8 @@ pub fn follow(
     Ok(last)
 }
 
-fn view(
+/// The order as it stands in one answer of the server.
+pub fn view(
     order: OrderId,
     status: &OrderStatus,
     judge: &dyn Fn(&OrderStatus, &OrderHost, &str) -> RefusalView,
@@ -154,7 +156,8 @@ fn view(
 }
 
 impl HostView {
-    fn is_settled(&self) -> bool {
+    /// Whether nothing more will come of it.
+    pub fn is_settled(&self) -> bool {
         !matches!(self.state, HostState::Waiting | HostState::Running)
     }
 
