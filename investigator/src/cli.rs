@@ -71,6 +71,21 @@ pub enum Command {
     ///
     /// Exit codes: 0 it was ended; 1 no contact with the server, or the port is taken; 64 usage.
     Console(Console),
+    /// Load verified evidence into the database of its case, a table an artifact, to be searched and queried.
+    ///
+    /// A part that is not genuine is not loaded, and said. What is there already stays as it is.
+    /// Exit codes: 0 everything is in the database; 2 loaded, but parts could not be opened or belong to
+    /// another case, or lines are no records; 1 a part is not genuine, or failed; 64 usage.
+    Load(Load),
+    /// Ask a case's database: by SQL that reads, or for words in any record.
+    ///
+    /// Exit codes: 0 answered, with rows or without; 1 failed; 64 usage: no such case, or a statement
+    /// that is none or would write.
+    Query(Query),
+    /// List the databases of cases on this machine.
+    ///
+    /// Exit codes: 0 listed; 2 one can't be read; 1 failed.
+    Cases(Cases),
     /// Sign that an agent's certificates count no more (admins).
     Revoke(Revoke),
     /// Download the custody log, recompute it and check every signature in it.
@@ -85,6 +100,23 @@ pub struct Verify {
     /// Parts (.zip or .zip.age), or folders that hold them.
     #[arg(required = true)]
     pub paths: Vec<PathBuf>,
+    /// On what it rests.
+    #[command(flatten)]
+    pub grounds: Grounds,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Write an acquisition report: HTML if the name ends in .html, else text.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Sign what was found in each part and hand it to the custody log (investigators).
+    #[arg(long)]
+    pub record: bool,
+}
+
+/// On what a check rests.
+#[derive(Debug, Default, Args)]
+pub struct Grounds {
     /// The root certificate that seals must lead to (PEM). Without it the signer is unknown.
     #[arg(long, value_name = "ROOT.crt")]
     pub trust: Option<PathBuf>,
@@ -100,15 +132,62 @@ pub struct Verify {
     /// A file with age identities (AGE-SECRET-KEY-...) that open encrypted parts.
     #[arg(long, value_name = "FILE")]
     pub identity: Option<PathBuf>,
+}
+
+/// `fieldseal load`. Where `fieldseal setup` was run, its root certificate and the person's own key are used too.
+#[derive(Debug, Args)]
+pub struct Load {
+    /// Parts (.zip or .zip.age), or folders that hold them.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// The case of parts that name none. Without it each part goes to the case that its order names.
+    #[arg(long, value_name = "CASE")]
+    pub case: Option<String>,
+    /// The database [default: one for each case in the folder `cases` below --home].
+    #[arg(long, value_name = "FILE")]
+    pub database: Option<PathBuf>,
+    /// On what it rests.
+    #[command(flatten)]
+    pub grounds: Grounds,
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
-    /// Write an acquisition report: HTML if the name ends in .html, else text.
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
-    /// Sign what was found in each part and hand it to the custody log (investigators).
+}
+
+/// `fieldseal query`.
+#[derive(Debug, Args)]
+pub struct Query {
+    /// The case's reference, or the file of a database.
+    pub case: String,
+    /// One statement of SQL that reads (SELECT). See --schema for what there is.
+    #[arg(value_name = "SQL", required_unless_present_any = ["search", "schema"], conflicts_with_all = ["search", "schema"])]
+    pub sql: Option<String>,
+    /// Find records with all these words, a "phrase", the beginning of a word and *, or a digest.
+    #[arg(long, value_name = "TEXT", conflicts_with = "schema")]
+    pub search: Option<String>,
+    /// With --search: in this table only.
+    #[arg(long, value_name = "TABLE", requires = "search")]
+    pub source: Option<String>,
+    /// Print the tables and columns that there are, and what they mean.
     #[arg(long)]
-    pub record: bool,
+    pub schema: bool,
+    /// Print CSV. Cells that a spreadsheet would take for a formula begin with '.
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+    /// Print JSON, one object a line.
+    #[arg(long)]
+    pub json: bool,
+    /// Stop after so many rows.
+    #[arg(long, value_name = "ROWS")]
+    pub limit: Option<u64>,
+}
+
+/// `fieldseal cases`.
+#[derive(Debug, Args)]
+pub struct Cases {
+    /// Print JSON, one object a line.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `fieldseal open`.
@@ -279,6 +358,12 @@ pub struct Fetch {
     /// The folder in which each collection gets a folder of its own.
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
+    /// Verify what was fetched and load it into the database of its case, as `fieldseal load` does.
+    #[arg(long)]
+    pub load: bool,
+    /// With --load: a further file with age identities that open the parts.
+    #[arg(long, value_name = "FILE", requires = "load")]
+    pub identity: Option<PathBuf>,
 }
 
 /// `fieldseal console`.

@@ -51,9 +51,9 @@ impl Home {
         }
     }
 
-    /// The path of `name` in the folder.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+    /// Where it lies.
+    pub fn folder(&self) -> &Path {
+        &self.0
     }
 
     /// The settings.

@@ -4,6 +4,7 @@
 
 pub mod approval;
 pub mod audit;
+pub mod case;
 pub mod check;
 pub mod checkpoint;
 pub mod cli;

@@ -7,6 +7,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -20,7 +21,22 @@ const SCRIPT: &str = "<script>window.__ran=1;alert(1)</script><img src=x onerror
 const HOST: &str = "<b onclick=alert(1)>web</b>\u{202e}\u{1b}[2J";
 const HOST_SHOWN: &str = "<b onclick=alert(1)>web</b>\\u{202e}\\u{1b}[2J";
 
+const FILE: &str = "<img src=x onerror=window.__ran=1>";
+const COMMAND: &str = "needleword<script>window.__ran=1</script>\u{202e}\u{7}";
+const COMMAND_SHOWN: &str = "needleword<script>window.__ran=1</script>\\u{202e}\\u{7}";
+
 fn quiet(_: &str) {}
+
+/// More files than two pages show, one of them with a hostile name; gives how many.
+fn make_files(folder: &Path) -> usize {
+    const FILES: usize = 230;
+    fs::create_dir_all(folder).unwrap();
+    for number in 0..FILES {
+        fs::write(folder.join(format!("file-{number:04}")), number.to_string()).unwrap();
+    }
+    fs::write(folder.join(format!("{FILE}\u{202e}")), "x").unwrap();
+    FILES
+}
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("console")
@@ -114,6 +130,10 @@ fn two_people_go_the_whole_way_in_a_browser_and_nothing_hostile_runs() {
     let mut stage = stage(&dir.path().join("stage"));
     let (ann, ann_url) = console(&stage, "home");
     let (bob, bob_url) = console(&stage, "home-of-bob");
+    let mut hostile = Command::new("sleep");
+    hostile.arg0(COMMAND).arg("900");
+    let mut hostile = hostile.spawn().unwrap();
+    let files = make_files(&stage.path("host"));
     let gone = format!("/gone/\u{202e}{SCRIPT}");
     let told = json!({
         "chromium": chromium,
@@ -121,8 +141,11 @@ fn two_people_go_the_whole_way_in_a_browser_and_nothing_hostile_runs() {
         "bob": bob_url,
         "passphrase": PASSPHRASE,
         "yaml": "v: 1\nname: look\nabout: what runs, and digests below some folders\n\
-                 artifacts: [{name: system}, {name: processes}, {name: connections}, {name: file_hashes}]\n",
-        "paths": format!("/etc\n{gone}"),
+                 artifacts: [{name: system}, {name: accounts}, {name: processes}, {name: connections}, {name: file_hashes}]\n",
+        "paths": format!("{}\n{gone}", stage.path("host").display()),
+        "files": files,
+        "fileShown": format!("{FILE}\\u{{202e}}"),
+        "commandShown": COMMAND_SHOWN,
         "case": format!("2026-7 {SCRIPT}"),
         "caseShown": format!("2026-7 {SCRIPT}"),
         "reason": "A phishing mail \u{2066}was opened",
@@ -155,6 +178,8 @@ fn two_people_go_the_whole_way_in_a_browser_and_nothing_hostile_runs() {
         answer.write_all(b"done\n").unwrap();
     }
     let ended = story.wait().unwrap();
+    hostile.kill().unwrap();
+    hostile.wait().unwrap();
     let faults: Vec<_> = all.iter().filter(|l| l.starts_with("fault ")).collect();
     assert!(
         ended.success(),

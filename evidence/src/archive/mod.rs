@@ -20,7 +20,7 @@ pub use self::{
     limits::Limits,
     lines::Lines,
     part::{Closing, PartLimits, PartWriter, SealError, Sealed},
-    reader::{Report, read},
+    reader::{Report, read, read_some},
     writer::{Stored, StreamZip, WriteError},
 };
 

@@ -41,8 +41,23 @@ pub struct Report {
 /// # Errors
 /// The archive's own disk failed, or the visitor did.
 pub fn read<R: Read + Seek>(
+    archive: R,
+    limits: &Limits,
+    visit: impl FnMut(&Entry, &mut dyn Read) -> io::Result<()>,
+) -> io::Result<Report> {
+    read_some(archive, limits, |_| true, visit)
+}
+
+/// [`read`], but the contents of entries whose name is not `wanted` are passed over: neither read nor checked.
+///
+/// It is for archives that were read whole before, and for those alone.
+///
+/// # Errors
+/// As for [`read`].
+pub fn read_some<R: Read + Seek>(
     mut archive: R,
     limits: &Limits,
+    wanted: impl Fn(&str) -> bool,
     mut visit: impl FnMut(&Entry, &mut dyn Read) -> io::Result<()>,
 ) -> io::Result<Report> {
     let mut faults = Faults::new(limits.faults);
@@ -60,7 +75,7 @@ pub fn read<R: Read + Seek>(
             plain_bytes: 0,
         };
         for entry in &entries {
-            pass.entry(entry, &mut visit)?;
+            pass.entry(entry, wanted(&entry.name), &mut visit)?;
         }
         pass.tile("the directory", end.offset);
     }
@@ -105,6 +120,7 @@ impl<R: Read + Seek> Pass<'_, R> {
     fn entry(
         &mut self,
         entry: &Entry,
+        wanted: bool,
         visit: &mut impl FnMut(&Entry, &mut dyn Read) -> io::Result<()>,
     ) -> io::Result<()> {
         if !self.tile(&entry.name, entry.offset) {
@@ -120,7 +136,7 @@ impl<R: Read + Seek> Pass<'_, R> {
         if entry.flags & DESCRIPTOR != 0 {
             self.descriptor(entry, data_end, zip64)?;
         }
-        if self.affords(entry) && matches!(entry.method, 0 | 8) {
+        if self.affords(entry) && wanted && matches!(entry.method, 0 | 8) {
             self.contents(entry, data_at, visit)?;
         }
         Ok(())

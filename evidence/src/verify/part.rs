@@ -76,6 +76,9 @@ pub struct PartReport {
     pub last: Option<bool>,
     /// Digest of the plain ZIP: computed, or as stated where it wasn't opened.
     pub plain_sha256: Option<Digest>,
+    /// Digest of SHA256SUMS, in which every other entry has its own: who reads the part again can hold it to this.
+    #[serde(skip)]
+    pub sums_sha256: Option<Digest>,
     /// Digest of the encrypted file.
     pub cipher_sha256: Option<Digest>,
     /// Length of the file.
@@ -217,6 +220,7 @@ fn check_contents(
     let findings = &mut report.findings;
     if let Some(sums) = contents.kept(SUMS) {
         sums::check(sums, &contents.entries, findings);
+        report.sums_sha256 = Some(Digest::of(sums));
     }
     let read = records::check(contents, findings);
     (report.counts, report.gaps, report.across) = (read.counts, read.gaps, read.across);

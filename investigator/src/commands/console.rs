@@ -17,7 +17,7 @@ pub fn run(args: &Console, home: Home) -> anyhow::Result<Exit> {
         port: args.port,
         browser: !args.no_browser,
         json: args.json,
-        evidence: evidence.unwrap_or_else(|| home.path("evidence")),
+        evidence: evidence.unwrap_or_else(|| home.folder().join("evidence")),
     };
     server::run(&options, home)?;
     Ok(Exit::Done)

@@ -6,6 +6,7 @@ use anyhow::ensure;
 use evidence::ids::{CollectionId, OrderId};
 use protocol::{messages::CollectionRow, policy::Role};
 
+use super::load;
 use crate::{
     cli::Fetch,
     exit::{Exit, misuse},
@@ -22,7 +23,7 @@ pub fn run(args: &Fetch, home: Home) -> anyhow::Result<Exit> {
     let session = Session::open(home)?;
     session.demand(Role::Investigator)?;
     let rows = rows(&session, &args.which)?;
-    let mut exit = Exit::Done;
+    let (mut exit, mut folders) = (Exit::Done, Vec::new());
     for row in &rows {
         let folder =
             fetch::collection(&session.remote, row, &args.output, &mut |part, fetched| {
@@ -38,9 +39,17 @@ pub fn run(args: &Fetch, home: Home) -> anyhow::Result<Exit> {
                 )?)
             })?;
         writeln!(io::stdout(), "{}", folder.display())?;
+        folders.push(folder);
         if !is_whole(row)? {
             exit = Exit::Partial;
         }
+    }
+    if args.load {
+        exit = exit.worse(load::fetched(
+            &session.home,
+            &folders,
+            args.identity.as_deref(),
+        )?);
     }
     Ok(exit)
 }

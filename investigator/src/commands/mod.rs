@@ -3,6 +3,7 @@
 pub mod approve;
 pub mod aside;
 pub mod audit;
+pub mod cases;
 pub mod collect;
 pub mod console;
 pub mod fetch;
@@ -10,7 +11,10 @@ pub mod files;
 pub mod hosts;
 pub mod keys;
 pub mod list;
+pub mod load;
 pub mod open;
+mod output;
+pub mod query;
 pub mod revoke;
 pub mod setup;
 pub mod table;
@@ -44,6 +48,9 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::List(args) => list::run(args, home()?),
         Command::Fetch(args) => fetch::run(args, home()?),
         Command::Console(args) => console::run(args, home()?),
+        Command::Load(args) => load::run(args, home),
+        Command::Query(args) => query::run(args, home),
+        Command::Cases(args) => cases::run(args, &home()?),
         Command::Revoke(args) => revoke::run(args, home()?),
         Command::Audit(args) => audit::run(args, home()?),
     }

@@ -12,7 +12,7 @@ use evidence::verify::{self, Options};
 use super::files;
 use crate::{
     check::{self, Checked},
-    cli::Verify,
+    cli::{Grounds, Verify},
     custody,
     exit::{Exit, OrMisuse as _},
     home::Home,
@@ -28,7 +28,7 @@ const DOCUMENT_BYTES: u64 = 4 << 20;
 /// A path, the root or the key file can't be read, the report can't be written, or what was
 /// found can't be recorded.
 pub fn run(args: &Verify, home: impl FnOnce() -> anyhow::Result<Home>) -> anyhow::Result<Exit> {
-    let options = options(args).or_misuse()?;
+    let options = options(&args.grounds).or_misuse()?;
     let Checked {
         check,
         reports,
@@ -62,7 +62,11 @@ pub fn run(args: &Verify, home: impl FnOnce() -> anyhow::Result<Home>) -> anyhow
     Ok(exit)
 }
 
-fn options(args: &Verify) -> anyhow::Result<Options> {
+/// What the command line gives a check to rest on.
+///
+/// # Errors
+/// One of the files can't be read, or is something else.
+pub fn options(args: &Grounds) -> anyhow::Result<Options> {
     let mut options = Options::default();
     if let Some(path) = &args.trust {
         options.trust = trust(path)?;
@@ -85,7 +89,11 @@ fn options(args: &Verify) -> anyhow::Result<Options> {
     Ok(options)
 }
 
-fn trust(path: &Path) -> anyhow::Result<verify::Trust> {
+/// A root certificate.
+///
+/// # Errors
+/// It can't be read, or is none.
+pub(super) fn trust(path: &Path) -> anyhow::Result<verify::Trust> {
     let pem = files::read(path, 1 << 20)?;
     verify::Trust::from_pem(&String::from_utf8_lossy(&pem))
         .with_context(|| format!("{} is not a root certificate.", path.display()))

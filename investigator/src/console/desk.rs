@@ -32,6 +32,7 @@ pub struct Desk {
     home: Home,
     // Two contacts at once could take each other's view of the log for a log that shrank.
     held: Mutex<Option<(Instant, Arc<Session>)>>,
+    last: Mutex<Option<Arc<Session>>>,
     log: Mutex<Option<Arc<Log>>>,
 }
 
@@ -44,6 +45,7 @@ impl Desk {
         let desk = Self {
             home,
             held: Mutex::new(None),
+            last: Mutex::new(None),
             log: Mutex::new(None),
         };
         desk.session()?;
@@ -83,7 +85,17 @@ impl Desk {
         *held = None;
         let session = Arc::new(Session::open(self.home.clone())?);
         *held = Some((Instant::now(), Arc::clone(&session)));
+        *lock(&self.last) = Some(Arc::clone(&session));
         Ok(session)
+    }
+
+    /// The last session, however old: for what is read on this machine and asks the server nothing.
+    ///
+    /// # Errors
+    /// There was none yet, and none can be opened.
+    pub fn last(&self) -> anyhow::Result<Arc<Session>> {
+        let last = lock(&self.last).clone();
+        last.map_or_else(|| self.session(), Ok)
     }
 
     /// The custody log, examined whole; once for each state of it.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
@@ -18,8 +18,9 @@ use super::{
     problem,
 };
 use crate::{
+    case::load::{Loader, Place},
     check::{self, Checked},
-    commands::files,
+    commands::{files, load},
     fetch, report,
 };
 
@@ -32,6 +33,8 @@ pub enum Job {
     Fetching(usize, usize),
     /// All is there and is being read.
     Verifying,
+    /// It is genuine and goes into the database of its case.
+    Loading,
     /// It is done.
     Done(Arc<Found>),
     /// It failed: the error's words, inert.
@@ -41,7 +44,10 @@ pub enum Job {
 impl Job {
     /// Whether more will come of it.
     pub fn is_at_work(&self) -> bool {
-        matches!(self, Self::Waiting | Self::Fetching(..) | Self::Verifying)
+        matches!(
+            self,
+            Self::Waiting | Self::Fetching(..) | Self::Verifying | Self::Loading
+        )
     }
 }
 
@@ -51,6 +57,10 @@ pub struct Found {
     pub folder: PathBuf,
     /// Everything that was checked.
     pub checked: Checked,
+    /// The case whose database has it now; none where it could not be loaded.
+    pub case: Option<String>,
+    /// What was not loaded, and why.
+    pub not_loaded: Vec<String>,
 }
 
 impl Found {
@@ -98,7 +108,7 @@ impl Jobs {
     }
 
     /// The folder that evidence is fetched into.
-    pub fn evidence(&self) -> &std::path::Path {
+    pub fn evidence(&self) -> &Path {
         &self.evidence
     }
 
@@ -146,12 +156,31 @@ impl Jobs {
             Ok(())
         })?;
         self.set(id, Job::Verifying);
-        let options = Options {
-            trust: session.seal_trust.clone(),
-            identities: files::identities(&session.keys.identity_path())?,
-            ..Options::default()
-        };
+        let mut options = Options::default();
+        load::complete(desk.home(), &mut options)?;
         let checked = check::paths(std::slice::from_ref(&folder), &options)?;
-        Ok(Found { folder, checked })
+        self.set(id, Job::Loading);
+        let loaded = into_case(desk, &folder, &options);
+        let (case, not_loaded) = loaded.unwrap_or_else(|e| (None, problem::words(&e)));
+        Ok(Found {
+            folder,
+            checked,
+            case,
+            not_loaded,
+        })
     }
+}
+
+/// Loads the parts in `folder` as `fieldseal load` does; gives the case, and what was left out.
+fn into_case(
+    desk: &Desk,
+    folder: &Path,
+    options: &Options,
+) -> anyhow::Result<(Option<String>, Vec<String>)> {
+    let files::Found { parts, .. } = files::parts(&[folder.to_owned()])?;
+    let loader = Loader::new(Place::Home(desk.home().clone()), None, options);
+    let outcome = loader.load(&parts, &mut |_| Ok(()))?;
+    let refused = outcome.refused.into_iter();
+    let not_loaded = refused.map(|r| format!("{}: {}", r.path, r.why));
+    Ok((outcome.databases.into_keys().next(), not_loaded.collect()))
 }

@@ -10,7 +10,9 @@ use axum::{
 use super::{
     app::App,
     assets, guard,
-    pages::{approve, collections, custody, host, new_order, order, overview, session, sign},
+    pages::{
+        approve, browser, collections, custody, host, new_order, order, overview, session, sign,
+    },
 };
 
 type Route = (&'static str, MethodRouter<Arc<App>>);
@@ -39,6 +41,14 @@ fn routes() -> Vec<Route> {
         ("/custody", get(custody::page)),
         ("/custody/looked", get(custody::looked)),
         ("/custody/{leaf}", get(custody::leaf)),
+        ("/cases", get(browser::cases)),
+        ("/case", get(browser::case::page)),
+        ("/case/table", get(browser::table::page)),
+        ("/case/record", get(browser::record::page)),
+        ("/case/content", get(browser::content::page)),
+        ("/case/processes", get(browser::processes::page)),
+        ("/case/search", get(browser::search::page)),
+        ("/case/timeline", get(browser::timeline::page)),
         ("/assets/console.css", get(assets::style)),
         ("/assets/console.js", get(assets::script)),
         ("/favicon.ico", get(assets::icon)),

@@ -53,7 +53,9 @@ async fn serve(options: &Options, desk: Desk) -> anyhow::Result<()> {
         .with_context(|| format!("Port {} can't be had. Choose another --port.", options.port))?;
     let gate = Gate::new(listener.local_addr()?.port())?;
     let url = gate.entrance().context("The console has no address.")?;
-    let doorstep = options.browser.then(|| desk.home().path("console.html"));
+    let doorstep = options
+        .browser
+        .then(|| desk.home().folder().join("console.html"));
     let jobs = Jobs::new(options.evidence.clone());
     let app = Arc::new(App::new(gate, desk, jobs, doorstep.clone()));
     announce(options, &url)?;

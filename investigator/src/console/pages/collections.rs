@@ -88,6 +88,8 @@ struct FoundLine {
     gaps: u64,
     serious: u64,
     folder: String,
+    case: Option<String>,
+    not_loaded: Vec<String>,
 }
 
 fn shown(job: Option<Job>) -> Shown {
@@ -102,6 +104,7 @@ fn shown(job: Option<Job>) -> Shown {
             shown.words = format!("Fetching: {there} of {all} parts are here");
         }
         Some(Job::Verifying) => shown.words = "Verifying every part".into(),
+        Some(Job::Loading) => shown.words = "Loading into the database of its case".into(),
         Some(Job::Failed(words)) => shown.failed = words,
         Some(Job::Done(found)) => {
             let (gaps, serious) = found.gaps();
@@ -117,6 +120,8 @@ fn shown(job: Option<Job>) -> Shown {
                 gaps,
                 serious,
                 folder: found.folder.display().to_string(),
+                case: found.case.clone(),
+                not_loaded: found.not_loaded.clone(),
             });
         }
     }

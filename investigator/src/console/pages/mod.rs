@@ -1,6 +1,7 @@
 //! The pages, one file a noun; each asks the server, fills a template, and knows no more of HTTP than its path.
 
 pub mod approve;
+pub mod browser;
 pub mod collections;
 pub mod custody;
 pub mod host;

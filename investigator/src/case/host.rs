@@ -1,0 +1,77 @@
+//! What a host is called in the tables: its name, and more of it where two hosts of a case have the same.
+
+use evidence::records::CollectionRecord;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+/// No label is longer; a host names itself as it likes.
+const LABEL_CHARS: usize = 255;
+
+/// The label of the host that a collection is from; a new host is noted.
+pub(super) fn label(
+    connection: &Connection,
+    record: &CollectionRecord,
+) -> rusqlite::Result<String> {
+    let identity = identity(record);
+    let known = "SELECT host FROM hosts WHERE identity = ?1";
+    let known: Option<String> = connection
+        .query_row(known, [&identity], |row| row.get(0))
+        .optional()?;
+    if let Some(label) = known {
+        return Ok(label);
+    }
+    let label = free(connection, &record.host_identity.hostname, &identity)?;
+    let host = &record.host_identity;
+    connection.execute(
+        "INSERT INTO hosts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            label,
+            identity,
+            host.hostname,
+            host.os,
+            host.os_version,
+            host.kernel,
+            host.arch,
+            host.machine_id,
+            record.agent.map(|a| a.to_string()),
+        ],
+    )?;
+    Ok(label)
+}
+
+/// The same for every collection of one host: its id, else the machine's, else the run's own.
+fn identity(record: &CollectionRecord) -> String {
+    let machine = record.host_identity.machine_id.as_ref();
+    if let Some(host) = record.host {
+        host.to_string()
+    } else if let Some(machine) = machine.filter(|m| !m.is_empty()) {
+        format!("machine {machine} {}", record.host_identity.hostname)
+    } else if let Some(agent) = record.agent {
+        agent.to_string()
+    } else {
+        record.collection.to_string()
+    }
+}
+
+fn free(connection: &Connection, hostname: &str, identity: &str) -> rusqlite::Result<String> {
+    let mut label: String = hostname.chars().take(LABEL_CHARS).collect();
+    if label.is_empty() {
+        label = identity.chars().take(LABEL_CHARS).collect();
+    }
+    let mut is_taken = connection.prepare("SELECT 1 FROM hosts WHERE host = ?1")?;
+    if !is_taken.exists([&label])? {
+        return Ok(label);
+    }
+    // Ids begin with a letter and a hyphen.
+    let short: String = identity.chars().skip(2).take(6).collect();
+    let mut number = 1;
+    loop {
+        let further = match number {
+            1 => format!("{label} ({short})"),
+            _ => format!("{label} ({short} {number})"),
+        };
+        if !is_taken.exists([&further])? {
+            return Ok(further);
+        }
+        number += 1;
+    }
+}

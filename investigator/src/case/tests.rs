@@ -1,0 +1,1 @@
+//! Cases out of real archives.
