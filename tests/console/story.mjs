@@ -112,6 +112,8 @@ try {
   }
   must(page.url() === order, "the page was left");
   await page.waitForSelector(".mark.good >> text=delivered");
+  await page.waitForSelector("[data-lacking]", { state: "detached" });
+  await page.waitForSelector("#arrived table");
   await look(page, "order-settled", [told.hostShown, "1 of 1 hosts settled"]);
 
   step("the page says the same without its script");
@@ -195,7 +197,9 @@ try {
   await page.fill("#words", "needleword");
   await page.keyboard.press("Enter");
   await page.waitForSelector("tbody th a");
-  await look(page, "search", [told.commandShown]);
+  await look(page, "search", ["processes"]);
+  await page.locator("tbody th a").first().click();
+  await look(page, "record-of-a-process", [told.commandShown]);
   await page.goto(evidence);
   await page.getByRole("link", { name: "Timeline" }).click();
   await page.waitForSelector("svg a");

@@ -99,8 +99,12 @@ pub fn follow(
 ) -> anyhow::Result<Option<View>> {
     let (mut since, mut troubles, mut last) = (0, 0, None);
     while let Some(left) = (source.left)() {
-        // What is known now, at once; then what is new.
-        let wait = if last.is_some() { WAIT } else { Duration::ZERO };
+        // What is known now, at once, and again after trouble; then what is new.
+        let wait = if last.is_some() && troubles == 0 {
+            WAIT
+        } else {
+            Duration::ZERO
+        };
         match (source.ask)(since, wait.min(left)) {
             Ok(status) => {
                 troubles = 0;

@@ -30,11 +30,27 @@ function trouble(text) {
   place.hidden = text === "";
 }
 
+/** Brings what stands around the table up to date: signatures, and what has arrived. */
+async function around() {
+  try {
+    const answer = await fetch(location.href, { credentials: "same-origin" });
+    const html = await answer.text();
+    put("approval", html);
+    put("arrived", html);
+  } catch {
+    // The next change asks again.
+  }
+}
+
 function follow(place) {
   const source = new EventSource(place.dataset.events);
+  let states = "";
   const news = (event) => {
     trouble("");
-    put("live", event.data);
+    const table = put("live", event.data);
+    const now = table ? [...table.querySelectorAll("tbody .mark")].map((mark) => mark.textContent).join() : "";
+    if (states !== "" && states !== now) around();
+    states = now;
     const tally = document.getElementById("tally");
     if (tally) say(tally.textContent);
   };

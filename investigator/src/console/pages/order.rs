@@ -124,7 +124,12 @@ fn row(host: &HostView) -> Row {
                 files: number(p.files),
                 bytes: size(p.file_bytes),
                 gaps: p.gaps,
-                parts: format!("{} of {}", host.parts_received, p.parts_sealed),
+                // What it says of itself may be older than what has come.
+                parts: format!(
+                    "{} of {}",
+                    host.parts_received,
+                    p.parts_sealed.max(host.parts_received)
+                ),
             },
         },
         collection: host.collection.map(|c| c.to_string()),
