@@ -93,14 +93,13 @@ fn stage(dir: &Path) -> Stage {
 
 /// As a server that was taken over would.
 fn rename_host(stage: &Stage) {
-    let find = "import glob, sqlite3, sys\n\
-        for path in glob.glob(sys.argv[1] + '/**/*.db', recursive=True) + glob.glob(sys.argv[1] + '/**/*.sqlite*', recursive=True):\n\
-        \x20   with sqlite3.connect(path, timeout=20) as base:\n\
-        \x20       if base.execute(\"SELECT 1 FROM sqlite_master WHERE name='agents'\").fetchone():\n\
-        \x20           print(base.execute('UPDATE agents SET hostname = ?', [sys.argv[2]]).rowcount)\n";
+    let rename = "import sqlite3, sys\n\
+        base = sqlite3.connect(sys.argv[1], timeout=20)\n\
+        print(base.execute('UPDATE agents SET hostname = ?', [sys.argv[2]]).rowcount)\n\
+        base.commit()\n";
     let renamed = Command::new("python3")
-        .args(["-c", find])
-        .arg(stage.path("server"))
+        .args(["-c", rename])
+        .arg(stage.path("server/index.sqlite"))
         .arg(HOST)
         .output()
         .unwrap();
