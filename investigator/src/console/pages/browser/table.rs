@@ -249,11 +249,14 @@ fn after(fields: &crate::console::fields::Fields) -> anyhow::Result<Option<Curso
     }))
 }
 
+/// A link to this table as it is filtered now, with more in its query.
+type Keep<'k> = dyn Fn(&[(&str, &str)]) -> String + 'k;
+
 fn heads(
     shown: &[&ColumnInfo],
     sort: Option<&str>,
     descending: bool,
-    keep: &dyn Fn(&[(&str, &str)]) -> String,
+    keep: &Keep<'_>,
 ) -> Vec<Head> {
     let head = |name: &str, about: &str, is_number| {
         let is_sorted = sort == Some(name);
