@@ -75,6 +75,12 @@ pub enum Command {
     /// Exit codes: 0 everything is there; 2 parts are still missing at the server, or set apart
     /// as not genuine; 1 failed; 64 usage.
     Fetch(Fetch),
+    /// Serve the console: pages on this machine alone, for all that the commands do.
+    ///
+    /// Prints an address that counts once, opens it in a browser, and serves until Ctrl-C.
+    ///
+    /// Exit codes: 0 it was ended; 1 no contact with the server, or the port is taken; 64 usage.
+    Console(Console),
     /// Load verified evidence into the database of its case, a table an artifact, to be searched and queried.
     ///
     /// A part that is not genuine is not loaded, and said. What is there already stays as it is.
@@ -451,6 +457,23 @@ pub struct Fetch {
     /// With --load: a further file with age identities that open the parts.
     #[arg(long, value_name = "FILE", requires = "load")]
     pub identity: Option<PathBuf>,
+}
+
+/// `fieldseal console`.
+#[derive(Debug, Args)]
+pub struct Console {
+    /// The port on 127.0.0.1; 0 takes one that is free.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub port: u16,
+    /// Open no browser.
+    #[arg(long)]
+    pub no_browser: bool,
+    /// The folder that evidence is fetched into [default: evidence, in the tool's own folder].
+    #[arg(long, value_name = "DIR")]
+    pub evidence: Option<PathBuf>,
+    /// Print the address as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `fieldseal revoke`.

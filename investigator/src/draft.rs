@@ -18,7 +18,7 @@ use protocol::{
 use crate::{
     commands::{files, table},
     exit::{OrMisuse as _, misuse},
-    inert::inert,
+    inert::inert_whole,
     span::Span,
     targets::Chosen,
 };
@@ -156,55 +156,76 @@ fn recipients(hosts: &[&HostRow], policy: &Policy, me: &Person) -> anyhow::Resul
 /// # Errors
 /// The profile can't be read, which [`make`] has refused.
 pub fn in_words(order: &Order, hosts: &[&HostRow]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for Line { what, values } in lines(order, hosts)? {
+        let values: Vec<_> = values.iter().map(|v| inert_whole(v)).collect();
+        writeln!(text, "  {what:<11} {}", values.join("\n              "))?;
+    }
+    Ok(text)
+}
+
+/// One thing that is signed: its name, and what is said of it. The values may be hostile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Its name.
+    pub what: &'static str,
+    /// One value, or several.
+    pub values: Vec<String>,
+}
+
+/// What is signed, one thing a line.
+///
+/// # Errors
+/// As for [`in_words`].
+pub fn lines(order: &Order, hosts: &[&HostRow]) -> anyhow::Result<Vec<Line>> {
     let profile = order.parameters.apply(Profile::parse(&order.profile)?)?;
     let artifacts: Vec<_> = profile
         .artifacts
         .iter()
         .map(|a| a.name.to_string())
         .collect();
-    let mut text = String::new();
-    let mut line = |what: &str, value: &str| writeln!(text, "  {what:<11} {value}");
-    line("order", &order.id.to_string())?;
-    line("case", &inert(&order.case))?;
-    line("reason", &inert(&order.reason))?;
-    line(
-        "profile",
-        &format!("{}: {}", profile.name, inert(&profile.about)),
-    )?;
-    line("gathers", &artifacts.join(", "))?;
+    let mut lines = Vec::new();
+    let mut line = |what, value: String| {
+        let values = vec![value];
+        lines.push(Line { what, values });
+    };
+    line("order", order.id.to_string());
+    line("case", order.case.clone());
+    line("reason", order.reason.clone());
+    line("profile", format!("{}: {}", profile.name, profile.about));
+    line("gathers", artifacts.join(", "));
     if !profile.paths.is_empty() {
-        let paths: Vec<_> = profile.paths.iter().map(|p| inert(p)).collect();
-        line("below", &paths.join(", "))?;
+        line("below", profile.paths.join(", "));
     }
     if let Some(scope) = &order.parameters.scope {
-        line("only", &scope_in_words(scope))?;
-        line("by right of", &inert(&scope.basis))?;
+        line("only", scope_in_words(scope));
+        line("by right of", scope.basis.clone());
     }
     let limits = limits(&profile)?;
     if !limits.is_empty() {
-        line("limits", &limits)?;
+        line("limits", limits);
     }
-    line(
-        "hosts",
-        &format!("{}: {}", order.targets.count, host_names(hosts)),
-    )?;
-    line("chosen by", &order.targets.expression.to_string())?;
-    if order.targets.open {
+    let targets = &order.targets;
+    line("hosts", format!("{}: {}", targets.count, host_names(hosts)));
+    line("chosen by", targets.expression.to_string());
+    if targets.open {
         line(
             "and later",
-            &format!("every host with {}", order.targets.expression),
-        )?;
+            format!("every host with {}", targets.expression),
+        );
     }
     if let Some(rollout) = &order.rollout {
-        line("goes out to", &rollout_in_words(rollout))?;
+        line("goes out to", rollout_in_words(rollout));
     }
     if let Some(predecessor) = &order.predecessor {
-        line("continues", &format!("the order with digest {predecessor}"))?;
+        line("continues", format!("the order with digest {predecessor}"));
     }
-    line("begun until", &table::time(order.expires))?;
-    let recipients: Vec<_> = order.recipients.iter().map(ToString::to_string).collect();
-    line("opened by", &recipients.join("\n              "))?;
-    Ok(text)
+    line("begun until", table::time(order.expires));
+    lines.push(Line {
+        what: "opened by",
+        values: order.recipients.iter().map(ToString::to_string).collect(),
+    });
+    Ok(lines)
 }
 
 fn rollout_in_words(rollout: &Rollout) -> String {
@@ -218,17 +239,15 @@ fn rollout_in_words(rollout: &Rollout) -> String {
     }
 }
 
-/// What the scope takes in, inert.
+/// What the scope takes in.
 fn scope_in_words(scope: &Scope) -> String {
-    let list = |of: Vec<String>| of.join(", ");
     let mut parts = Vec::new();
     if !scope.users.is_empty() {
-        let users = scope.users.iter().map(|user| inert(user)).collect();
-        parts.push(format!("what is of {}", list(users)));
+        let users: Vec<_> = scope.users.iter().map(String::as_str).collect();
+        parts.push(format!("what is of {}", users.join(", ")));
     }
     if !scope.paths.is_empty() {
-        let paths = scope.paths.iter().map(|path| inert(path)).collect();
-        parts.push(format!("what lies in {}", list(paths)));
+        parts.push(format!("what lies in {}", scope.paths.join(", ")));
     }
     if let Some(from) = scope.from {
         parts.push(format!("from {}", table::time(from)));
@@ -251,7 +270,7 @@ fn limits(profile: &Profile) -> anyhow::Result<String> {
 fn host_names(hosts: &[&HostRow]) -> String {
     let shown = hosts.iter().take(SHOWN_HOSTS);
     let shown: Vec<_> = shown
-        .map(|h| format!("{} ({})", inert(&h.hostname), h.agent))
+        .map(|h| format!("{} ({})", h.hostname, h.agent))
         .collect();
     let more = hosts.len().saturating_sub(SHOWN_HOSTS);
     let more = if more > 0 {

@@ -1,6 +1,6 @@
 //! Makes hostile text harmless to show: a name in evidence must not steer a terminal or a page.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 /// Most characters shown of one string; the rest is counted.
 const MOST_CHARS: usize = 400;
@@ -13,29 +13,51 @@ pub fn inert(text: &str) -> String {
             let _infallible = write!(shown, "… ({} more)", text.chars().count() - at);
             break;
         }
-        if is_dangerous(c) {
-            let _infallible = write!(shown, "\\u{{{:x}}}", u32::from(c));
-        } else {
-            shown.push(c);
-        }
+        push(&mut shown, c);
     }
     shown
+}
+
+/// [`inert`], and nothing of it left out: for what a person signs, and must see to the end.
+pub fn inert_whole(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    text.chars().for_each(|c| push(&mut shown, c));
+    shown
+}
+
+fn push(shown: &mut String, c: char) {
+    if is_dangerous(c) {
+        let _infallible = write!(shown, "\\u{{{:x}}}", u32::from(c));
+    } else {
+        shown.push(c);
+    }
 }
 
 /// [`inert`], and escaped for HTML text and quoted attributes.
 pub fn inert_html(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
-    for c in inert(text).chars() {
+    // Writing to a string does not fail.
+    let _infallible = write_html(&mut html, &inert(text));
+    html
+}
+
+/// Writes `text` whole, inert, and escaped for HTML text and quoted attributes.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_html(mut out: impl fmt::Write, text: &str) -> fmt::Result {
+    for c in text.chars() {
         match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            c => html.push(c),
+            '&' => out.write_str("&amp;")?,
+            '<' => out.write_str("&lt;")?,
+            '>' => out.write_str("&gt;")?,
+            '"' => out.write_str("&quot;")?,
+            '\'' => out.write_str("&#39;")?,
+            c if is_dangerous(c) => write!(out, "\\u{{{:x}}}", u32::from(c))?,
+            c => out.write_char(c)?,
         }
     }
-    html
+    Ok(())
 }
 
 fn is_dangerous(c: char) -> bool {
@@ -64,5 +86,7 @@ mod tests {
             "&lt;script&gt;&#39;&quot;&amp;\\u{2066}"
         );
         assert!(inert(&"x".repeat(100_000)).len() < 500);
+        assert_eq!(inert_whole(&"x".repeat(1000)).len(), 1000);
+        assert_eq!(inert_whole("a\u{202e}b"), "a\\u{202e}b");
     }
 }

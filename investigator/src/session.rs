@@ -140,6 +140,15 @@ impl Session {
         trust::withheld(&self.home, &now.policy)
     }
 
+    /// The signing key, unlocked by a passphrase that was typed elsewhere than on a terminal.
+    ///
+    /// # Errors
+    /// The passphrase is wrong.
+    pub fn unlock_by(&self, passphrase: &str) -> anyhow::Result<evidence::keys::SigningKey> {
+        self.keys
+            .unlock(&|| Ok(Zeroizing::new(passphrase.to_owned())))
+    }
+
     /// The unlocked signing key.
     ///
     /// # Errors

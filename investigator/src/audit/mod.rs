@@ -4,6 +4,7 @@
 //! signature is checked against the policies that the pinned root signed.
 
 pub mod case;
+pub mod contact;
 pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,6 +92,9 @@ pub struct Outcome {
     pub size: u64,
     /// The root over them, recomputed.
     pub root: Digest,
+    /// The tree, recomputed: it gives the proof of each leaf.
+    #[serde(skip)]
+    pub tree: Tree,
 }
 
 impl Examiner {
@@ -270,6 +274,7 @@ impl Examiner {
             root: self.tree.root(),
             rows: self.rows,
             faults: self.faults,
+            tree: self.tree,
         }
     }
 }

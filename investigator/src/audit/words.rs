@@ -41,7 +41,8 @@ impl Names {
         }
     }
 
-    fn person(&self, key: &Digest) -> String {
+    /// The person with this signing key, inert.
+    pub fn person(&self, key: &Digest) -> String {
         match self.people.get(key) {
             Some(id) => inert(id),
             None => format!("the unknown key {key}"),
@@ -56,19 +57,25 @@ pub fn line(row: &Row, names: &Names) -> String {
         .as_deref()
         .and_then(|t| t.split('.').next())
         .unwrap_or("?");
-    let who = match &row.signer {
-        Signer::Server => "server".to_owned(),
-        Signer::Person(id) => inert(id),
-        Signer::Unknown => "NOBODY KNOWN".to_owned(),
-    };
     format!(
-        "{:>6}  {time}Z  {who:<12}  {}",
+        "{:>6}  {time}Z  {:<12}  {}",
         row.index,
+        who(&row.signer),
         what(&row.action, names)
     )
 }
 
-fn what(action: &Action, names: &Names) -> String {
+/// Who signed, inert.
+pub fn who(signer: &Signer) -> String {
+    match signer {
+        Signer::Server => "server".to_owned(),
+        Signer::Person(id) => inert(id),
+        Signer::Unknown => "NOBODY KNOWN".to_owned(),
+    }
+}
+
+/// What was done, inert.
+pub fn what(action: &Action, names: &Names) -> String {
     match action {
         Action::PolicyPublished { version, .. } => format!("policy {version} is in force"),
         Action::Enrolled { agent, .. } => format!("{} was enrolled", names.host(agent)),

@@ -2,13 +2,11 @@
 
 use std::io::{self, Write as _};
 
-use anyhow::{Context as _, ensure};
 use evidence::count;
-use protocol::messages::MAX_LEAVES;
 use serde_json::json;
 
 use crate::{
-    audit::{Examiner, Fault, Outcome, case::CaseFilter, words},
+    audit::{Fault, Outcome, contact, words},
     cli::Audit,
     exit::Exit,
     home::Home,
@@ -25,11 +23,9 @@ pub fn run(args: &Audit, home: Home) -> anyhow::Result<Exit> {
     // Contact itself demands that the log continues what was seen before; so look at that first.
     let session = Session::open(home)?;
     let policies = trust::policies(&session.home, &session.believed)?;
-    let mut examiner = Examiner::new(&policies);
-    download(&session, &mut examiner)?;
-    let mut outcome = examiner.finish(&session.checkpoint, session.seen_before.as_ref());
+    let mut outcome = contact::examine(&session, &policies)?;
     if let Some(case) = &args.case {
-        outcome.rows = filter(&session, case)?.choose(outcome.rows);
+        outcome.rows = contact::filter(&session, case)?.choose(outcome.rows);
     }
     let holds = outcome.faults.is_empty();
     if args.json {
@@ -43,39 +39,6 @@ pub fn run(args: &Audit, home: Home) -> anyhow::Result<Exit> {
         print(&session, &outcome, &names)?;
     }
     Ok(if holds { Exit::Done } else { Exit::Failed })
-}
-
-/// Reads exactly the leaves that the checkpoint speaks of.
-fn download(session: &Session, examiner: &mut Examiner) -> anyhow::Result<()> {
-    let size = session.checkpoint.size;
-    while examiner.size() < size {
-        let from = examiner.size();
-        let count = (size - from).min(MAX_LEAVES);
-        let answer = session.remote.leaves(from, count)?;
-        ensure!(
-            answer.from == from && !answer.leaves.is_empty() && answer.leaves.len() as u64 <= count,
-            "The server shows other leaves than were asked for. It holds some back, or is at fault."
-        );
-        for leaf in &answer.leaves {
-            let leaf = data_encoding::BASE64.decode(leaf.as_bytes());
-            examiner.leaf(&leaf.context("The server shows a leaf that is not base64.")?);
-        }
-    }
-    Ok(())
-}
-
-fn filter(session: &Session, case: &str) -> anyhow::Result<CaseFilter> {
-    let mut filter = CaseFilter::default();
-    let orders = session.remote.orders()?.orders.into_iter();
-    filter
-        .orders
-        .extend(orders.filter(|o| o.case == case).map(|o| o.order));
-    let collections = session.remote.collections(None)?.collections.into_iter();
-    for row in collections.filter(|c| c.case.as_deref() == Some(case)) {
-        filter.collections.insert(row.collection);
-        filter.agents.insert(row.agent);
-    }
-    Ok(filter)
 }
 
 fn print_json(session: &Session, outcome: &Outcome) -> anyhow::Result<()> {

@@ -1,22 +1,16 @@
 //! `fieldseal collect`: makes an order, shows what is signed, signs it, and hands it in.
 
-use std::{
-    collections::BTreeSet,
-    io::{self, Write as _},
-};
+use std::io::{self, Write as _};
 
-use anyhow::{Context as _, ensure};
 use evidence::{
-    custody::event::{Action, Event},
     envelope::{self, Envelope},
     instant::Instant,
 };
 use protocol::{
-    messages::{HostRow, Logged, SubmitOrder},
+    messages::HostRow,
     order::{Order, Rollout},
     policy::Role,
     scope::Scope,
-    version::VERSION,
 };
 use serde_json::json;
 
@@ -29,6 +23,7 @@ use crate::{
     home::Home,
     session::Session,
     span::Span,
+    submit,
     targets::{self, Chosen},
 };
 
@@ -68,7 +63,7 @@ pub fn sign_and_submit(
         draft::in_words(&order, &wish.chosen.hosts)?
     )?;
     let envelope = Envelope::sign_document(envelope::ORDER, &order, &session.unlock()?)?;
-    let index = submit(session, &order, &envelope, wish)?;
+    let index = submit::order(session, &order, &envelope, &wish.chosen.hosts)?;
     let approval = Approval::of(&envelope, &order, policy, &wish.chosen.hosts)?;
     say_result(
         json,
@@ -111,37 +106,6 @@ fn wish<'h>(args: &Collect, chosen: Chosen<'h>) -> anyhow::Result<Wish<'h>> {
             stop_past_failed_percent: args.stop_past,
         }),
     })
-}
-
-/// Keeps a copy, hands the order in, and checks that the custody log holds it.
-fn submit(
-    session: &Session,
-    order: &Order,
-    envelope: &Envelope,
-    wish: &Wish<'_>,
-) -> anyhow::Result<u64> {
-    let json = envelope.to_json()?;
-    session
-        .home
-        .remember(&format!("orders/{}.json", order.id), &json)?;
-    let targets: BTreeSet<_> = wish.chosen.hosts.iter().map(|h| h.agent).collect();
-    let Logged { receipt, .. } = session.remote.submit_order(&SubmitOrder {
-        v: VERSION,
-        order: String::from_utf8(json).context("The order is not text.")?,
-        targets: targets.into_iter().collect(),
-    })?;
-    let proven = session.prove_logged(&receipt)?;
-    let (leaf, event) = Event::read(&proven.leaf)?;
-    let said = Action::Ordered {
-        order: order.id,
-        order_sha256: envelope.digest(),
-    };
-    let by_server = !leaf.verify(&session.believed.policy.time_keys).is_empty();
-    ensure!(
-        by_server && event.action == said,
-        "The server gave a receipt for something else. Tell its operator."
-    );
-    Ok(proven.index)
 }
 
 fn say_result(

@@ -71,7 +71,10 @@ pub fn fetched(home: &Home, folders: &[PathBuf], identity: Option<&Path>) -> any
 }
 
 /// Adds what `fieldseal setup` has noted: the deployment's root, and the person's own key.
-fn complete(home: &Home, options: &mut Options) -> anyhow::Result<()> {
+///
+/// # Errors
+/// They can't be read.
+pub fn complete(home: &Home, options: &mut Options) -> anyhow::Result<()> {
     let Ok(settings) = home.settings() else {
         return Ok(());
     };

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod cancel;
 pub mod cases;
 pub mod collect;
+pub mod console;
 pub mod fetch;
 pub mod files;
 pub mod hosts;
@@ -51,6 +52,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Watch(args) => watch::run(args, home()?),
         Command::List(args) => list::run(args, home()?),
         Command::Fetch(args) => fetch::run(args, home()?),
+        Command::Console(args) => console::run(args, home()?),
         Command::Load(args) => load::run(args, home),
         Command::Query(args) => query::run(args, home),
         Command::Cases(args) => cases::run(args, &home()?),

@@ -2,15 +2,16 @@
 
 use std::{
     fs,
-    io::{self, BufReader, Write as _},
+    io::{self, Write as _},
     path::Path,
 };
 
 use anyhow::Context as _;
-use evidence::verify::{self, Options, PartReport};
+use evidence::verify::{self, Options};
 
 use super::files;
 use crate::{
+    check::{self, Checked},
     cli::{Grounds, Verify},
     custody,
     exit::{Exit, OrMisuse as _},
@@ -28,14 +29,12 @@ const DOCUMENT_BYTES: u64 = 4 << 20;
 /// found can't be recorded.
 pub fn run(args: &Verify, home: impl FnOnce() -> anyhow::Result<Home>) -> anyhow::Result<Exit> {
     let options = options(&args.grounds).or_misuse()?;
-    let files::Found { parts, aside } = files::parts(&args.paths)?;
-    let mut checked = Vec::with_capacity(parts.len());
-    for path in &parts {
-        checked.push(check_part(path, &options)?);
-    }
-    let reports = verify::collections(checked);
-    let verdict = verify::overall(&reports);
-    let check = report::Check::now(&options);
+    let Checked {
+        check,
+        reports,
+        aside,
+        verdict,
+    } = check::paths(&args.paths, &options)?;
     if let Some(path) = &args.report {
         let text = if path
             .extension()
@@ -98,22 +97,4 @@ pub(super) fn trust(path: &Path) -> anyhow::Result<verify::Trust> {
     let pem = files::read(path, 1 << 20)?;
     verify::Trust::from_pem(&String::from_utf8_lossy(&pem))
         .with_context(|| format!("{} is not a root certificate.", path.display()))
-}
-
-fn check_part(path: &Path, options: &Options) -> anyhow::Result<PartReport> {
-    let beside = files::beside(path)?;
-    let name = path.display().to_string();
-    // Opening a pipe would wait for a writer that never comes.
-    if !fs::metadata(path).is_ok_and(|seen| seen.is_file()) {
-        let nothing = io::Cursor::new([0; 0]);
-        return Ok(verify::verify_part(name, nothing, &beside, options));
-    }
-    let file =
-        fs::File::open(path).with_context(|| format!("{} can't be opened.", path.display()))?;
-    Ok(verify::verify_part(
-        name,
-        BufReader::with_capacity(1 << 17, file),
-        &beside,
-        options,
-    ))
 }

@@ -5,23 +5,16 @@ use std::{
     time,
 };
 
-use anyhow::{Context as _, ensure};
 use evidence::{envelope::Envelope, ids::OrderId};
-use protocol::{
-    messages::{HostRow, OrderHost, OrderStatus},
-    order::Order,
-};
+use protocol::order::Order;
 
 use crate::{
-    approval::Approval,
     cli::Watch,
     exit::Exit,
-    follow::{self, RefusalView, Show, Source, bars::Bars, json::Json, plain::Plain},
+    follow::{self, Show, Source, bars::Bars, json::Json, judge, plain::Plain},
     home::Home,
-    refusal,
     session::Session,
     span::Span,
-    trust,
 };
 
 /// Runs it.
@@ -61,8 +54,8 @@ pub fn follow(
     let forever = time::Duration::from_secs(u64::MAX);
     let source = Source {
         ask: &|since, wait| session.remote.order(order, since, wait),
-        judge: &|status, host, notice| judge(session, &hosts, status, host, notice),
-        lacking: &|status| lacking(session, &hosts, status),
+        judge: &|status, host, notice| judge::refusal(session, &hosts, status, host, notice),
+        lacking: &|status| judge::lacking(session, &hosts, status),
         pause: &std::thread::sleep,
         left: &|| match at_most {
             None => Some(forever),
@@ -94,61 +87,4 @@ fn shower(json: bool) -> anyhow::Result<Box<dyn Show>> {
         return Ok(Box::new(Bars::new()?));
     }
     Ok(Box::new(Plain::new(io::stdout())))
-}
-
-/// How many more people must sign the order, while every host waits.
-fn lacking(session: &Session, hosts: &[HostRow], status: &OrderStatus) -> usize {
-    let totals = &status.totals;
-    if totals.waiting < totals.hosts {
-        return 0;
-    }
-    let counted = || -> anyhow::Result<usize> {
-        let envelope = Envelope::parse(status.order.as_bytes())?;
-        let order = Order::read(&envelope)?;
-        let is_target = |h: &&HostRow| status.hosts.iter().any(|t| t.agent == h.agent);
-        let hosts: Vec<_> = hosts.iter().filter(is_target).collect();
-        let policy = &session.believed.policy;
-        Ok(Approval::of(&envelope, &order, policy, &hosts)?.lacking())
-    };
-    // What can't be read is refused by the hosts, in their own words.
-    counted().unwrap_or(0)
-}
-
-/// The refusal in words, if the agent's seal key has signed it for this order.
-fn judge(
-    session: &Session,
-    hosts: &[HostRow],
-    status: &OrderStatus,
-    host: &OrderHost,
-    notice: &str,
-) -> RefusalView {
-    let opened = || {
-        let row = hosts.iter().find(|row| row.agent == host.agent);
-        let row = row.context("the host is not on the server's list")?;
-        let order = Envelope::parse(status.order.as_bytes())?;
-        let trust = &session.seal_trust;
-        refusal::open(notice, host.agent, &order.digest(), &row.seal_chain, trust)
-    };
-    match check_order(session, status).and_then(|()| opened()) {
-        Ok(notice) => RefusalView {
-            signed: true,
-            text: notice.refusal.to_string(),
-        },
-        Err(error) => RefusalView {
-            signed: false,
-            text: format!("{error:#}"),
-        },
-    }
-}
-
-/// The order in the server's answer must be one that somebody of the policy signed.
-fn check_order(session: &Session, status: &OrderStatus) -> anyhow::Result<()> {
-    let envelope = Envelope::parse(status.order.as_bytes())?;
-    // Whoever signed it may have left since, or have other keys.
-    let policies = trust::policies(&session.home, &session.believed)?;
-    ensure!(
-        policies.iter().any(|p| !p.signers(&envelope).is_empty()),
-        "the order that the server shows is signed by nobody of the policy"
-    );
-    Ok(())
 }

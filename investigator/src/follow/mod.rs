@@ -2,6 +2,7 @@
 
 pub mod bars;
 pub mod json;
+pub mod judge;
 pub mod plain;
 
 use std::{
@@ -112,14 +113,20 @@ pub fn follow(
 ) -> anyhow::Result<Option<View>> {
     let (mut since, mut troubles, mut last): (_, _, Option<View>) = (0, 0, None);
     while let Some(left) = (source.left)() {
-        // What is known now, at once; then what is new.
-        let wait = if last.is_some() { WAIT } else { Duration::ZERO };
+        // What is known now, at once, and again after trouble; then what is new.
+        let wait = if last.is_some() && troubles == 0 {
+            WAIT
+        } else {
+            Duration::ZERO
+        };
         match (source.ask)(since, wait.min(left)) {
             Ok(status) => {
                 troubles = 0;
                 since = status.revision;
                 let before = last.take().map(|view| view.hosts);
-                let view = view(order, &status, source, before.unwrap_or_default());
+                let lacking = (source.lacking)(&status);
+                let hosts = before.unwrap_or_default();
+                let view = view(order, &status, source.judge, lacking, hosts);
                 show.news(&view)?;
                 let settled = view.settled;
                 last = Some(view);
@@ -141,11 +148,12 @@ pub fn follow(
     Ok(last)
 }
 
-/// The hosts as they were, with what is new of them.
-fn view(
+/// The hosts as they were in `hosts`, with what is new of them in one answer of the server.
+pub fn view(
     order: OrderId,
     status: &OrderStatus,
-    source: &Source<'_>,
+    judge: &dyn Fn(&OrderStatus, &OrderHost, &str) -> RefusalView,
+    lacking: usize,
     mut hosts: Vec<HostView>,
 ) -> View {
     let mut places: HashMap<AgentId, usize> = hosts
@@ -161,7 +169,7 @@ fn view(
             state: host.state,
             collection: host.collection,
             progress: host.progress.clone(),
-            refusal: refusal.map(|notice| (source.judge)(status, host, notice)),
+            refusal: refusal.map(|notice| judge(status, host, notice)),
             ended_early: host.ended_early.clone(),
             parts_received: host.parts_received,
         };
@@ -178,7 +186,7 @@ fn view(
         revision: status.revision,
         settled: !hosts.is_empty() && hosts.iter().all(HostView::is_settled),
         halted: status.halted.clone(),
-        lacking: (source.lacking)(status),
+        lacking,
         totals: status.totals,
         changed: status.hosts.iter().map(|host| host.agent).collect(),
         hosts,
@@ -186,7 +194,8 @@ fn view(
 }
 
 impl HostView {
-    fn is_settled(&self) -> bool {
+    /// Whether nothing more will come of it.
+    pub fn is_settled(&self) -> bool {
         !matches!(self.state, HostState::Waiting | HostState::Running)
     }
 

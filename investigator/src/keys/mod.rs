@@ -218,6 +218,15 @@ impl Keys {
         Ok(key)
     }
 
+    /// Whether a passphrase protects the signing key.
+    ///
+    /// # Errors
+    /// The key can't be read.
+    pub fn is_locked(&self) -> anyhow::Result<bool> {
+        let pem = Zeroizing::new(files::read(&self.folder.join(SIGNING), MOST_BYTES)?);
+        Ok(std::str::from_utf8(&pem).is_ok_and(is_encrypted_pem))
+    }
+
     /// Who asks the server.
     pub fn credentials(&self) -> Credentials<'_> {
         Credentials {

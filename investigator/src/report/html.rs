@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use evidence::{
+    digest::Digest,
     gap::Severity,
     verify::{CollectionReport, PartReport, Verdict},
 };
@@ -51,6 +52,12 @@ const WORDS: &[(&str, &str)] = &[
         "Something that was asked for and could not be obtained. Each is listed with its reason.",
     ),
 ];
+
+/// The name by which a content security policy lets the page's own style pass and no other.
+pub fn style_hash() -> String {
+    let digest = Digest::of(format!("\n{STYLE}").as_bytes());
+    format!("sha256-{}", data_encoding::BASE64.encode(&digest.0))
+}
 
 /// The whole page.
 pub fn page(check: &Check, reports: &[CollectionReport], aside: &[Aside]) -> String {
@@ -133,7 +140,10 @@ fn facts(out: &mut String, group: &Group) -> fmt::Result {
     writeln!(out, "<h2>{}</h2><table class=\"facts\">", group.title)?;
     for (label, value) in &group.facts {
         let value = inert_html(value);
-        writeln!(out, "<tr><th>{label}</th><td>{value}</td></tr>")?;
+        writeln!(
+            out,
+            "<tr><th scope=\"row\">{label}</th><td>{value}</td></tr>"
+        )?;
     }
     writeln!(out, "</table>")
 }
