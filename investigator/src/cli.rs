@@ -350,19 +350,29 @@ pub struct Collect {
 #[group(skip)]
 pub struct Scope {
     /// The legal basis of the scope: a warrant's number, a statute, a consent.
-    #[arg(long = "legal-basis", value_name = "TEXT")]
+    #[arg(long = "legal-basis", id = "basis", value_name = "TEXT")]
     pub basis: Option<String>,
     /// Only what is this user's (name or number on the host); may be given again.
-    #[arg(long = "scope-user", value_name = "USER", requires = "basis")]
+    #[arg(
+        long = "scope-user",
+        id = "scope-user",
+        value_name = "USER",
+        requires = "basis"
+    )]
     pub users: Vec<String>,
     /// Only what lies here; may be given again.
-    #[arg(long = "scope-path", value_name = "PATH", requires = "basis")]
+    #[arg(
+        long = "scope-path",
+        id = "scope-path",
+        value_name = "PATH",
+        requires = "basis"
+    )]
     pub paths: Vec<String>,
     /// Only what may have happened at or after this time (RFC 3339).
-    #[arg(long = "scope-from", value_name = "TIME", requires = "basis", value_parser = instant)]
+    #[arg(long = "scope-from", id = "scope-from", value_name = "TIME", requires = "basis", value_parser = instant)]
     pub from: Option<evidence::instant::Instant>,
     /// Only what may have happened before this time (RFC 3339).
-    #[arg(long = "scope-until", value_name = "TIME", requires = "basis", value_parser = instant)]
+    #[arg(long = "scope-until", id = "scope-until", value_name = "TIME", requires = "basis", value_parser = instant)]
     pub until: Option<evidence::instant::Instant>,
 }
 
