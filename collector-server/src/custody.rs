@@ -88,7 +88,7 @@ fn key_of(action: &Action, leaf: &[u8]) -> String {
         Action::Enrolled { agent, .. } => format!("enrolled {agent}"),
         Action::Ordered { order, .. } => format!("ordered {order}"),
         Action::Approved { order, by_key, .. } => format!("approved {order} {by_key}"),
-        Action::Cancelled { order, .. } => format!("cancelled {order}"),
+        Action::Cancelled { order, by_key, .. } => format!("cancelled {order} {by_key}"),
         Action::Halted { order, .. } => format!("halted {order}"),
         Action::Refused {
             agent,

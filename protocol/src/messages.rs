@@ -351,7 +351,7 @@ pub struct OrderStatus {
 pub struct Totals {
     /// Hosts that it is for.
     pub hosts: u64,
-    /// Those whose agents have not answered yet.
+    /// Those whose agents have not answered yet, neither to the order nor to its cancellation.
     pub waiting: u64,
     /// Those that are at it, or whose parts are on their way.
     pub running: u64,
@@ -409,6 +409,8 @@ pub enum HostState {
     Refused,
     /// The order ended before the agent asked.
     Expired,
+    /// The order was cancelled; the agent may hold it, and has not said yet that it keeps the cancellation.
+    Cancelling,
     /// The order was cancelled before the agent began.
     Cancelled,
     /// The order stopped by itself before the agent began.

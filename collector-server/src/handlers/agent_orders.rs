@@ -112,6 +112,17 @@ async fn look(
         let next = later.iter().map(|o| o.due(now)).min();
         return Ok(Look::Nothing(next.map(|at| until(at, now))));
     }
+    // Before it goes out: from now on the host may hold it, whatever comes of this answer.
+    let first = due.iter().filter(|o| !o.is_handed).map(|o| o.order);
+    let first: Vec<_> = first.collect();
+    if !first.is_empty() {
+        let change = OrderChange::Handed {
+            agent,
+            orders: first,
+            at: now,
+        };
+        server.change(Change::Order(change)).await?;
+    }
     Ok(Look::News(AgentOrders {
         v: VERSION,
         policy_version: newest,

@@ -2,8 +2,6 @@
 //!
 //! The cancellation is signed by the person and judged again by every agent: the server can withhold it, not make one.
 
-use std::collections::BTreeSet;
-
 use axum::{
     Extension,
     extract::{Path, State},
@@ -11,15 +9,16 @@ use axum::{
 use evidence::{custody::event::Action, envelope::Envelope, ids::OrderId};
 use protocol::{
     messages::{CancelOrder, Logged},
+    name::Name,
     order::{Cancel, Order},
     version::VERSION,
 };
 
-use super::{Answer, App, Message, json, orders::status};
+use super::{Answer, App, Message, json};
 use crate::{
     access::Caller,
     refusal::Refusal,
-    store::{index::Change, orders::Change as OrderChange},
+    store::{Scope, index::Change, orders::Change as OrderChange},
 };
 
 /// The longest reason, in characters.
@@ -34,27 +33,28 @@ pub(crate) async fn cancel(
 ) -> Answer {
     let asker = caller.person()?;
     let id: OrderId = id.parse().map_err(|_| Refusal::NotFound)?;
-    let held = status(&server, &asker, id).await?;
-    let held = Envelope::parse(held.order.as_bytes()).map_err(Refusal::failed)?;
+    let who = (&asker.scope, &asker.person.id);
+    let held = server.index.visible(id, who).await?;
+    let held =
+        Envelope::parse(held.ok_or(Refusal::NotFound)?.as_bytes()).map_err(Refusal::failed)?;
     let order = Order::read(&held)?;
     let envelope = Envelope::parse(sent.cancel.as_bytes())
         .map_err(|e| Refusal::Malformed(format!("the cancellation: {e}")))?;
     let said = Cancel::read(&envelope)?;
     check(&said, (id, &held, &order))?;
     let documents = server.documents();
-    let agencies = server.index.agencies_of(id, &asker.scope).await?;
-    let mut agencies: BTreeSet<_> = agencies.into_iter().collect();
-    let beyond = server.index.reaches_beyond(id, &asker.scope).await?;
-    if agencies.is_empty() {
-        agencies.extend(asker.person.agencies.iter().cloned());
-    }
-    for agency in &agencies {
-        let signed = Cancel::open(&envelope, &documents.policy, agency);
-        if beyond || signed.is_err() || said.by != asker.person.id {
-            return Err(Refusal::Denied(
-                "The cancellation is not yours, or the order has hosts of agencies that you do not act for. Let its requester cancel it.",
-            ));
-        }
+    let speaks_for = |agency: &&Name| Cancel::open(&envelope, &documents.policy, agency).is_ok();
+    let agencies: Vec<_> = asker
+        .person
+        .agencies
+        .iter()
+        .filter(speaks_for)
+        .cloned()
+        .collect();
+    if agencies.is_empty() || said.by != asker.person.id {
+        return Err(Refusal::Denied(
+            "The cancellation is not your own, or you may cancel for no agency. Sign it with your own key.",
+        ));
     }
     let cancelled = Action::Cancelled {
         order: id,
@@ -66,6 +66,7 @@ pub(crate) async fn cancel(
     let change = OrderChange::Cancel {
         order: id,
         cancel: sent.cancel,
+        agencies: Scope::of(agencies),
     };
     server.change(Change::Order(change)).await?;
     tracing::info!(order = %id, by = %asker.person.id, "an order was cancelled");

@@ -85,6 +85,8 @@ pub(crate) async fn submit(
         begins: order.not_before,
         expires: order.expires,
         open: order.targets.open,
+        predecessor: order.predecessor,
+        hosts_per_minute: order.rollout.unwrap_or_default().hosts_per_minute,
         stop_percent: order.rollout.unwrap_or_default().stop_past_failed_percent,
         hosts: staggered(hosts, order.rollout.unwrap_or_default())?,
     };
@@ -277,7 +279,10 @@ fn situation<'a>(documents: &'a Documents, subject: &'a Subject, now: Instant) -
 /// `GET /v1/orders`.
 pub(crate) async fn list(State(server): App, Extension(caller): Extension<Caller>) -> Answer {
     let asker = caller.person()?;
-    let mut orders = server.index.orders(&asker.scope, &asker.person.id).await?;
+    let mut orders = server
+        .index
+        .orders(&asker.scope, &asker.person.id, Instant::now())
+        .await?;
     lacking::note(&server, &asker.scope, &mut orders).await?;
     json(&Orders { v: VERSION, orders })
 }
@@ -336,7 +341,13 @@ async fn status_since(
 ) -> Result<OrderStatus, Refusal> {
     let who = (&asker.scope, &asker.person.id);
     let found = server.index.order(order, who, since, Instant::now());
-    let found = found.await?.ok_or(Refusal::NotFound)?;
+    let mut found = found.await?.ok_or(Refusal::NotFound)?;
+    if found.has_expired_untold {
+        let expired = OrderChange::Expired(order);
+        server.change(Change::Order(expired)).await?;
+        let again = server.index.order(order, who, since, Instant::now());
+        found = again.await?.ok_or(Refusal::NotFound)?;
+    }
     Ok(OrderStatus {
         v: VERSION,
         revision: found.revision,

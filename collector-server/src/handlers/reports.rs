@@ -24,6 +24,8 @@ use crate::{
 
 /// The longest text of an early end that is kept.
 const MAX_WHY_CHARS: usize = 1_000;
+/// The largest number that every reader of JSON takes for what it is.
+const MAX_COUNT: u64 = 1 << 53;
 /// The longest name of an artifact in a progress report.
 const MAX_ARTIFACT_BYTES: usize = 64;
 
@@ -48,6 +50,15 @@ pub(crate) async fn take(
         } => {
             if progress.artifact.len() > MAX_ARTIFACT_BYTES {
                 return Err(Refusal::Malformed("no artifact has such a name".into()));
+            }
+            let counts = [
+                progress.records,
+                progress.files,
+                progress.file_bytes,
+                progress.gaps,
+            ];
+            if counts.iter().any(|count| *count > MAX_COUNT) {
+                return Err(Refusal::Malformed("nobody counts as far".into()));
             }
             (order, Said::Progress(collection, progress))
         }

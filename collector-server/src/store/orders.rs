@@ -4,14 +4,12 @@ mod changes;
 
 use evidence::{
     digest::Digest,
-    envelope::Envelope,
     ids::{AgentId, CollectionId, OrderId},
     instant::Instant,
 };
 use protocol::{
     messages::{HandedOrder, HostState, OrderHost, OrderRow, Progress, Totals},
     name::Name,
-    order::Order,
     target::TargetProof,
 };
 use sqlx::{Row as _, query, query_scalar, sqlite::SqliteRow};
@@ -46,6 +44,10 @@ pub struct NewOrder {
     pub expires: Instant,
     /// Whether later hosts join.
     pub open: bool,
+    /// The digest of the order that it continues.
+    pub predecessor: Option<Digest>,
+    /// So many hosts get it in a minute; 0 all at once.
+    pub hosts_per_minute: u32,
     /// Past which share of failed hosts it stops by itself; 0 never.
     pub stop_percent: u8,
     /// The hosts on its list.
@@ -102,12 +104,25 @@ pub enum Change {
         /// When.
         at: Instant,
     },
-    /// Somebody stopped an order; the first cancellation stays.
+    /// An agent is handed orders.
+    Handed {
+        /// Who.
+        agent: AgentId,
+        /// Which.
+        orders: Vec<OrderId>,
+        /// When.
+        at: Instant,
+    },
+    /// An order has expired: those who follow it hear of it.
+    Expired(OrderId),
+    /// Somebody stopped an order, on hosts of these agencies that hold no earlier cancellation.
     Cancel {
         /// The order.
         order: OrderId,
         /// The cancellation's envelope.
         cancel: String,
+        /// The agencies for which its signer may speak.
+        agencies: Scope,
     },
     /// A host joins an open order.
     Join {
@@ -140,6 +155,8 @@ pub struct Waiting {
     pub released: Option<Instant>,
     /// How long after that this host is handed it.
     pub delay_ns: i64,
+    /// Whether it was handed to this host before.
+    pub is_handed: bool,
 }
 
 impl Waiting {
@@ -178,30 +195,38 @@ pub struct FullOrder {
     pub totals: Totals,
     /// When it ends.
     pub expires: Instant,
+    /// Whether it has expired and nobody who follows was told yet.
+    pub has_expired_untold: bool,
     /// How it fares on the hosts within the asker's scope that changed since the revision asked for.
     pub hosts: Vec<OrderHost>,
 }
 
-/// Why an order that no agent has begun never will be.
-#[derive(Clone, Copy)]
-enum Over {
-    Cancelled,
-    Halted,
-    Expired,
+/// Where an order (`o`) stands on a host (`h`) at the time `?1`, as text: `waiting` is told apart.
+macro_rules! standing {
+    () => {
+        "CASE WHEN h.state <> 'waiting' THEN h.state \
+         WHEN h.cancel IS NOT NULL AND (h.cancel_held = 1 OR h.handed_ns IS NULL) THEN 'cancelled' \
+         WHEN o.expires_ns <= ?1 THEN 'expired' \
+         WHEN h.cancel IS NOT NULL THEN 'cancelling' \
+         WHEN o.halted IS NOT NULL AND h.handed_ns IS NULL THEN 'halted' \
+         ELSE 'waiting' END"
+    };
 }
 
-fn state_of(text: &str, over: Option<Over>) -> Result<HostState, IndexError> {
-    Ok(match (text, over) {
-        ("waiting", Some(Over::Cancelled)) => HostState::Cancelled,
-        ("waiting", Some(Over::Halted)) => HostState::Halted,
-        ("waiting", Some(Over::Expired)) => HostState::Expired,
-        ("waiting", None) => HostState::Waiting,
-        ("running", _) => HostState::Running,
-        ("delivered", _) => HostState::Delivered,
-        ("refused", _) => HostState::Refused,
+fn state_of(text: &str) -> Result<HostState, IndexError> {
+    Ok(match text {
+        "waiting" => HostState::Waiting,
+        "cancelling" => HostState::Cancelling,
+        "cancelled" => HostState::Cancelled,
+        "halted" => HostState::Halted,
+        "expired" => HostState::Expired,
+        "running" => HostState::Running,
+        "delivered" => HostState::Delivered,
+        "refused" => HostState::Refused,
         _ => return Err(IndexError::Damaged("state")),
     })
 }
+
 fn read_handed(row: &SqliteRow) -> Result<HandedOrder, IndexError> {
     let proof: Option<&str> = row.try_get("proof")?;
     Ok(HandedOrder {
@@ -217,27 +242,22 @@ fn read_waiting(row: &SqliteRow) -> Result<Waiting, IndexError> {
         begins: time(row, "begins_ns")?,
         released: time_or_none(row, "released_ns")?,
         delay_ns: row.try_get("delay_ns")?,
+        is_handed: row.try_get::<Option<i64>, _>("handed_ns")?.is_some(),
     })
 }
 
-fn read_host(row: &SqliteRow, over: Option<Over>) -> Result<OrderHost, IndexError> {
+fn read_host(row: &SqliteRow) -> Result<OrderHost, IndexError> {
     let progress: Option<&str> = row.try_get("progress")?;
     Ok(OrderHost {
         agent: parsed(row, "agent")?,
         hostname: row.try_get("hostname")?,
-        state: state_of(row.try_get("state")?, over)?,
+        state: state_of(row.try_get("state")?)?,
         collection: parsed_or_none(row, "collection")?,
         progress: progress.map(|p| columns::json(p, "progress")).transpose()?,
         refusal: row.try_get("refusal")?,
         ended_early: row.try_get("ended_early")?,
         parts_received: row.try_get("parts")?,
     })
-}
-
-/// The digest of the order that this one continues.
-fn predecessor(envelope: &str) -> Option<Digest> {
-    let envelope = Envelope::parse(envelope.as_bytes()).ok()?;
-    Order::read(&envelope).ok()?.predecessor
 }
 
 fn read_row(row: &SqliteRow) -> Result<OrderRow, IndexError> {
@@ -252,7 +272,7 @@ fn read_row(row: &SqliteRow) -> Result<OrderRow, IndexError> {
         cancelled: row.try_get("cancelled")?,
         halted: row.try_get("halted")?,
         order_sha256: parsed(row, "sha256")?,
-        predecessor: predecessor(row.try_get("envelope")?),
+        predecessor: parsed_or_none(row, "predecessor")?,
         // Depends on the policy in force: told by who knows it.
         lacking: 0,
     })
@@ -265,10 +285,10 @@ impl Index {
     /// The database failed or a row is damaged.
     pub async fn waiting(&self, agent: AgentId, now: Instant) -> Result<Vec<Waiting>, IndexError> {
         let rows = query(
-            "SELECT o.id, o.envelope, o.begins_ns, o.released_ns, h.delay_ns, h.proof \
+            "SELECT o.id, o.envelope, o.begins_ns, o.released_ns, h.delay_ns, h.handed_ns, h.proof \
              FROM order_hosts h JOIN orders o ON o.id = h.order_id \
-             WHERE h.agent = ? AND h.answered = 0 AND o.expires_ns > ? AND o.cancel IS NULL \
-             AND o.halted IS NULL ORDER BY o.submitted_ns",
+             WHERE h.agent = ? AND h.answered = 0 AND o.expires_ns > ? AND h.cancel IS NULL \
+             AND (o.halted IS NULL OR h.handed_ns IS NOT NULL) ORDER BY o.submitted_ns",
         )
         .bind(agent.to_string())
         .bind(to_ns(now))
@@ -283,8 +303,8 @@ impl Index {
     /// The database failed.
     pub async fn cancels(&self, agent: AgentId, now: Instant) -> Result<Vec<String>, IndexError> {
         Ok(query_scalar(
-            "SELECT o.cancel FROM orders o JOIN order_hosts h ON h.order_id = o.id \
-             WHERE o.cancel IS NOT NULL AND h.agent = ? AND h.cancel_held = 0 \
+            "SELECT h.cancel FROM orders o JOIN order_hosts h ON h.order_id = o.id \
+             WHERE h.cancel IS NOT NULL AND h.agent = ? AND h.cancel_held = 0 \
              AND (h.state = 'running' OR h.state = 'waiting' AND o.expires_ns > ?) \
              ORDER BY o.submitted_ns",
         )
@@ -300,7 +320,7 @@ impl Index {
     /// The database failed or a row is damaged.
     pub async fn joinable(&self, agent: AgentId, now: Instant) -> Result<Vec<Waiting>, IndexError> {
         let rows = query(
-            "SELECT id, envelope, begins_ns, released_ns, 0 AS delay_ns, NULL AS proof FROM orders \
+            "SELECT id, envelope, begins_ns, released_ns, 0 AS delay_ns, NULL AS handed_ns, NULL AS proof FROM orders \
              WHERE open = 1 AND expires_ns > ?2 AND cancel IS NULL AND halted IS NULL AND NOT EXISTS \
              (SELECT 1 FROM order_hosts WHERE order_id = orders.id AND agent = ?1)",
         )
@@ -420,23 +440,52 @@ impl Index {
     ///
     /// # Errors
     /// The database failed or a row is damaged.
-    pub async fn orders(&self, scope: &Scope, person: &Name) -> Result<Vec<OrderRow>, IndexError> {
-        let rows = query(
+    pub async fn orders(
+        &self,
+        scope: &Scope,
+        person: &Name,
+        now: Instant,
+    ) -> Result<Vec<OrderRow>, IndexError> {
+        let rows = query(concat!(
             "SELECT o.id, o.reference, o.requester, o.submitted_ns, o.expires_ns, \
-             o.cancel IS NOT NULL AS cancelled, o.halted, o.sha256, o.envelope, COUNT(a.id) AS hosts, \
-             COUNT(CASE WHEN a.id IS NOT NULL AND (h.state IN ('delivered', 'refused') \
-             OR h.state = 'waiting' AND (o.cancel IS NOT NULL OR o.halted IS NOT NULL)) THEN 1 END) AS settled FROM orders o \
-             LEFT JOIN order_hosts h ON h.order_id = o.id \
+             o.cancel IS NOT NULL AS cancelled, o.halted, o.sha256, o.predecessor, \
+             COUNT(a.id) AS hosts, COUNT(CASE WHEN a.id IS NOT NULL AND ",
+            standing!(),
+            " NOT IN ('waiting', 'running', 'cancelling', 'expired') THEN 1 END) AS settled \
+             FROM orders o LEFT JOIN order_hosts h ON h.order_id = o.id \
              LEFT JOIN agents a ON a.id = h.agent \
-             AND a.agency IN (SELECT value FROM json_each(?1)) \
-             GROUP BY o.id HAVING COUNT(a.id) > 0 OR o.requester = ?2 \
-             ORDER BY o.submitted_ns DESC, o.id",
-        )
+             AND a.agency IN (SELECT value FROM json_each(?2)) \
+             GROUP BY o.id HAVING COUNT(a.id) > 0 OR o.requester = ?3 \
+             ORDER BY o.submitted_ns DESC, o.id"
+        ))
+        .bind(to_ns(now))
         .bind(scope.json())
         .bind(person.as_str())
         .fetch_all(&self.reader)
         .await?;
         rows.iter().map(read_row).collect()
+    }
+
+    /// The envelope of an order, where `person` asked for it or it has a host within the scope.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn visible(
+        &self,
+        order: OrderId,
+        (scope, person): (&Scope, &Name),
+    ) -> Result<Option<String>, IndexError> {
+        let envelope = query_scalar(
+            "SELECT envelope FROM orders WHERE id = ?1 AND (requester = ?3 OR EXISTS \
+             (SELECT 1 FROM order_hosts h JOIN agents a ON a.id = h.agent \
+             WHERE h.order_id = ?1 AND a.agency IN (SELECT value FROM json_each(?2))))",
+        )
+        .bind(order.to_string())
+        .bind(scope.json())
+        .bind(person.as_str())
+        .fetch_optional(&self.reader)
+        .await?;
+        Ok(envelope)
     }
 
     /// One order and its hosts within the scope, those alone that changed since revision `since` where that is enough;
@@ -451,52 +500,45 @@ impl Index {
         since: u64,
         now: Instant,
     ) -> Result<Option<FullOrder>, IndexError> {
-        let found = query(
-            "SELECT revision, whole_revision, envelope, cancel, halted, requester, expires_ns \
+        let Some(envelope) = self.visible(order, (scope, person)).await? else {
+            return Ok(None);
+        };
+        let row = query(
+            "SELECT revision, whole_revision, cancel, halted, expires_ns, expiry_told \
              FROM orders WHERE id = ?",
         )
         .bind(order.to_string())
-        .fetch_optional(&self.reader)
+        .fetch_one(&self.reader)
         .await?;
-        let Some(row) = found else { return Ok(None) };
         let expires = from_ns(row.try_get("expires_ns")?);
-        let cancel: Option<String> = row.try_get("cancel")?;
-        let halted: Option<String> = row.try_get("halted")?;
-        let over = match (&cancel, &halted) {
-            (Some(_), _) => Some(Over::Cancelled),
-            (None, Some(_)) => Some(Over::Halted),
-            (None, None) => (now >= expires).then_some(Over::Expired),
-        };
-        // Nothing is written down when an order expires: whoever asks then is told of every host.
-        let is_whole = over.is_some() || since < columns::size(&row, "whole_revision")?;
+        let is_whole = since < columns::size(&row, "whole_revision")?;
         let since = if is_whole { 0 } else { since };
-        let totals = self.totals(order, scope, over).await?;
-        if totals.hosts == 0 && row.try_get::<&str, _>("requester")? != person.as_str() {
-            return Ok(None);
-        }
-        let rows = query(
-            "SELECT h.agent, a.hostname, h.state, h.collection, h.progress, h.refusal, \
+        let rows = query(concat!(
+            "SELECT h.agent, a.hostname, ",
+            standing!(),
+            " AS state, h.collection, h.progress, h.refusal, \
              h.ended_early, (SELECT COUNT(DISTINCT p.part) FROM parts p \
              JOIN collections c ON c.id = p.collection AND c.agent = h.agent \
              WHERE c.id = h.collection) AS parts \
-             FROM order_hosts h JOIN agents a ON a.id = h.agent \
-             WHERE h.order_id = ? AND h.revision > ? \
-             AND a.agency IN (SELECT value FROM json_each(?)) ORDER BY a.hostname, a.id",
-        )
+             FROM order_hosts h JOIN agents a ON a.id = h.agent JOIN orders o ON o.id = h.order_id \
+             WHERE h.order_id = ?2 AND h.revision > ?3 \
+             AND a.agency IN (SELECT value FROM json_each(?4)) ORDER BY a.hostname, a.id"
+        ))
+        .bind(to_ns(now))
         .bind(order.to_string())
         .bind(i64::try_from(since).unwrap_or(i64::MAX))
         .bind(scope.json())
         .fetch_all(&self.reader)
         .await?;
-        let host = |r: &SqliteRow| read_host(r, over);
         Ok(Some(FullOrder {
             revision: columns::size(&row, "revision")?,
-            envelope: row.try_get("envelope")?,
-            cancel,
-            halted,
-            totals,
+            envelope,
+            cancel: row.try_get("cancel")?,
+            halted: row.try_get("halted")?,
+            totals: self.totals(order, scope, now).await?,
             expires,
-            hosts: rows.iter().map(host).collect::<Result<_, _>>()?,
+            has_expired_untold: now >= expires && !row.try_get::<bool, _>("expiry_told")?,
+            hosts: rows.iter().map(read_host).collect::<Result<_, _>>()?,
         }))
     }
 
@@ -504,40 +546,55 @@ impl Index {
         &self,
         order: OrderId,
         scope: &Scope,
-        over: Option<Over>,
+        now: Instant,
     ) -> Result<Totals, IndexError> {
-        let row = query(
+        // Sums are reckoned as floating point: what agents report of themselves may be anything.
+        let row = query(concat!(
             "SELECT COUNT(*) AS hosts, \
-             COUNT(CASE h.state WHEN 'waiting' THEN 1 END) AS waiting, \
-             COUNT(CASE h.state WHEN 'running' THEN 1 END) AS running, \
-             COUNT(CASE h.state WHEN 'delivered' THEN 1 END) AS delivered, \
-             COUNT(CASE h.state WHEN 'refused' THEN 1 END) AS refused, \
-             COUNT(h.ended_early) AS ended_early, \
-             COALESCE(SUM(h.progress ->> '$.records'), 0) AS records, \
-             COALESCE(SUM(h.progress ->> '$.files'), 0) AS files, \
-             COALESCE(SUM(h.progress ->> '$.file_bytes'), 0) AS file_bytes, \
-             COALESCE(SUM(h.progress ->> '$.gaps'), 0) AS gaps \
-             FROM order_hosts h JOIN agents a ON a.id = h.agent \
-             WHERE h.order_id = ? AND a.agency IN (SELECT value FROM json_each(?))",
-        )
+             COUNT(CASE s.state WHEN 'waiting' THEN 1 WHEN 'cancelling' THEN 1 END) AS waiting, \
+             COUNT(CASE s.state WHEN 'running' THEN 1 END) AS running, \
+             COUNT(CASE s.state WHEN 'delivered' THEN 1 END) AS delivered, \
+             COUNT(CASE s.state WHEN 'refused' THEN 1 END) AS refused, \
+             COUNT(CASE WHEN s.state IN ('cancelled', 'halted', 'expired') THEN 1 END) AS not_begun, \
+             COUNT(s.ended_early) AS ended_early, \
+             TOTAL(s.progress ->> '$.records') AS records, \
+             TOTAL(s.progress ->> '$.files') AS files, \
+             TOTAL(s.progress ->> '$.file_bytes') AS file_bytes, \
+             TOTAL(s.progress ->> '$.gaps') AS gaps FROM (SELECT ",
+            standing!(),
+            " AS state, h.ended_early, h.progress FROM order_hosts h \
+             JOIN agents a ON a.id = h.agent JOIN orders o ON o.id = h.order_id \
+             WHERE h.order_id = ?2 AND a.agency IN (SELECT value FROM json_each(?3))) s"
+        ))
+        .bind(to_ns(now))
         .bind(order.to_string())
         .bind(scope.json())
         .fetch_one(&self.reader)
         .await?;
         let number = |name: &str| columns::size(&row, name);
-        let waiting = number("waiting")?;
+        let sum = |name: &str| row.try_get::<f64, _>(name).map(saturated);
         Ok(Totals {
             hosts: number("hosts")?,
-            waiting: if over.is_none() { waiting } else { 0 },
+            waiting: number("waiting")?,
             running: number("running")?,
             delivered: number("delivered")?,
             refused: number("refused")?,
-            not_begun: if over.is_none() { 0 } else { waiting },
+            not_begun: number("not_begun")?,
             ended_early: number("ended_early")?,
-            records: number("records")?,
-            files: number("files")?,
-            file_bytes: number("file_bytes")?,
-            gaps: number("gaps")?,
+            records: sum("records")?,
+            files: sum("files")?,
+            file_bytes: sum("file_bytes")?,
+            gaps: sum("gaps")?,
         })
     }
+}
+
+/// The sum as a whole number; what does not fit is the largest one.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast from floating point saturates"
+)]
+fn saturated(sum: f64) -> u64 {
+    sum as u64
 }

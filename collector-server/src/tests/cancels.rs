@@ -7,7 +7,7 @@ use evidence::{
     instant::Instant,
 };
 use protocol::{
-    messages::{AgentOrders, CancelOrder, HostState, Report},
+    messages::{AgentOrders, CancelOrder, HostState, Progress, Report},
     order::{Cancel, Order},
     target::TargetList,
     version::VERSION,
@@ -151,4 +151,69 @@ async fn nobody_joins_a_cancelled_order() {
     let answer = cancel(&s, "ann", &word(&order, &signed, "ann"), "ann").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(handed(&s, &agent).await, (0, Vec::new()));
+}
+
+#[tokio::test]
+async fn a_host_that_was_handed_the_order_is_not_called_cancelled_before_it_says_so() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let agent = s.enrol("lab").await;
+    let (order, signed) = ordered(&s, &agent).await;
+    assert_eq!(handed(&s, &agent).await.0, 1);
+    let answer = cancel(&s, "ann", &word(&order, &signed, "ann"), "ann").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let now = status(&s, &order).await;
+    assert_eq!(now.hosts[0].state, HostState::Cancelling);
+    assert_eq!((now.totals.waiting, now.totals.not_begun), (1, 0));
+    let held = Report::Cancelled { order: order.id };
+    assert_eq!(report(&s, &agent, held).await.status, 204);
+    let now = status(&s, &order).await;
+    assert_eq!(now.hosts[0].state, HostState::Cancelled);
+    assert_eq!((now.totals.waiting, now.totals.not_begun), (0, 1));
+}
+
+#[tokio::test]
+async fn a_later_word_takes_the_place_of_one_that_no_host_holds_yet() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let agent = s.enrol("lab").await;
+    let (order, signed) = ordered(&s, &agent).await;
+    for who in ["ann", "bob"] {
+        let answer = cancel(&s, who, &word(&order, &signed, who), who).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let told = handed(&s, &agent).await.1;
+        let envelope = Envelope::parse(told[0].as_bytes()).unwrap();
+        assert_eq!(Cancel::read(&envelope).unwrap().by, name(who));
+    }
+    let held = Report::Cancelled { order: order.id };
+    assert_eq!(report(&s, &agent, held).await.status, 204);
+    let answer = cancel(&s, "ann", &word(&order, &signed, "ann"), "ann").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(handed(&s, &agent).await.1.is_empty());
+}
+
+#[tokio::test]
+async fn no_host_can_report_an_order_out_of_sight() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let agent = s.enrol("lab").await;
+    let (order, _) = ordered(&s, &agent).await;
+    let collection = CollectionId::from_bytes([9; 16]);
+    let accepted = Report::Accepted {
+        order: order.id,
+        collection,
+    };
+    assert_eq!(report(&s, &agent, accepted).await.status, 204);
+    for (records, expected) in [(u64::MAX, 400), ((1 << 53) + 1, 400), (1 << 53, 204)] {
+        let progress = Report::Progress {
+            order: order.id,
+            collection,
+            progress: Progress {
+                records,
+                ..Progress::default()
+            },
+        };
+        assert_eq!(report(&s, &agent, progress).await.status, expected);
+    }
+    assert_eq!(status(&s, &order).await.totals.records, 1 << 53);
 }

@@ -7,6 +7,7 @@ use evidence::{
 use protocol::{
     messages::{AgentOrders, HostState, OrderStatus, Orders, Report},
     order::{Order, Rollout},
+    target::TargetList,
 };
 
 use crate::{
@@ -90,7 +91,10 @@ async fn an_order_stops_by_itself_when_too_many_of_its_hosts_fail() {
     }
     assert!(!is_handed(&s, &hosts[5], 0).await);
     let now = status(&s, &order).await;
-    assert_eq!(now.halted.as_deref(), Some("5 of the first 5 hosts failed"));
+    assert_eq!(
+        now.halted.as_deref(),
+        Some("more than 20 % of the hosts that answered failed")
+    );
     assert_eq!((now.totals.ended_early, now.totals.not_begun), (5, 1));
     let last = now.hosts.iter().find(|h| h.agent == hosts[5].id).unwrap();
     assert_eq!(last.state, HostState::Halted);
@@ -122,4 +126,35 @@ async fn who_follows_is_told_of_the_hosts_that_changed() {
     assert_eq!(told, [(hosts[1].id, HostState::Running)]);
     assert_eq!((next.totals.hosts, next.totals.running), (3, 1));
     assert!(since(&s, &order, next.revision).await.hosts.is_empty());
+}
+
+#[tokio::test]
+async fn one_host_of_an_open_order_stops_nothing() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let hosts = hosts(&s, 2).await;
+    let change = |o: &mut Order| {
+        o.targets = TargetList::new([]).targets("*".parse().unwrap(), true);
+        o.rollout = Some(Rollout {
+            stop_past_failed_percent: 10,
+            ..Rollout::default()
+        });
+    };
+    let (order, envelope) = order(&d, &[], change, &["ann"]);
+    let answer = s
+        .post_as("ann", "/v1/orders", &submit(&envelope, &[]))
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(is_handed(&s, &hosts[0], 0).await);
+    let (order, collection) = (order.id, CollectionId::from_bytes([1; 16]));
+    let accepted = Report::Accepted { order, collection };
+    assert_eq!(report(&s, &hosts[0], accepted).await.status, 204);
+    let ended = Report::Ended {
+        order,
+        collection,
+        parts: 1,
+        ended_early: Some("the disk is full".into()),
+    };
+    assert_eq!(report(&s, &hosts[0], ended).await.status, 204);
+    assert!(is_handed(&s, &hosts[1], 0).await);
 }

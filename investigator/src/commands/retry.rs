@@ -76,6 +76,6 @@ fn failed(host: &OrderHost) -> bool {
     match host.state {
         HostState::Refused | HostState::Expired | HostState::Cancelled | HostState::Halted => true,
         HostState::Delivered => host.ended_early.is_some(),
-        HostState::Waiting | HostState::Running => false,
+        HostState::Waiting | HostState::Running | HostState::Cancelling => false,
     }
 }

@@ -99,7 +99,10 @@ impl Mark {
             HostState::Running => "busy",
             HostState::Delivered => "good",
             HostState::Refused => "bad",
-            HostState::Expired | HostState::Cancelled | HostState::Halted => "fair",
+            HostState::Expired
+            | HostState::Cancelling
+            | HostState::Cancelled
+            | HostState::Halted => "fair",
         };
         Self::new(kind, crate::follow::word(state))
     }

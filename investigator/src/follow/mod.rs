@@ -196,7 +196,10 @@ pub fn view(
 impl HostView {
     /// Whether nothing more will come of it.
     pub fn is_settled(&self) -> bool {
-        !matches!(self.state, HostState::Waiting | HostState::Running)
+        !matches!(
+            self.state,
+            HostState::Waiting | HostState::Running | HostState::Cancelling
+        )
     }
 
     /// Whether something that was asked for is missing from what was delivered.
@@ -211,6 +214,7 @@ impl HostView {
             HostState::Delivered
             | HostState::Waiting
             | HostState::Running
+            | HostState::Cancelling
             | HostState::Cancelled => Exit::Partial,
         }
     }
@@ -258,6 +262,7 @@ pub const fn word(state: HostState) -> &'static str {
         HostState::Delivered => "delivered",
         HostState::Refused => "refused",
         HostState::Expired => "expired",
+        HostState::Cancelling => "cancelled, not confirmed by the host",
         HostState::Cancelled => "cancelled",
         HostState::Halted => "not begun",
     }

@@ -1,6 +1,6 @@
 //! Cancellations: judged, kept until their order expires, and obeyed at once by what runs or waits.
 
-use evidence::{envelope::Envelope, ids::OrderId};
+use evidence::{envelope::Envelope, ids::OrderId, instant::Instant};
 use protocol::{
     error::DocumentError,
     messages::{HandedOrder, Report},
@@ -13,6 +13,8 @@ use crate::reader::{follow::keep, state::Change};
 
 /// So much of a reason is kept; it may be long, and the journal is others' too.
 const REASON_CHARS: usize = 200;
+/// No order outlives the policy that it was signed under, and that one not a year by much.
+const YEAR_S: i64 = 400 * 86_400;
 
 impl Service {
     /// A cancellation was handed over.
@@ -30,7 +32,12 @@ impl Service {
             let reason: String = cancel.reason.chars().take(REASON_CHARS).collect();
             let why = format!("cancelled by {}: {reason}", cancel.by);
             self.journal.notice(&format!("order {order} is {why}"));
-            let expires = cancel.expires;
+            // Whoever shows a wrong end to the person who cancels must not have it forgotten early.
+            let year = Instant {
+                seconds: (self.clock)().seconds.saturating_add(YEAR_S),
+                ns: 0,
+            };
+            let expires = cancel.expires.max(year);
             keep(
                 &self.state,
                 Change::Cancelled {

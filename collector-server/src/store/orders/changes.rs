@@ -11,6 +11,7 @@ use sqlx::{Row as _, SqliteConnection, query, query_scalar};
 
 use super::{Change, NewHost, NewOrder, Said, read_handed};
 use crate::store::{
+    Scope,
     columns::{parsed, to_ns},
     index::{IndexError, Woken},
 };
@@ -25,26 +26,66 @@ pub(in crate::store) async fn apply(
     match change {
         Change::Submit(new) => submit(to, new).await,
         Change::Sign { order, envelope } => sign(to, *order, envelope).await,
-        Change::Cancel { order, cancel } => stop(to, *order, cancel).await,
+        Change::Cancel {
+            order,
+            cancel,
+            agencies,
+        } => stop(to, *order, cancel, agencies).await,
+        Change::Handed { agent, orders, at } => {
+            for order in orders {
+                query(
+                    "UPDATE order_hosts SET handed_ns = ?3 \
+                     WHERE order_id = ?1 AND agent = ?2 AND handed_ns IS NULL",
+                )
+                .bind(order.to_string())
+                .bind(agent.to_string())
+                .bind(to_ns(*at))
+                .execute(&mut *to)
+                .await?;
+            }
+            Ok(Woken::default())
+        }
+        Change::Expired(order) => {
+            let told = query("UPDATE orders SET expiry_told = 1 WHERE id = ? AND expiry_told = 0")
+                .bind(order.to_string())
+                .execute(&mut *to)
+                .await?;
+            match told.rows_affected() {
+                0 => Ok(Woken::default()),
+                _ => revise_all(to, *order).await,
+            }
+        }
         Change::Release { order, at } => {
             query("UPDATE orders SET released_ns = ? WHERE id = ? AND released_ns IS NULL")
                 .bind(to_ns(*at))
                 .bind(order.to_string())
                 .execute(&mut *to)
                 .await?;
-            revise_all(to, *order).await
+            Ok(Woken::default())
         }
         Change::Join { order, agent } => {
-            query("INSERT INTO order_hosts (order_id, agent) VALUES (?, ?) ON CONFLICT DO NOTHING")
-                .bind(order.to_string())
-                .bind(agent.to_string())
-                .execute(&mut *to)
-                .await?;
+            // Its turn comes after those that joined before it.
+            query(
+                "INSERT INTO order_hosts (order_id, agent, delay_ns) \
+                 SELECT o.id, ?2, CASE o.hosts_per_minute WHEN 0 THEN 0 ELSE \
+                 (SELECT COUNT(*) FROM order_hosts h WHERE h.order_id = o.id) \
+                 * (60000000000 / o.hosts_per_minute) END \
+                 FROM orders o WHERE o.id = ?1 ON CONFLICT DO NOTHING",
+            )
+            .bind(order.to_string())
+            .bind(agent.to_string())
+            .execute(&mut *to)
+            .await?;
             revise(to, *order, *agent).await
         }
         Change::Said { order, agent, said } => {
             note(to, *order, *agent, said).await?;
-            revise(to, *order, *agent).await
+            let mut woken = revise(to, *order, *agent).await?;
+            if matches!(said, Said::Refused { .. } | Said::Ended(..)) && halt(to, *order).await? {
+                woken.halted.push(*order);
+                revise_all(to, *order).await?;
+            }
+            Ok(woken)
         }
     }
 }
@@ -67,15 +108,10 @@ pub(in crate::store) async fn revise(
     .bind(agent.to_string())
     .execute(&mut *to)
     .await?;
-    let mut woken = Woken {
+    Ok(Woken {
         orders: vec![order],
         ..Woken::default()
-    };
-    if halt(to, order).await? {
-        woken.halted.push(order);
-        revise_all(to, order).await?;
-    }
-    Ok(woken)
+    })
 }
 
 /// Counts one more change of the order's state on all hosts.
@@ -93,7 +129,7 @@ async fn revise_all(to: &mut SqliteConnection, order: OrderId) -> Result<Woken, 
 /// Stops the order by itself where too large a share of its hosts has failed; says whether it did.
 async fn halt(to: &mut SqliteConnection, order: OrderId) -> Result<bool, IndexError> {
     let row = query(
-        "SELECT o.stop_percent, COUNT(h.agent) AS hosts, \
+        "SELECT o.stop_percent, o.open, COUNT(h.agent) AS hosts, \
          COUNT(CASE WHEN h.state IN ('refused', 'delivered') THEN 1 END) AS settled, \
          COUNT(CASE WHEN h.state = 'refused' OR h.ended_early IS NOT NULL THEN 1 END) AS failed \
          FROM orders o JOIN order_hosts h ON h.order_id = o.id \
@@ -108,11 +144,18 @@ async fn halt(to: &mut SqliteConnection, order: OrderId) -> Result<bool, IndexEr
     let (hosts, settled, failed) = (number("hosts")?, number("settled")?, number("failed")?);
     // A host that ended early may not have delivered yet.
     let settled = settled.max(failed);
-    let is_many = settled >= SETTLED_AT_LEAST.min(hosts);
-    if !is_many || failed * 100 <= number("stop_percent")? * settled {
+    // Of an open order nobody knows how many there will be.
+    let all = if row.try_get("open")? {
+        i64::MAX
+    } else {
+        hosts
+    };
+    let percent = number("stop_percent")?;
+    if settled < SETTLED_AT_LEAST.min(all) || failed * 100 <= percent * settled {
         return Ok(false);
     }
-    let why = format!("{failed} of the first {settled} hosts failed");
+    // No numbers: some of the hosts may be none of the reader's business.
+    let why = format!("more than {percent} % of the hosts that answered failed");
     query("UPDATE orders SET halted = ? WHERE id = ?")
         .bind(why)
         .bind(order.to_string())
@@ -135,7 +178,8 @@ async fn submit(to: &mut SqliteConnection, new: &NewOrder) -> Result<Woken, Inde
     }
     query(
         "INSERT INTO orders (id, sha256, envelope, requester, reference, submitted_ns, begins_ns, \
-         expires_ns, open, stop_percent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         expires_ns, open, stop_percent, hosts_per_minute, predecessor) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(new.order.to_string())
     .bind(new.sha256.to_string())
@@ -147,6 +191,8 @@ async fn submit(to: &mut SqliteConnection, new: &NewOrder) -> Result<Woken, Inde
     .bind(to_ns(new.expires))
     .bind(new.open)
     .bind(new.stop_percent)
+    .bind(new.hosts_per_minute)
+    .bind(new.predecessor.map(|digest| digest.to_string()))
     .execute(&mut *to)
     .await?;
     let mut woken = Woken::default();
@@ -190,16 +236,22 @@ async fn stop(
     to: &mut SqliteConnection,
     order: OrderId,
     cancel: &str,
+    agencies: &Scope,
 ) -> Result<Woken, IndexError> {
-    query("UPDATE orders SET cancel = ? WHERE id = ? AND cancel IS NULL")
+    query("UPDATE orders SET cancel = ? WHERE id = ?")
         .bind(cancel)
         .bind(order.to_string())
         .execute(&mut *to)
         .await?;
+    // One that no host holds may be by somebody whom the policy does not know any more.
     let rows = query(
-        "SELECT agent FROM order_hosts WHERE order_id = ? AND state IN ('waiting', 'running')",
+        "UPDATE order_hosts SET cancel = ?2 WHERE order_id = ?1 AND cancel_held = 0 \
+         AND state IN ('waiting', 'running') AND agent IN (SELECT id FROM agents \
+         WHERE agency IN (SELECT value FROM json_each(?3))) RETURNING agent",
     )
     .bind(order.to_string())
+    .bind(cancel)
+    .bind(agencies.json())
     .fetch_all(&mut *to)
     .await?;
     let mut woken = revise_all(to, order).await?;
