@@ -39,3 +39,4 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub mod trust;
+mod weight;
