@@ -7,6 +7,7 @@ pub(crate) mod custody;
 pub(crate) mod enrolment;
 pub(crate) mod hosts;
 mod message;
+pub(crate) mod order_parts;
 pub(crate) mod orders;
 pub(crate) mod parts;
 mod poll;

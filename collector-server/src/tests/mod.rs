@@ -8,6 +8,7 @@ mod enrolment;
 mod evidence;
 mod hostile;
 mod init;
+mod order_parts;
 mod orders;
 mod signatures;
 mod stamp;

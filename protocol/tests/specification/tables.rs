@@ -7,7 +7,8 @@ use protocol::{
     messages::{
         AgentOrders, AgentReport, CancelOrder, CollectionRow, Collections, Consistency,
         HandedOrder, HostRow, Hosts, Leaves, Logged, OrderHost, OrderRow, OrderStatus, Orders,
-        PartRow, Progress, Report, SignOrder, SubmitEvent, SubmitOrder, TimeRequest, Trust,
+        PartFrame, PartRow, Progress, Report, SignOrder, SubmitEvent, SubmitOrder, TimeRequest,
+        Trust,
     },
     order::{Cancel, Order, RefusalNotice},
     order_check::Refusal,
@@ -97,6 +98,7 @@ fn types() -> Vec<Type> {
         of::<PartRow>("PartRow", &row.parts[0]),
         of::<CollectionRow>("CollectionRow", &row),
         of::<Collections>("Collections", &kept),
+        of::<PartFrame>("PartFrame", &samples::part_frame()),
         of::<SubmitEvent>("SubmitEvent", &samples::submit_event()),
         of::<Leaves>("Leaves", &samples::leaves()),
     ]
@@ -129,7 +131,7 @@ fn each_table_has_the_fields_of_its_type_and_says_which_are_needed() {
             assert_eq!(row[2], needed, "{title}.{field}");
         }
         let mut more = one.sample.clone();
-        more.insert("scope".into(), Value::Null);
+        more.insert("no_such_field".into(), Value::Null);
         assert!(!(one.reads)(&Value::Object(more)), "{title} takes more");
     }
 }
