@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::Path};
 
 use anyhow::{Context as _, bail, ensure};
 use data_encoding::HEXLOWER;
-use evidence::{ids::OrderId, instant::Instant, wrap::Recipient};
+use evidence::{digest::Digest, ids::OrderId, instant::Instant, wrap::Recipient};
 use protocol::{
     messages::HostRow,
     order::Order,
@@ -26,6 +26,8 @@ use crate::{
 /// How far the investigator's clock may be ahead of a host's before the host would find the order too early.
 const CLOCK_SLACK_S: i64 = 600;
 
+/// Paths named one by one when an order is shown; the rest is counted.
+const SHOWN_PATHS: usize = 200;
 /// Hosts named one by one when an order is shown; the rest is counted.
 const SHOWN_HOSTS: usize = 20;
 
@@ -48,6 +50,8 @@ pub struct Wish<'a> {
     pub reason: String,
     /// How long hosts may begin.
     pub expires: Span,
+    /// The digest of the order that this one follows, where it follows one.
+    pub predecessor: Option<Digest>,
 }
 
 /// The profile's text: a built-in one's, or a file's.
@@ -123,7 +127,7 @@ pub fn make(wish: &Wish<'_>, policy: &Policy, me: &Person, now: Instant) -> anyh
         requester: me.id.clone(),
         reason: wish.reason.clone(),
         recipients: recipients(&wish.chosen.hosts, policy, me)?,
-        predecessor: None,
+        predecessor: wish.predecessor,
     })
 }
 
@@ -168,8 +172,10 @@ pub fn in_words(order: &Order, hosts: &[&HostRow]) -> anyhow::Result<String> {
     )?;
     line("gathers", &artifacts.join(", "))?;
     if !profile.paths.is_empty() {
-        let paths: Vec<_> = profile.paths.iter().map(|p| inert(p)).collect();
-        line("below", &paths.join(", "))?;
+        line("below", &paths_in_words(&profile.paths))?;
+    }
+    if let Some(before) = &order.predecessor {
+        line("follows", &format!("the order of SHA-256 {before}"))?;
     }
     if let Some(scope) = &order.parameters.scope {
         line("only", &scope_in_words(scope))?;
@@ -194,6 +200,15 @@ pub fn in_words(order: &Order, hosts: &[&HostRow]) -> anyhow::Result<String> {
     let recipients: Vec<_> = order.recipients.iter().map(ToString::to_string).collect();
     line("opened by", &recipients.join("\n              "))?;
     Ok(text)
+}
+
+/// The first paths, and how many more.
+fn paths_in_words(paths: &[String]) -> String {
+    let shown: Vec<_> = paths.iter().take(SHOWN_PATHS).map(|p| inert(p)).collect();
+    match paths.len().saturating_sub(SHOWN_PATHS) {
+        0 => shown.join(", "),
+        more => format!("{}, and {more} more", shown.join(", ")),
+    }
 }
 
 /// What the scope takes in, inert.
@@ -269,6 +284,7 @@ mod tests {
             case: "2026-1".into(),
             reason: "alert 7".into(),
             expires: "60s".parse().unwrap(),
+            predecessor: None,
         }
     }
 

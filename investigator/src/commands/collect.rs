@@ -1,150 +1,66 @@
 //! `fieldseal collect`: makes an order, shows what is signed, signs it, and hands it in.
 
-use std::{
-    collections::BTreeSet,
-    io::{self, Write as _},
-};
+use std::io::{self, Write as _};
 
-use anyhow::{Context as _, ensure};
-use evidence::{
-    custody::event::{Action, Event},
-    envelope::{self, Envelope},
-    instant::Instant,
-};
-use protocol::{
-    messages::{HostRow, Logged, SubmitOrder},
-    order::Order,
-    policy::Role,
-    scope::Scope,
-    version::VERSION,
-};
-use serde_json::json;
+use evidence::instant::Instant;
+use protocol::policy::Role;
 
 use super::watch;
 use crate::{
-    approval::Approval,
     cli::Collect,
-    draft::{self, Wish},
-    exit::Exit,
+    draft,
+    exit::{Exit, misuse},
+    hits::FromHunt,
     home::Home,
+    ordering,
     session::Session,
-    targets::{self, Chosen},
 };
+
+/// The most paths that an order names.
+const MOST_PATHS: usize = 4_096;
 
 /// Runs it.
 ///
 /// # Errors
 /// The hosts can't be found, the order makes no sense, or the server does not take it.
 pub fn run(args: &Collect, home: Home) -> anyhow::Result<Exit> {
+    let from = FromHunt::read(&args.ordering, &home)?;
     let session = Session::open(home)?;
     session.demand(Role::Investigator)?;
     let (hosts, now) = (session.remote.hosts()?.hosts, Instant::now());
-    let wish = wish(args, choose(args, &hosts, now)?)?;
-    targets::check_agencies(&wish.chosen.hosts, &session.me)?;
-    let order = draft::make(&wish, &session.believed.policy, &session.me, now)?;
-    // To standard error, so that standard output is the result alone.
-    let mut say = io::stderr();
-    writeln!(
-        say,
-        "To be signed by {}:\n{}",
-        session.me.id,
-        draft::in_words(&order, &wish.chosen.hosts)?
-    )?;
-    let envelope = Envelope::sign_document(envelope::ORDER, &order, &session.unlock()?)?;
-    let index = submit(&session, &order, &envelope, &wish)?;
-    let policy = &session.believed.policy;
-    let approval = Approval::of(&envelope, &order, policy, &wish.chosen.hosts)?;
-    say_result(
-        args,
-        (&order, &envelope, &approval),
-        index,
-        &wish.chosen.hosts,
-    )?;
-    if args.watch {
-        return watch::follow(&session, order.id, args.at_most, args.json);
+    let profile = draft::profile_text(&args.profile)?;
+    let paths = paths(args, from.as_ref())?;
+    let common = &args.ordering;
+    let wish = ordering::wish(common, (profile, paths), &hosts, from.as_ref(), now)?;
+    let order = ordering::place(&session, &wish, common.json, now)?;
+    if common.watch {
+        return watch::follow(&session, order, common.at_most, common.json);
     }
     Ok(Exit::Done)
 }
 
-fn choose<'h>(args: &Collect, hosts: &'h [HostRow], now: Instant) -> anyhow::Result<Chosen<'h>> {
-    match &args.filter {
-        Some(expression) => targets::by_expression(hosts, expression, now),
-        None => targets::by_name(hosts, &args.hosts),
-    }
-}
-
-fn wish<'h>(args: &Collect, chosen: Chosen<'h>) -> anyhow::Result<Wish<'h>> {
-    Ok(Wish {
-        profile: draft::profile_text(&args.profile)?,
-        paths: args.paths.clone(),
-        scope: args.scope.basis.as_ref().map(|basis| Scope {
-            basis: basis.clone(),
-            users: args.scope.users.iter().cloned().collect(),
-            paths: args.scope.paths.clone(),
-            from: args.scope.from,
-            until: args.scope.until,
-        }),
-        chosen,
-        open: args.open,
-        case: args.case.clone(),
-        reason: args.reason.clone(),
-        expires: args.expires,
-    })
-}
-
-/// Keeps a copy, hands the order in, and checks that the custody log holds it.
-fn submit(
-    session: &Session,
-    order: &Order,
-    envelope: &Envelope,
-    wish: &Wish<'_>,
-) -> anyhow::Result<u64> {
-    let json = envelope.to_json()?;
-    session
-        .home
-        .remember(&format!("orders/{}.json", order.id), &json)?;
-    let targets: BTreeSet<_> = wish.chosen.hosts.iter().map(|h| h.agent).collect();
-    let Logged { receipt, .. } = session.remote.submit_order(&SubmitOrder {
-        v: VERSION,
-        order: String::from_utf8(json).context("The order is not text.")?,
-        targets: targets.into_iter().collect(),
-    })?;
-    let proven = session.prove_logged(&receipt)?;
-    let (leaf, event) = Event::read(&proven.leaf)?;
-    let said = Action::Ordered {
-        order: order.id,
-        order_sha256: envelope.digest(),
+/// The paths that were given; else those of the hunt's hits.
+fn paths(args: &Collect, from: Option<&FromHunt>) -> anyhow::Result<Vec<String>> {
+    let Some(hunt) = from.filter(|_| args.paths.is_empty()) else {
+        return Ok(args.paths.clone());
     };
-    let by_server = !leaf.verify(&session.believed.policy.time_keys).is_empty();
-    ensure!(
-        by_server && event.action == said,
-        "The server gave a receipt for something else. Tell its operator."
-    );
-    Ok(proven.index)
-}
-
-fn say_result(
-    args: &Collect,
-    (order, envelope, approval): (&Order, &Envelope, &Approval),
-    index: u64,
-    hosts: &[&HostRow],
-) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    if args.json {
-        let agents: Vec<_> = hosts.iter().map(|h| h.agent).collect();
-        let object = json!({
-            "order": order.id,
-            "order_sha256": envelope.digest(),
-            "custody_leaf": index,
-            "hosts": agents,
-            "approval": approval,
-        });
-        writeln!(out, "{object}")?;
-    } else {
-        writeln!(out, "order {} is leaf {index} of the custody log", order.id)?;
-        if approval.lacking() > 0 {
-            writeln!(out, "{}", approval.in_words(order))?;
-        }
+    if hunt.unnamed > 0 {
+        writeln!(
+            io::stderr(),
+            "{} paths of hits are not text, and an order can't name them. Name a folder above them with --path.",
+            hunt.unnamed
+        )?;
     }
-    Ok(out.flush()?)
+    if hunt.paths.is_empty() {
+        return Err(misuse(
+            "No hit of this hunt is a file. Name what to gather with --path.",
+        ));
+    }
+    if hunt.paths.len() > MOST_PATHS {
+        return Err(misuse(format!(
+            "The hits have {} paths, and an order names at most 4,096. Name folders above them with --path.",
+            hunt.paths.len()
+        )));
+    }
+    Ok(hunt.paths.iter().cloned().collect())
 }

@@ -7,7 +7,9 @@ pub mod cancel;
 pub mod collect;
 pub mod fetch;
 pub mod files;
+pub mod hits;
 pub mod hosts;
+pub mod hunt;
 pub mod keys;
 pub mod list;
 pub mod open;
@@ -39,6 +41,8 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Setup(args) => setup::run(args, &home()?),
         Command::Hosts(args) => hosts::run(args, home()?),
         Command::Collect(args) => collect::run(args, home()?),
+        Command::Hunt(args) => hunt::run(args, home()?),
+        Command::Hits(args) => hits::run(args, home()?),
         Command::Approve(args) => approve::run(args, home()?),
         Command::Cancel(args) => cancel::run(args, home()?),
         Command::Watch(args) => watch::run(args, home()?),
