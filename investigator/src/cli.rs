@@ -299,7 +299,12 @@ pub struct Scope {
     #[arg(long = "scope-user", value_name = "USER", requires = "basis")]
     pub users: Vec<String>,
     /// Only what lies here; may be given again.
-    #[arg(long = "scope-path", value_name = "PATH", requires = "basis")]
+    #[arg(
+        long = "scope-path",
+        id = "scope_paths",
+        value_name = "PATH",
+        requires = "basis"
+    )]
     pub paths: Vec<String>,
     /// Only what may have happened at or after this time (RFC 3339).
     #[arg(long = "scope-from", value_name = "TIME", requires = "basis", value_parser = instant)]
