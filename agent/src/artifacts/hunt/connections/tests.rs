@@ -1,5 +1,7 @@
 //! What a hunt for sockets finds on the running host, and when it refuses.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     net::{TcpListener, TcpStream},
     path::Path,

@@ -1,5 +1,7 @@
 //! What a hunt for files finds, what it leaves alone, and when it refuses.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{collections::BTreeSet, fs, fs::File, path::Path};
 
 use protocol::scope::Scope as OrderScope;
@@ -141,7 +143,7 @@ fn only_what_fits_by_name_is_read() {
     use std::os::unix::fs::PermissionsExt as _;
     let tree = tree();
     let unread = tree.path().join("etc/a.conf");
-    fs::set_permissions(&unread, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&unread, fs::Permissions::from_mode(0o000)).unwrap();
     let sink = run(
         tree.path(),
         json!({"names": ["copy"], "sha256": hex(b"evil")}),
