@@ -17,6 +17,7 @@ use data_encoding::BASE64;
 use evidence::{
     custody::event::{Action, StoredPart},
     ids::OrderId,
+    instant::Instant,
 };
 use futures_util::{TryStreamExt as _, future::try_join_all, stream};
 use protocol::{
@@ -60,6 +61,9 @@ pub(crate) async fn stream(
     let asker = caller.person()?;
     let order: OrderId = order.parse().map_err(|_| Refusal::NotFound)?;
     let Query(Begin { after }) = from.map_err(|e| Refusal::Malformed(e.body_text()))?;
+    let (scope, person) = (&asker.scope, &asker.person.id);
+    let found = server.index.order(order, scope, person, Instant::now());
+    found.await?.ok_or(Refusal::NotFound)?;
     let kind = [
         (header::CONTENT_TYPE, "application/octet-stream"),
         (header::CACHE_CONTROL, "no-store"),
