@@ -114,7 +114,7 @@ pub enum PlanError {
     },
     /// Paths without anything that walks.
     #[error(
-        "the profile {0:?} has no artifact that walks, so a path means nothing to it. Leave the path out, or choose a profile with file_hashes."
+        "the profile {0:?} has no artifact that walks, so a path means nothing to it. Leave the path out, or choose a profile with file_hashes or files."
     )]
     NothingWalks(String),
     /// A recipient is no age recipient.
@@ -292,7 +292,7 @@ fn output_folder(path: &Path) -> Result<PathBuf, PlanError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifacts::{ARTIFACTS, Artifact};
+    use crate::artifacts::{ARTIFACTS, Artifact, Asked};
 
     fn setting() -> Setting {
         Setting {
@@ -343,9 +343,15 @@ mod tests {
             let taken = ARTIFACTS.iter().filter(|a| takes(**a));
             taken.map(|a| a.name().to_owned()).collect::<Vec<_>>()
         };
-        assert_eq!(names(plan("volatile", &[]).unwrap()), of(&|a| a.volatile()));
-        assert_eq!(names(plan("triage", &[]).unwrap()), of(&|_| true));
-        assert_eq!(names(plan("full", &[]).unwrap()), of(&|_| true));
+        assert_eq!(
+            names(plan("volatile", &[]).unwrap()),
+            of(&|a| a.volatile() && a.asked() == Asked::Nothing)
+        );
+        let by_itself = |a: &dyn Artifact| a.asked() == Asked::Nothing;
+        assert_eq!(names(plan("triage", &[]).unwrap()), of(&by_itself));
+        assert_eq!(names(plan("full", &[]).unwrap()), of(&by_itself));
+        assert_eq!(names(plan("files", &["/x"]).unwrap()), ["files"]);
+        assert_eq!(names(plan("hashes", &["/x"]).unwrap()), ["file_hashes"]);
     }
 
     #[test]

@@ -12,8 +12,8 @@ use protocol::{messages::MAX_MESSAGE_BYTES, policy::Role};
 use crate::{
     access::{Who, authorise},
     handlers::{
-        agent_orders, cancels, collections, custody, enrolment, health, hosts, orders, parts,
-        reports, signatures, trust,
+        agent_orders, cancels, collections, custody, enrolment, health, hosts, order_parts, orders,
+        parts, reports, signatures, trust,
     },
     intake::tus,
     metrics,
@@ -88,6 +88,7 @@ pub const ROUTES: &[Route] = &[
     route!("POST" "/v1/orders/{order}/cancel" Who::People(CANCEL), 64 * KIB, post(cancels::cancel)),
     route!("GET" "/v1/orders" Who::People(READERS), 0, get(orders::list)),
     route!("GET" "/v1/orders/{order}" Who::People(READERS), 0, get(orders::follow)),
+    route!("GET" "/v1/orders/{order}/parts" Who::People(INVESTIGATOR), 0, get(order_parts::stream)),
     route!("GET" "/v1/collections" Who::People(EVIDENCE), 0, get(collections::list)),
     route!("POST" "/v1/custody/events" Who::People(EVENTS), 128 * KIB, post(custody::submit)),
     route!("GET" "/v1/custody/leaves" Who::People(EVIDENCE), 0, get(custody::leaves)),

@@ -1,10 +1,13 @@
 //! The command line as typed. It is parsed here and resolved in the commands.
 
+mod hunt;
 mod policy;
 
 pub use policy::{DraftPolicy, Policy, PublishPolicy, RootDraft, RootKey, ShowPolicy, SignPolicy};
 
 use std::path::PathBuf;
+
+pub use hunt::Hunt;
 
 use clap::{Args, Parser, Subcommand};
 use evidence::ids::{AgentId, OrderId};
@@ -53,6 +56,15 @@ pub enum Command {
     /// Exit codes: 0 handed in (with --watch: delivered by all); 1 failed (or refused by a host);
     /// 2 (with --watch) delivered with gaps or cut short; 64 usage.
     Collect(Collect),
+    /// Ask hosts whether they have certain files, processes or connections: an order whose answer is records only.
+    ///
+    /// Exit codes: 0 handed in (with --watch: answered by all); 1 failed (or refused by a host);
+    /// 2 (with --watch) answered with gaps or cut short; 64 usage.
+    Hunt(Box<Hunt>),
+    /// Show what a hunt found, out of verified parts.
+    ///
+    /// Exit codes: 0 shown; 2 parts are missing, not genuine or have serious gaps; 1 failed; 64 usage.
+    Hits(Hits),
     /// Sign another person's order, which is shown whole before (approvers).
     ///
     /// Exit codes: 0 signed; 1 failed, or hosts would refuse the order all the same; 64 usage.
@@ -291,32 +303,53 @@ pub struct Hosts {
 /// `fieldseal collect`.
 #[derive(Debug, Args)]
 pub struct Collect {
+    /// What to gather: a built-in profile's name, or a YAML file.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub profile: String,
+    /// A folder or file to walk in place of the profile's; may be given again. With --from-hunt: the paths of the hits,
+    /// where none is given.
+    #[arg(long = "path", value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// Where, why and by what right.
+    #[command(flatten)]
+    pub ordering: Ordering,
+}
+
+/// What every order says: which hosts, why, by what right, how long.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub struct Ordering {
     /// A host, by its agent's id or its name; may be given again.
     #[arg(
         long = "host",
         value_name = "ID|NAME",
-        required_unless_present = "filter",
-        conflicts_with = "filter"
+        required_unless_present_any = ["filter", "from_hunt"],
+        conflicts_with_all = ["filter", "from_hunt"]
     )]
     pub hosts: Vec<String>,
     /// The hosts for which every term holds: `*`, or as in "label=dc os=linux seen<24h".
-    #[arg(long = "where", value_name = "EXPR", id = "filter")]
+    #[arg(
+        long = "where",
+        value_name = "EXPR",
+        id = "filter",
+        conflicts_with = "from_hunt"
+    )]
     pub filter: Option<String>,
     /// With --where: hosts that are enrolled later join (the signed expression holds no `seen<`).
     #[arg(long, requires = "filter", conflicts_with = "hosts")]
     pub open: bool,
-    /// What to gather: a built-in profile's name, or a YAML file.
-    #[arg(long, value_name = "NAME|FILE")]
-    pub profile: String,
+    /// The hosts with hits of this hunt, whose parts lie below --fetched. The order names the hunt's as the one before.
+    #[arg(long, value_name = "ORDER", requires = "fetched")]
+    pub from_hunt: Option<OrderId>,
+    /// With --from-hunt: the folder into which the hunt was fetched.
+    #[arg(long, value_name = "DIR", requires = "from_hunt")]
+    pub fetched: Option<PathBuf>,
     /// The case's reference.
     #[arg(long, value_name = "CASE")]
     pub case: String,
     /// Why; it is signed and stays in the record.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
-    /// A folder or file to walk in place of the profile's; may be given again.
-    #[arg(long = "path", value_name = "PATH")]
-    pub paths: Vec<String>,
     /// What may be gathered at all, and by what right.
     #[command(flatten)]
     pub scope: Scope,
@@ -343,6 +376,25 @@ pub struct Collect {
     /// Print JSON, one object a line.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `fieldseal hits`.
+#[derive(Debug, Args)]
+pub struct Hits {
+    /// The hunt's order.
+    pub order: OrderId,
+    /// The folder into which it was fetched; without it the parts come from the server, and are kept nowhere.
+    #[arg(long, value_name = "DIR")]
+    pub fetched: Option<PathBuf>,
+    /// A file with age identities in place of the person's own.
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// Print JSON, one hit a line.
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Print a table with commas.
+    #[arg(long)]
+    pub csv: bool,
 }
 
 /// The scope of an order. Agents read nothing outside it; what it leaves out is a gap.
@@ -539,6 +591,17 @@ mod tests {
         assert!(!with(&[]));
         assert!(with(&["--host", "web-1", "--host", "web-2"]));
         assert!(with(&["--where", "*", "--open"]));
+        let hunt = "o-aucqkbifaucqkbifaucqkbifau";
+        assert!(with(&["--from-hunt", hunt, "--fetched", "x"]));
+        assert!(!with(&["--from-hunt", hunt]));
+        assert!(!with(&[
+            "--from-hunt",
+            hunt,
+            "--fetched",
+            "x",
+            "--host",
+            "web-1"
+        ]));
         assert!(!with(&["--host", "web-1", "--where", "*"]));
         assert!(!with(&["--host", "web-1", "--open"]));
         assert!(!with(&["--host", "web-1", "--expires", "soon"]));

@@ -26,6 +26,8 @@ use crate::{
 /// How far the investigator's clock may be ahead of a host's before the host would find the order too early.
 const CLOCK_SLACK_S: i64 = 600;
 
+/// Paths named one by one when an order is shown; the rest is counted.
+const SHOWN_PATHS: usize = 200;
 /// Hosts named one by one when an order is shown; the rest is counted.
 const SHOWN_HOSTS: usize = 20;
 
@@ -195,7 +197,7 @@ pub fn lines(order: &Order, hosts: &[&HostRow]) -> anyhow::Result<Vec<Line>> {
     line("profile", format!("{}: {}", profile.name, profile.about));
     line("gathers", artifacts.join(", "));
     if !profile.paths.is_empty() {
-        line("below", profile.paths.join(", "));
+        line("below", paths_in_words(&profile.paths));
     }
     if let Some(scope) = &order.parameters.scope {
         line("only", scope_in_words(scope));
@@ -236,6 +238,15 @@ fn rollout_in_words(rollout: &Rollout) -> String {
     match rollout.stop_past_failed_percent {
         0 => rate,
         share => format!("{rate}; stops by itself when more than {share} % fail"),
+    }
+}
+
+/// The first paths, and how many more.
+fn paths_in_words(paths: &[String]) -> String {
+    let shown: Vec<_> = paths.iter().take(SHOWN_PATHS).map(String::as_str).collect();
+    match paths.len().saturating_sub(SHOWN_PATHS) {
+        0 => shown.join(", "),
+        more => format!("{}, and {more} more", shown.join(", ")),
     }
 }
 

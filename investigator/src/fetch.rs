@@ -4,29 +4,34 @@
 //! Files that are there are never overwritten.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, BufReader, Read, Write as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail, ensure};
+use data_encoding::BASE64;
 use evidence::{
     digest::{Digest, DigestWriter},
-    ids::CollectionId,
+    ids::{CollectionId, OrderId},
     statement,
     verify::Paper,
     wrap,
 };
-use protocol::messages::{CollectionRow, PartRow};
+use protocol::messages::{CollectionRow, PartFrame, PartRow};
 
 use crate::{
     commands::files,
     private,
-    remote::{Beside, Download, RemoteError},
+    remote::{Beside, Download, Remote, RemoteError},
+    stream::{self, Framed},
 };
 
 /// How often a part is asked for again when its body breaks off without any progress.
 const FRUITLESS_TRIES: u32 = 5;
+
+const WRONG_DIGEST: &str = "What the server sent has not the digest that was sealed. Fetch again; tell its operator if it stays so.";
 
 /// Where parts come from: the server, or a script in tests.
 pub trait Source {
@@ -82,17 +87,72 @@ pub enum Fetched {
     Kept,
 }
 
-/// Fetches `row` into a folder of its own below `output`; `say` hears of each part.
+/// Fetches all parts of an order, each collection into a folder of its own below `output`; `say` hears of each part.
+/// Gives what came, a row a collection.
 ///
 /// # Errors
-/// The server or the disk fails, a digest is wrong, or another file has the name.
-pub fn collection(
-    source: &dyn Source,
-    row: &CollectionRow,
+/// As for [`collection`].
+pub fn order(
+    remote: &Remote,
+    order: OrderId,
     output: &Path,
-    say: &mut dyn FnMut(&PartRow, Fetched) -> anyhow::Result<()>,
-) -> anyhow::Result<PathBuf> {
-    let folder = output.join(row.collection.to_string());
+    say: &mut dyn FnMut(&PartRow, CollectionId, Fetched) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<CollectionRow>> {
+    let mut rows: BTreeMap<CollectionId, CollectionRow> = BTreeMap::new();
+    stream::each(remote, order, 0, &mut |Framed { head, content }| {
+        let part = head.part.clone();
+        let row = rows
+            .entry(head.collection)
+            .or_insert_with(|| CollectionRow {
+                collection: head.collection,
+                agent: head.agent,
+                hostname: head.hostname.clone(),
+                order: Some(order),
+                case: None,
+                complete: false,
+                parts: Vec::new(),
+                enrolment: head.enrolment.clone(),
+                revocation: head.revocation.clone(),
+            });
+        row.complete = head.complete;
+        row.parts.push(part.clone());
+        let folder = prepare(row, output)?;
+        let fetched = streamed(remote, head, content, &folder).with_context(|| {
+            format!("Part {} of {} was not fetched.", part.part, row.collection)
+        })?;
+        say(&part, row.collection, fetched)
+    })?;
+    Ok(rows.into_values().collect())
+}
+
+/// A part that came in the stream, or whose content is still to be asked for.
+fn streamed(
+    source: &dyn Source,
+    head: PartFrame,
+    content: Option<Vec<u8>>,
+    folder: &Path,
+) -> anyhow::Result<Fetched> {
+    let tsr = head
+        .tsr
+        .map(|tsr| BASE64.decode(tsr.as_bytes()))
+        .transpose();
+    let papers = Papers {
+        statement: head.statement.into_bytes(),
+        receipt: head.receipt.into_bytes(),
+        tsr: tsr.context("The time stamp that the server gave is no base64.")?,
+    };
+    keep_part(source, head.collection, &head.part, papers, content, folder)
+}
+
+/// Where the parts of a collection lie below `output`.
+#[must_use]
+pub fn folder_of(output: &Path, collection: CollectionId) -> PathBuf {
+    output.join(collection.to_string())
+}
+
+/// Makes the collection's folder, with the receipts of its agent.
+fn prepare(row: &CollectionRow, output: &Path) -> anyhow::Result<PathBuf> {
+    let folder = folder_of(output, row.collection);
     private::create_folder(&folder).with_context(|| {
         format!(
             "{} can't be made. Choose another --output.",
@@ -103,6 +163,20 @@ pub fn collection(
     if let Some(revocation) = &row.revocation {
         keep_each(&folder, files::REVOCATION, revocation.as_bytes())?;
     }
+    Ok(folder)
+}
+
+/// Fetches `row` into a folder of its own below `output`; `say` hears of each part.
+///
+/// # Errors
+/// The server or the disk fails, a digest is wrong, or another file has the name.
+pub fn collection(
+    source: &dyn Source,
+    row: &CollectionRow,
+    output: &Path,
+    say: &mut dyn FnMut(&PartRow, Fetched) -> anyhow::Result<()>,
+) -> anyhow::Result<PathBuf> {
+    let folder = prepare(row, output)?;
     for part in &row.parts {
         let fetched = one_part(source, row.collection, part, &folder).with_context(|| {
             format!("Part {} of {} was not fetched.", part.part, row.collection)
@@ -118,15 +192,38 @@ fn one_part(
     part: &PartRow,
     folder: &Path,
 ) -> anyhow::Result<Fetched> {
+    let beside = |which| source.beside(collection, part, which);
+    let papers = Papers {
+        statement: beside(Beside::Statement)?,
+        receipt: beside(Beside::Receipt)?,
+        tsr: part.has_tsr.then(|| beside(Beside::Tsr)).transpose()?,
+    };
+    keep_part(source, collection, part, papers, None, folder)
+}
+
+/// What lies beside a part.
+struct Papers {
+    statement: Vec<u8>,
+    receipt: Vec<u8>,
+    tsr: Option<Vec<u8>>,
+}
+
+/// Writes a part and what lies beside it; the part itself is asked for where it has not come along.
+fn keep_part(
+    source: &dyn Source,
+    collection: CollectionId,
+    part: &PartRow,
+    papers: Papers,
+    content: Option<Vec<u8>>,
+    folder: &Path,
+) -> anyhow::Result<Fetched> {
     let stem = format!("part-{:04}", part.part);
-    let statement = source.beside(collection, part, Beside::Statement)?;
-    let ending = check_statement(&statement, collection, part)?;
-    keep_same(&folder.join(format!("{stem}.statement.json")), &statement)?;
-    let receipt = source.beside(collection, part, Beside::Receipt)?;
-    keep(&folder.join(format!("{stem}.receipt")), &receipt)?;
-    if part.has_tsr {
-        let tsr = source.beside(collection, part, Beside::Tsr)?;
-        keep(&folder.join(format!("{stem}.tsr")), &tsr)?;
+    let ending = check_statement(&papers.statement, collection, part)?;
+    let statement = folder.join(format!("{stem}.statement.json"));
+    keep_same(&statement, &papers.statement)?;
+    keep(&folder.join(format!("{stem}.receipt")), &papers.receipt)?;
+    if let Some(tsr) = &papers.tsr {
+        keep(&folder.join(format!("{stem}.tsr")), tsr)?;
     }
     // The part comes last: where it is, the rest is.
     let target = folder.join(format!("{stem}{ending}"));
@@ -138,6 +235,12 @@ fn one_part(
             target.display()
         );
         return Ok(Fetched::Kept);
+    }
+    if let Some(content) = content {
+        ensure!(Digest::of(&content) == part.stored_sha256, WRONG_DIGEST);
+        private::replace(&target, &content)
+            .with_context(|| format!("{} can't be written. Make room.", target.display()))?;
+        return Ok(Fetched::New);
     }
     let unfinished = folder.join(format!(".{stem}-{}.unfinished", part.stored_sha256));
     download(source, collection, part, &unfinished)?;
@@ -200,9 +303,7 @@ fn download(
     let (found, _) = digest_of(path)?;
     if found != part.stored_sha256 {
         fs::remove_file(path)?;
-        bail!(
-            "What the server sent has not the digest that was sealed. Fetch again; tell its operator if it stays so."
-        );
+        bail!(WRONG_DIGEST);
     }
     Ok(())
 }

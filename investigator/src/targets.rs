@@ -1,7 +1,9 @@
 //! Which hosts an order is for: by id or name, or by an expression over what their tokens certified.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, bail, ensure};
-use evidence::instant::Instant;
+use evidence::{ids::AgentId, instant::Instant};
 use protocol::{
     messages::HostRow,
     name::Name,
@@ -44,6 +46,27 @@ pub fn by_name<'h>(hosts: &'h [HostRow], named: &[String]) -> anyhow::Result<Cho
         hosts: chosen,
         expression,
     })
+}
+
+/// The hosts that these agents are on. The expression names them one by one where it can hold them all.
+///
+/// # Errors
+/// There is none of them that is not revoked.
+pub fn by_agents<'h>(
+    hosts: &'h [HostRow],
+    agents: &BTreeSet<AgentId>,
+) -> anyhow::Result<Chosen<'h>> {
+    let is_meant = |h: &&HostRow| h.revoked.is_none() && agents.contains(&h.agent);
+    let hosts: Vec<_> = hosts.iter().filter(is_meant).collect();
+    if hosts.is_empty() {
+        let why = "None of your agencies' hosts has a hit. See `fieldseal hits`.";
+        return Err(misuse(why));
+    }
+    let ids: Vec<_> = hosts.iter().map(|h| h.agent.to_string()).collect();
+    let named: Result<Expression, _> = format!("id={}", ids.join(",")).parse();
+    // The list of ids itself is signed in any case.
+    let expression = named.or_else(|_| "*".parse())?;
+    Ok(Chosen { hosts, expression })
 }
 
 fn find<'h>(hosts: &'h [HostRow], name: &str) -> anyhow::Result<&'h HostRow> {

@@ -8,6 +8,8 @@ use crate::policy::Class;
 pub const CLASSES: &[(&str, Class)] = &[
     ("processes", Class::Triage),
     ("connections", Class::Triage),
+    ("hunt_processes", Class::Triage),
+    ("hunt_connections", Class::Triage),
     ("network", Class::Triage),
     ("sessions", Class::Triage),
     ("kernel", Class::Triage),
@@ -21,6 +23,8 @@ pub const CLASSES: &[(&str, Class)] = &[
     ("shell_history", Class::Files),
     ("logs", Class::Files),
     ("file_hashes", Class::Triage),
+    ("hunt_files", Class::Triage),
+    ("files", Class::Files),
 ];
 
 /// The class of the artifact called `name`; none where there is no such artifact.

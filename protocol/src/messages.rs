@@ -472,6 +472,44 @@ pub struct PartRow {
     pub quarantined: bool,
 }
 
+/// The longest part whose content comes along in the stream of an order's parts.
+pub const MAX_INLINE_BYTES: u64 = 1 << 20;
+/// No head of a frame is longer.
+pub const MAX_FRAME_HEAD_BYTES: usize = 12 << 20;
+
+/// `GET /v1/orders/ORDER/parts?after=CURSOR`: the head of one part in the stream, as one line of JSON; `content_bytes`
+/// bytes of the stored file follow the line's end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartFrame {
+    /// The message's format.
+    pub v: u64,
+    /// Where the stream goes on after this part.
+    pub cursor: u64,
+    /// The collection that it is of.
+    pub collection: CollectionId,
+    /// Who sealed it.
+    pub agent: AgentId,
+    /// The host's name, as it says.
+    pub hostname: String,
+    /// Whether the collection's last part and all before it are here.
+    pub complete: bool,
+    /// The part.
+    pub part: PartRow,
+    /// The statement's envelope, as it was sent.
+    pub statement: String,
+    /// The custody receipt of the part, JSON.
+    pub receipt: String,
+    /// The time stamp in base64, where there is one.
+    pub tsr: Option<String>,
+    /// The custody receipt of the agent's enrolment, JSON.
+    pub enrolment: String,
+    /// The custody receipt of the agent's revocation, JSON, where it was revoked.
+    pub revocation: Option<String>,
+    /// How much follows: all of the stored file, or nothing of one that is longer than 1 MiB.
+    pub content_bytes: u64,
+}
+
 /// `POST /v1/custody/events`: a leaf signed by the person who sends it (`verified`, `revoked`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

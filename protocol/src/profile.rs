@@ -12,7 +12,10 @@ use serde_json::{Map, Value};
 use crate::{name::Name, scope::Scope, version::VERSION};
 
 /// The longest profile that is read.
-pub const MAX_PROFILE_BYTES: usize = 256 * 1024;
+///
+/// A hunt may carry 100,000 digests, each by its first 16 hex digits; as base64 in an order's envelope this still fits a
+/// message.
+pub const MAX_PROFILE_BYTES: usize = 2 << 20;
 const MAX_ARTIFACTS: usize = 256;
 const MAX_PATHS: usize = 4096;
 const MAX_PATH_BYTES: usize = 4096;
@@ -22,7 +25,7 @@ const MAX_PATH_BYTES: usize = 4096;
 #[non_exhaustive]
 pub enum ProfileError {
     /// It is longer than what is read.
-    #[error("the profile has {0} bytes. Keep it below 256 KiB.")]
+    #[error("the profile has {0} bytes. Keep it below 2 MiB.")]
     TooLong(usize),
     /// It is no YAML of this shape.
     #[error("the profile is not valid YAML of the profile's schema: {0}. Correct it there.")]
@@ -230,6 +233,14 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
         name: "full",
         yaml: include_str!("../../profiles/full.yaml"),
+    },
+    BuiltIn {
+        name: "files",
+        yaml: include_str!("../../profiles/files.yaml"),
+    },
+    BuiltIn {
+        name: "hashes",
+        yaml: include_str!("../../profiles/hashes.yaml"),
     },
 ];
 

@@ -13,7 +13,7 @@ use super::namespaces::{bytes, windows};
 use super::passwd::Names;
 use super::processes::open_descriptors;
 use super::source::{has_procfs, put, reason_of};
-use super::{Artifact, Extent, Field, Request, Sink, Stopped};
+use super::{Artifact, Extent, Field, Record, Request, Sink, Stopped};
 use crate::files::record::field;
 use crate::platform::procfs;
 use tables::{Row, TABLES, rows};
@@ -25,7 +25,7 @@ const CAP: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Connections;
 
-const FIELDS: &[Field] = &[
+pub(crate) const FIELDS: &[Field] = &[
     field(
         "protocol",
         "string",
@@ -124,45 +124,57 @@ impl Artifact for Connections {
     }
 
     fn collect(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
-        if !has_procfs(request, sink)? {
-            return Ok(());
-        }
-        let users = Names::users(request.root);
-        let owners = owners(request, sink)?;
-        for window in windows(request, "net", sink)? {
-            for (name, table) in TABLES {
-                let Some(bytes) = bytes(&window, &format!("net/{name}"), CAP, sink)? else {
-                    continue;
-                };
-                let subject = format!("/proc/{}/net/{name}", window.pid);
-                rows(name, table, &bytes, |row| {
-                    let (mut record, inode) = match row {
-                        Row::Socket(record, inode) => (record, inode),
-                        Row::Broken(line) => {
-                            let line = String::from_utf8_lossy(line);
-                            return sink.gap(&subject, Reason::Malformed, &line);
-                        }
-                        Row::Twice(inode) => {
-                            let text = format!(
-                                "two rows have the inode {inode}: one of them is part of a socket's \
-                                 name that holds a line break"
-                            );
-                            return sink.gap(&subject, Reason::Malformed, &text);
-                        }
-                    };
-                    put(&mut record, "namespace", window.inode);
-                    let uid = record.get("uid").and_then(serde_json::Value::as_u64);
-                    if let Some(uid) = uid.and_then(|u| u32::try_from(u).ok()) {
-                        put(&mut record, "user", users.of(uid));
-                    }
-                    let held = owners.get(&inode).cloned().unwrap_or_default();
-                    put(&mut record, "owners", held);
-                    sink.record(record)
-                })?;
-            }
-        }
-        Ok(())
+        each(request, sink, &mut |record, sink| sink.record(record))
     }
+}
+
+/// What is done with a socket's record.
+pub(crate) type Found<'a> = dyn FnMut(Record, &mut dyn Sink) -> Result<(), Stopped> + 'a;
+
+/// Calls `found` for every socket.
+pub(crate) fn each(
+    request: &Request<'_>,
+    sink: &mut dyn Sink,
+    found: &mut Found<'_>,
+) -> Result<(), Stopped> {
+    if !has_procfs(request, sink)? {
+        return Ok(());
+    }
+    let users = Names::users(request.root);
+    let owners = owners(request, sink)?;
+    for window in windows(request, "net", sink)? {
+        for (name, table) in TABLES {
+            let Some(bytes) = bytes(&window, &format!("net/{name}"), CAP, sink)? else {
+                continue;
+            };
+            let subject = format!("/proc/{}/net/{name}", window.pid);
+            rows(name, table, &bytes, |row| {
+                let (mut record, inode) = match row {
+                    Row::Socket(record, inode) => (record, inode),
+                    Row::Broken(line) => {
+                        let line = String::from_utf8_lossy(line);
+                        return sink.gap(&subject, Reason::Malformed, &line);
+                    }
+                    Row::Twice(inode) => {
+                        let text = format!(
+                            "two rows have the inode {inode}: one of them is part of a socket's \
+                                 name that holds a line break"
+                        );
+                        return sink.gap(&subject, Reason::Malformed, &text);
+                    }
+                };
+                put(&mut record, "namespace", window.inode);
+                let uid = record.get("uid").and_then(serde_json::Value::as_u64);
+                if let Some(uid) = uid.and_then(|u| u32::try_from(u).ok()) {
+                    put(&mut record, "user", users.of(uid));
+                }
+                let held = owners.get(&inode).cloned().unwrap_or_default();
+                put(&mut record, "owners", held);
+                found(record, sink)
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Which processes hold which socket. Processes that may not be looked at stand in one gap.

@@ -8,13 +8,17 @@ mod entry;
 use std::{
     ffi::CStr,
     path::PathBuf,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use evidence::gap::Reason;
 use serde_json::Value;
 
-use self::entry::{Entry, Found};
+pub(super) use self::entry::{Entry, Found};
+use super::source::on;
 use super::{Artifact, Extent, Field, OptionField, OptionKind, Request, Sink, Stopped};
 use crate::files::{
     Bounds, Outside, Pace,
@@ -28,7 +32,8 @@ use crate::files::{
 /// Two threads reach all that two cores can hash; more are for the profile to ask.
 const THREADS: usize = 2;
 
-const OWN_FIELDS: &[Field] = &[
+/// The fields of what was opened and read.
+pub(super) const CONTENT_FIELDS: &[Field] = &[
     field(
         "xattrs",
         "object",
@@ -52,23 +57,6 @@ const OWN_FIELDS: &[Field] = &[
     ),
     field("md5", "string, hex", "MD5 of the same, on request"),
     field("sha1", "string, hex", "SHA-1 of the same, on request"),
-    field(
-        "data_sha256",
-        "string, hex",
-        "in place of sha256 for a large sparse file: SHA-256 over its data extents, without the holes",
-    ),
-    field("data_md5", "string, hex", "MD5 of the same, on request"),
-    field("data_sha1", "string, hex", "SHA-1 of the same, on request"),
-    field(
-        "extents",
-        "array of [offset, length], bytes",
-        "the data extents of a large sparse file; none where it is one hole, which has no digest",
-    ),
-    field(
-        "extents_cut",
-        "boolean",
-        "more extents than the record lists; the digest covers all",
-    ),
     field(
         "read_bytes",
         "integer, bytes",
@@ -111,19 +99,29 @@ const OWN_FIELDS: &[Field] = &[
     ),
 ];
 
-const FIELDS: [Field; STAT_FIELDS.len() + OWN_FIELDS.len()] = {
-    let mut all = [STAT_FIELDS[0]; STAT_FIELDS.len() + OWN_FIELDS.len()];
-    let mut at = 0;
-    while at < all.len() {
-        all[at] = if at < STAT_FIELDS.len() {
-            STAT_FIELDS[at]
-        } else {
-            OWN_FIELDS[at - STAT_FIELDS.len()]
-        };
-        at += 1;
-    }
-    all
-};
+/// Those of a large sparse file.
+const SPARSE_FIELDS: &[Field] = &[
+    field(
+        "data_sha256",
+        "string, hex",
+        "in place of sha256 for a large sparse file: SHA-256 over its data extents, without the holes",
+    ),
+    field("data_md5", "string, hex", "MD5 of the same, on request"),
+    field("data_sha1", "string, hex", "SHA-1 of the same, on request"),
+    field(
+        "extents",
+        "array of [offset, length], bytes",
+        "the data extents of a large sparse file; none where it is one hole, which has no digest",
+    ),
+    field(
+        "extents_cut",
+        "boolean",
+        "more extents than the record lists; the digest covers all",
+    ),
+];
+
+static FIELDS: LazyLock<Vec<Field>> =
+    LazyLock::new(|| [STAT_FIELDS, CONTENT_FIELDS, SPARSE_FIELDS].concat());
 
 /// The artifact.
 #[derive(Debug)]
@@ -191,11 +189,7 @@ impl Artifact for FileHashes {
             sparse_limit_bytes: number("sparse_limit_bytes")
                 .unwrap_or(Wanted::default().sparse_limit_bytes),
         };
-        let scope = Scope {
-            other_file_systems: flag("other_file_systems"),
-            excluded: excluded(request),
-            threads: number("threads").map_or(THREADS, |n| n.clamp(1, 16) as usize),
-        };
+        let scope = scope(request);
         let hash = Hash {
             wanted,
             pace: request.pace,
@@ -222,8 +216,18 @@ impl Artifact for FileHashes {
     }
 }
 
+/// Where the walk goes and where it doesn't, by the options of `request`.
+pub(super) fn scope(request: &Request<'_>) -> Scope {
+    let threads = request.options.get("threads").and_then(Value::as_u64);
+    Scope {
+        other_file_systems: on(request, "other_file_systems"),
+        excluded: excluded(request),
+        threads: threads.map_or(THREADS, |n| n.clamp(1, 16) as usize),
+    }
+}
+
 /// Where the walk goes: the order's scope may take less of what was asked for, or nothing.
-fn roots(request: &Request<'_>, sink: &mut dyn Sink) -> Result<Vec<PathBuf>, Stopped> {
+pub(super) fn roots(request: &Request<'_>, sink: &mut dyn Sink) -> Result<Vec<PathBuf>, Stopped> {
     let Some(bounds) = request.bounds else {
         return Ok(request.paths.to_vec());
     };
@@ -241,13 +245,13 @@ fn roots(request: &Request<'_>, sink: &mut dyn Sink) -> Result<Vec<PathBuf>, Sto
 
 /// How many entries the order's scope left out, by why. Their names are not told: the scope may be there to keep them.
 #[derive(Default)]
-struct LeftOut {
+pub(super) struct LeftOut {
     by_user: AtomicU64,
     by_time: AtomicU64,
 }
 
 impl LeftOut {
-    fn count(&self, why: Outside) {
+    pub(super) fn count(&self, why: Outside) {
         let of = match why {
             Outside::Time => &self.by_time,
             Outside::User | Outside::Path => &self.by_user,
@@ -255,7 +259,7 @@ impl LeftOut {
         of.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn tell(&self, sink: &mut dyn Sink) -> Result<(), Stopped> {
+    pub(super) fn tell(&self, sink: &mut dyn Sink) -> Result<(), Stopped> {
         for (of, why) in [
             (&self.by_user, Outside::User),
             (&self.by_time, Outside::Time),

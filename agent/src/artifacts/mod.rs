@@ -4,9 +4,11 @@ pub mod accounts;
 pub mod connections;
 pub mod containers;
 pub mod file_hashes;
+pub mod hunt;
 pub mod kernel;
 pub mod logs;
 pub mod mounts;
+pub mod named_files;
 mod namespaces;
 pub mod network;
 pub mod packages;
@@ -24,7 +26,7 @@ pub mod testing;
 
 use std::{ffi::OsStr, path::Path};
 
-use evidence::{archive::Lines, gap::Reason};
+use evidence::{archive::Lines, gap::Reason, instant::Instant};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -48,6 +50,40 @@ pub enum OptionKind {
     Flag,
     /// A whole number from 0 on.
     Number,
+    /// A list of whole numbers.
+    Numbers,
+    /// A list of texts.
+    Texts,
+    /// Words without blanks: a list of them, or one text that holds them all.
+    Words,
+    /// A time, RFC 3339.
+    Time,
+}
+
+impl OptionKind {
+    /// What it takes, in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Flag => "true or false",
+            Self::Number => "a whole number",
+            Self::Numbers => "a list of whole numbers",
+            Self::Texts => "a list of texts",
+            Self::Words => "words, as a list or as one text",
+            Self::Time => "a time (RFC 3339)",
+        }
+    }
+
+    fn takes(self, value: &Value) -> bool {
+        let all = |of: fn(&Value) -> bool| value.as_array().is_some_and(|v| v.iter().all(of));
+        match self {
+            Self::Flag => value.is_boolean(),
+            Self::Number => value.is_u64(),
+            Self::Numbers => all(Value::is_u64),
+            Self::Texts => all(Value::is_string),
+            Self::Words => value.is_string() || all(Value::is_string),
+            Self::Time => value.as_str().and_then(Instant::parse).is_some(),
+        }
+    }
 }
 
 /// One option that a profile may give an artifact.
@@ -62,18 +98,15 @@ pub struct OptionField {
 }
 
 /// Why `artifact` can't take `value` for `option`, where it can't.
-pub fn option_fault(artifact: &dyn Artifact, option: &str, value: &Value) -> Option<&'static str> {
-    let Some(known) = artifact.options().iter().find(|o| o.name == option) else {
-        return Some("this agent doesn't know the option; the artifact was gathered without it");
+pub fn option_fault(artifact: &dyn Artifact, option: &str, value: &Value) -> Option<String> {
+    let without = match artifact.asked() {
+        Asked::Criteria => "nothing was looked for",
+        Asked::Nothing | Asked::Paths => "the artifact was gathered without it",
     };
-    match known.kind {
-        OptionKind::Flag if !value.is_boolean() => {
-            Some("the option is true or false; the artifact was gathered without it")
-        }
-        OptionKind::Number if !value.is_u64() => {
-            Some("the option is a whole number; the artifact was gathered without it")
-        }
-        _ => None,
+    match artifact.options().iter().find(|o| o.name == option) {
+        None => Some(format!("this agent doesn't know the option; {without}")),
+        Some(known) if known.kind.takes(value) => None,
+        Some(known) => Some(format!("the option is {}; {without}", known.kind.words())),
     }
 }
 
@@ -108,6 +141,18 @@ pub enum Extent {
     Events,
     /// Files, each judged by itself.
     Files,
+}
+
+/// What an artifact must be told to do anything at all. One that must be told something is in no profile of everything,
+/// and what it can't do weighs more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Nothing: its name is enough.
+    Nothing,
+    /// What to look for. With an option that it can't read it looks for nothing: "no hits" would be a lie.
+    Criteria,
+    /// Which files, each by its path.
+    Paths,
 }
 
 /// The run must stop: no more may be written (cancelled, full, out of time).
@@ -189,6 +234,10 @@ pub trait Artifact: Sync {
     fn walks(&self) -> bool {
         false
     }
+    /// What it must be told.
+    fn asked(&self) -> Asked {
+        Asked::Nothing
+    }
     /// What it tells of. The sink leaves out what an order's scope does not take in.
     fn extent(&self) -> Extent {
         Extent::Host
@@ -214,6 +263,8 @@ pub trait Artifact: Sync {
 pub const ARTIFACTS: &[&dyn Artifact] = &[
     &processes::Processes,
     &connections::Connections,
+    &hunt::processes::HuntProcesses,
+    &hunt::connections::HuntConnections,
     &network::Network,
     &sessions::Sessions,
     &kernel::Kernel,
@@ -227,6 +278,8 @@ pub const ARTIFACTS: &[&dyn Artifact] = &[
     &shell_history::ShellHistory,
     &logs::Logs,
     &file_hashes::FileHashes,
+    &hunt::files::HuntFiles,
+    &named_files::NamedFiles,
 ];
 
 /// The artifact called `name`.

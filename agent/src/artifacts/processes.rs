@@ -23,7 +23,7 @@ use super::source::{has_procfs, number, on, reason_of, text};
 use super::{Artifact, Extent, Field, OptionField, OptionKind, Request, Sink, Stopped};
 use crate::files::record::field;
 use crate::platform::procfs;
-use details::{Context, Look};
+pub(crate) use details::{Context, Look};
 use stat::{Clock, Stat};
 
 /// How long the hidden are looked for, unless the profile says otherwise.
@@ -33,7 +33,7 @@ const PROBE_MS: u64 = 800;
 #[derive(Debug)]
 pub struct Processes;
 
-const FIELDS: &[Field] = &[
+pub(crate) const FIELDS: &[Field] = &[
     field("pid", "integer", "Process number."),
     field("ppid", "integer", "Its parent's number."),
     field(
@@ -263,36 +263,86 @@ impl Artifact for Processes {
     }
 
     fn collect(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
-        if !has_procfs(request, sink)? {
-            return Ok(());
-        }
-        let proc = request.root.join("proc");
-        let mut pids: BTreeSet<u32> = match procfs::pids(&proc) {
-            Ok(pids) => pids.into_iter().collect(),
-            Err(error) => return sink.gap("/proc", reason_of(&error), &error.to_string()),
-        };
-        let stat = text(request, "/proc/stat", 4 << 20, false, sink)?.unwrap_or_default();
-        let users = Names::users(request.root);
-        let mut context = Context {
-            users: &users,
-            clock: Clock::new(&stat, procfs::ticks()),
-            environment: on(request, "environment"),
-            parents: &parents(&proc, &pids),
-            hidden: &BTreeSet::new(),
-        };
         let mut copies = copies::Copies::new(request);
-        for &pid in &pids {
-            Look::new(&proc, pid).tell(&context, &mut copies, sink)?;
-        }
-        // The probe comes last: it takes the longest, and the listed ones may end meanwhile.
-        pids.extend(procfs::pids(&proc).unwrap_or_default());
-        let hidden = look_for_hidden(request, &proc, &pids, sink)?;
-        context.hidden = &hidden;
-        for &pid in &hidden {
-            Look::new(&proc, pid).tell(&context, &mut copies, sink)?;
-        }
-        Ok(())
+        each(request, sink, &mut |look, context, sink| {
+            look.tell(context, &mut copies, sink)
+        })
     }
+}
+
+/// What is done with a process.
+pub(crate) type Found<'a> =
+    dyn FnMut(Look, &Context<'_>, &mut dyn Sink) -> Result<(), Stopped> + 'a;
+
+/// Calls `found` for every process, those that /proc does not list last.
+pub(crate) fn each(
+    request: &Request<'_>,
+    sink: &mut dyn Sink,
+    found: &mut Found<'_>,
+) -> Result<(), Stopped> {
+    let Some(mut pids) = listed(request, sink)? else {
+        return Ok(());
+    };
+    let proc = request.root.join("proc");
+    let parents = parents(&proc, &pids);
+    look_at(request, &pids, (&parents, &BTreeSet::new()), sink, found)?;
+    // The probe comes last: it takes the longest, and the listed ones may end meanwhile.
+    pids.extend(procfs::pids(&proc).unwrap_or_default());
+    let hidden = look_for_hidden(request, &proc, &pids, sink)?;
+    look_at(request, &hidden, (&parents, &hidden), sink, found)
+}
+
+/// Calls `found` for the processes that have these numbers.
+pub(crate) fn each_of(
+    request: &Request<'_>,
+    wanted: &BTreeSet<u32>,
+    sink: &mut dyn Sink,
+    found: &mut Found<'_>,
+) -> Result<(), Stopped> {
+    let Some(pids) = listed(request, sink)? else {
+        return Ok(());
+    };
+    let parents = parents(&request.root.join("proc"), &pids);
+    look_at(request, wanted, (&parents, &BTreeSet::new()), sink, found)
+}
+
+/// The numbers that /proc lists; `None`, and a gap, where there is no such list.
+fn listed(request: &Request<'_>, sink: &mut dyn Sink) -> Result<Option<BTreeSet<u32>>, Stopped> {
+    if !has_procfs(request, sink)? {
+        return Ok(None);
+    }
+    match procfs::pids(&request.root.join("proc")) {
+        Ok(pids) => Ok(Some(pids.into_iter().collect())),
+        Err(error) => {
+            sink.gap("/proc", reason_of(&error), &error.to_string())?;
+            Ok(None)
+        }
+    }
+}
+
+fn look_at(
+    request: &Request<'_>,
+    pids: &BTreeSet<u32>,
+    (parents, hidden): (&BTreeMap<u32, u32>, &BTreeSet<u32>),
+    sink: &mut dyn Sink,
+    found: &mut Found<'_>,
+) -> Result<(), Stopped> {
+    if pids.is_empty() {
+        return Ok(());
+    }
+    let proc = request.root.join("proc");
+    let stat = text(request, "/proc/stat", 4 << 20, false, sink)?.unwrap_or_default();
+    let context = Context {
+        users: &Names::users(request.root),
+        clock: Clock::new(&stat, procfs::ticks()),
+        environment: on(request, "environment"),
+        parents,
+        hidden,
+    };
+    for &pid in pids {
+        found(Look::new(&proc, pid), &context, sink)?;
+    }
+    Ok(())
 }
 
 fn look_for_hidden(

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use protocol::{artifacts::class_of, policy::Class};
 
-use super::{ARTIFACTS, Artifact, OptionKind};
+use super::{ARTIFACTS, Artifact};
 
 /// All artifacts, the most volatile first, as Markdown.
 ///
@@ -43,10 +43,7 @@ fn one(text: &mut String, artifact: &dyn Artifact) -> fmt::Result {
     if !artifact.options().is_empty() {
         text.push_str("\n| option | takes | |\n|---|---|---|\n");
         for option in artifact.options() {
-            let kind = match option.kind {
-                OptionKind::Flag => "true or false",
-                OptionKind::Number => "a whole number",
-            };
+            let kind = option.kind.words();
             writeln!(
                 text,
                 "| `{}` | {kind} | {} |",

@@ -56,9 +56,12 @@ fn the_volatile_come_first() {
 #[cfg(target_os = "linux")]
 #[test]
 fn every_key_of_volatile_records_is_declared() {
-    let options = serde_json::json!({"environment": true, "hidden_probe_ms": 0});
     for artifact in ARTIFACTS.iter().filter(|a| a.volatile()) {
-        let sink = MemorySink::run(*artifact, Path::new("/"), options.clone());
+        let mut options = question(artifact.name());
+        if artifact.asked() == Asked::Nothing {
+            options["environment"] = true.into();
+        }
+        let sink = MemorySink::run(*artifact, Path::new("/"), options);
         assert_eq!(
             sink.undeclared(*artifact),
             Vec::<String>::new(),
@@ -87,7 +90,39 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
             "changed_after",
         ],
     ),
+    (
+        "hunt_files",
+        &[
+            "immutable",
+            "append_only",
+            "born",
+            "xattrs",
+            "xattrs_b64",
+            "target",
+            "target_b64",
+            "growth_cut",
+            "shrank_while_read",
+            "size_after_bytes",
+            "modified_after",
+            "changed_after",
+        ],
+    ),
 ];
+
+/// What hunts are asked for, so that they find something.
+fn question(artifact: &str) -> serde_json::Value {
+    let abc = data_encoding::HEXLOWER.encode(&[0xab; 16]);
+    match artifact {
+        "hunt_files" => {
+            use sha2::Digest as _;
+            let digest = data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(b"program"));
+            serde_json::json!({"sha256": digest, "md5": abc, "sha1": [format!("{abc}01234567")]})
+        }
+        "hunt_connections" => serde_json::json!({"protocols": "tcp unix packet"}),
+        "hunt_processes" => serde_json::json!({"executables": ["*"], "hidden_probe_ms": 0}),
+        _ => serde_json::json!({"hidden_probe_ms": 0, "md5": true, "sha1": true}),
+    }
+}
 
 /// A host's tree in which every artifact finds something for each of its fields.
 #[cfg(target_os = "linux")]
@@ -216,13 +251,13 @@ fn full_tree() -> tempfile::TempDir {
 #[test]
 fn every_declared_field_is_produced() {
     let root = full_tree();
-    let options = serde_json::json!({"hidden_probe_ms": 0, "md5": true, "sha1": true});
     let mut missing = Vec::new();
     for artifact in ARTIFACTS {
-        // It has a test of its own, which compares every field.
-        if artifact.name() == "processes" {
+        // They have tests of their own, which compare every field.
+        if artifact.name() == "processes" || artifact.name() == "hunt_processes" {
             continue;
         }
+        let options = question(artifact.name());
         let mut records = Vec::new();
         for (root, path) in [(root.path(), "/"), (Path::new("/"), "/proc/none")] {
             // The running host tells what no tree can.
@@ -253,6 +288,20 @@ fn every_declared_field_is_produced() {
         missing.extend(silent.map(|name| (artifact.name(), name)));
     }
     assert_eq!(missing, []);
+}
+
+#[test]
+fn what_must_be_asked_something_says_so_and_looks_at_nothing() {
+    for artifact in ARTIFACTS.iter().filter(|a| a.asked() != Asked::Nothing) {
+        for options in [
+            serde_json::Value::Null,
+            serde_json::json!({"no_such_option": 1}),
+        ] {
+            let sink = MemorySink::run(*artifact, Path::new("/"), options);
+            assert!(sink.records.is_empty(), "{}", artifact.name());
+            assert_eq!(sink.gaps.len(), 1, "{}", artifact.name());
+        }
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::files::{
 use crate::platform::procfs;
 
 /// A program past this size isn't read, unless the profile says otherwise.
-const MOST_BYTES: u64 = 2 << 30;
+pub(super) const MOST_BYTES: u64 = 2 << 30;
 
 /// The programs that run.
 #[derive(Debug)]
@@ -46,16 +46,16 @@ const FIELDS: &[Field] = &[
     field("pids", "array of integers", "The processes that run it."),
 ];
 
-struct Program {
+pub(super) struct Program {
     link: PathBuf,
     target: Vec<u8>,
     found: procfs::Identity,
-    pids: Vec<u32>,
+    pub(super) pids: Vec<u32>,
 }
 
 impl Program {
     /// What a gap is about.
-    fn subject(&self) -> &Path {
+    pub(super) fn subject(&self) -> &Path {
         &self.link
     }
 }
@@ -90,28 +90,44 @@ impl Artifact for RunningExecutables {
             sparse_limit_bytes: u64::MAX,
             ..Wanted::default()
         });
-        let reading = (request.pace, &AtomicBool::new(false));
-        for program in programs(&request.root.join("proc"), sink)? {
-            if program.found.size_bytes > most {
-                let size_bytes = program.found.size_bytes;
-                let text = format!("{size_bytes} bytes are more than are hashed");
-                sink.gap(program.subject(), Reason::Limit, &text)?;
-                continue;
-            }
-            match open_same(&program) {
-                Ok((file, stat)) => {
-                    let done = digesting.add(program, file, &stat, reading);
-                    done.map_or(Ok(()), |done| tell(done, sink))?;
-                }
-                Err(error) => sink.gap(program.subject(), gone(&error), &error.to_string())?,
-            }
-        }
-        while let Some(done) = digesting.next(reading) {
-            tell(done, sink)?;
-        }
-        Ok(())
+        let programs = programs(&request.root.join("proc"), &|_| true, sink)?;
+        digest_each(request, programs, most, &mut digesting, sink, &mut tell)
     }
 }
+
+/// Digests each of `programs` that is not longer than `most` bytes, and hands it to `tell`; what can't be had is a gap.
+pub(super) fn digest_each(
+    request: &Request<'_>,
+    programs: Vec<Program>,
+    most: u64,
+    digesting: &mut Digesting<Program>,
+    sink: &mut dyn Sink,
+    tell: &mut Tell<'_>,
+) -> Result<(), Stopped> {
+    let reading = (request.pace, &AtomicBool::new(false));
+    for program in programs {
+        if program.found.size_bytes > most {
+            let size_bytes = program.found.size_bytes;
+            let text = format!("{size_bytes} bytes are more than are hashed");
+            sink.gap(program.subject(), Reason::Limit, &text)?;
+            continue;
+        }
+        match open_same(&program) {
+            Ok((file, stat)) => {
+                let done = digesting.add(program, file, &stat, reading);
+                done.map_or(Ok(()), |done| tell(done, sink))?;
+            }
+            Err(error) => sink.gap(program.subject(), gone(&error), &error.to_string())?,
+        }
+    }
+    while let Some(done) = digesting.next(reading) {
+        tell(done, sink)?;
+    }
+    Ok(())
+}
+
+/// What is done with a program that was read.
+pub(super) type Tell<'a> = dyn FnMut(Done<Program>, &mut dyn Sink) -> Result<(), Stopped> + 'a;
 
 fn tell(done: Done<Program>, sink: &mut dyn Sink) -> Result<(), Stopped> {
     let program = done.what;
@@ -121,11 +137,16 @@ fn tell(done: Done<Program>, sink: &mut dyn Sink) -> Result<(), Stopped> {
     }
 }
 
-/// Every running file once. A kernel thread has none; what may not be seen is one gap in all.
-fn programs(proc: &Path, sink: &mut dyn Sink) -> Result<Vec<Program>, Stopped> {
+/// Every running file of the processes that are `wanted`, once. A kernel thread has none; what may not be seen is one gap in all.
+pub(super) fn programs(
+    proc: &Path,
+    wanted: &dyn Fn(u32) -> bool,
+    sink: &mut dyn Sink,
+) -> Result<Vec<Program>, Stopped> {
     let mut programs: BTreeMap<(u64, u64), Program> = BTreeMap::new();
     let mut unseen = 0_u64;
-    for pid in procfs::pids(proc).unwrap_or_default() {
+    let pids = procfs::pids(proc).unwrap_or_default();
+    for pid in pids.into_iter().filter(|pid| wanted(*pid)) {
         let link = proc.join(pid.to_string()).join("exe");
         let seen = procfs::link(&link).and_then(|(_, t)| Ok((t, procfs::identity(&link)?)));
         match seen {

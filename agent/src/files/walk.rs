@@ -97,6 +97,15 @@ pub trait Visit: Sync {
     type Hand;
     /// A new thread's.
     fn hand(&self) -> Self::Hand;
+    /// Whether regular files are opened before they are visited: the fastest where most are read.
+    fn opens(&self) -> bool {
+        true
+    }
+    /// Whether the regular file `name` in `folder` is passed over without a look.
+    fn passes_over(&self, folder: &Folder, name: &CStr) -> bool {
+        let _ = (folder, name);
+        false
+    }
     /// Visits an `entry` (its folder, its name, what is known of it); `stop` says to give up early. What is done by now, this or an earlier entry,
     /// goes to `found`.
     fn visit(
@@ -407,7 +416,12 @@ impl<'a, V: Visit> Worker<'a, V> {
         if !is_root && !shared.scope.other_file_systems && is_mounted() {
             return self.elsewhere(folder.path_of(name));
         }
-        let opened = folder.open_listed(listed).map(|o| Ok(Seen::Opened(o)));
+        let is_file = listed.file_inode.is_some();
+        if is_file && !is_root && shared.visit.passes_over(folder, name) {
+            return Ok(());
+        }
+        let opened = shared.visit.opens().then(|| folder.open_listed(listed));
+        let opened = opened.flatten().map(|o| Ok(Seen::Opened(o)));
         let seen = match opened.unwrap_or_else(|| folder.look(name).map(Seen::Looked)) {
             Ok(seen) => seen,
             Err(error) => return self.miss(Missed::from_error(folder.path_of(name), &error)),

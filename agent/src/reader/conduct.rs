@@ -31,7 +31,7 @@ use super::{
     sink::Say,
 };
 use crate::{
-    artifacts::{self, Artifact},
+    artifacts::{self, Artifact, Asked},
     config::Wanted,
     files::{Outside, Pace},
 };
@@ -202,9 +202,11 @@ impl<'r> Conductor<'r> {
                 self.serious(name, name, Reason::UnknownArtifact, text)?;
                 continue;
             };
-            for (option, value) in &wanted.options {
+            // What must be told what to look for says itself why it looked for nothing.
+            let options = wanted.options.iter();
+            for (option, value) in options.filter(|_| artifact.asked() != Asked::Criteria) {
                 if let Some(text) = artifacts::option_fault(*artifact, option, value) {
-                    self.serious(name, option, Reason::Unsupported, text)?;
+                    self.serious(name, option, Reason::Unsupported, &text)?;
                 }
             }
         }

@@ -21,7 +21,7 @@ use super::{
     folders,
     inbox::{Inbox, Incoming},
     part::{OpenPart, PartError},
-    pieces, stored,
+    pieces, stored, weight,
 };
 use crate::files::Stat;
 
@@ -171,7 +171,10 @@ impl<'r> Lane<'r> {
                 subject,
                 reason,
                 text,
-            }) => self.gap(artifact, &subject, (reason, Severity::Ordinary), &text),
+            }) => {
+                let weight = (reason, weight::of_file(artifact, reason));
+                self.gap(artifact, &subject, weight, &text)
+            }
             Fetched::Begin(begin) => self.file(*begin, inbox),
             // A pause cuts the file that is being read; it is read again, whole, when the run is taken up.
             Fetched::Settled(_) if self.run.is_paused() => Ok(()),
@@ -240,7 +243,7 @@ impl<'r> Lane<'r> {
             subject: record.path.clone(),
             path_b64: record.path_b64.clone(),
             reason,
-            severity: Severity::Ordinary,
+            severity: weight::of_file(&record.artifact, reason),
             text,
             time: Instant::now(),
         };

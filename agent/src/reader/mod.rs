@@ -38,3 +38,4 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub mod trust;
+mod weight;

@@ -14,7 +14,7 @@ use axum::{
 use evidence::{digest::Digest, envelope::Envelope, ids::AgentId, instant::Instant};
 use protocol::{
     artifacts,
-    messages::{AgentOrders, HandedOrder},
+    messages::{AgentOrders, HandedOrder, MAX_MESSAGE_BYTES},
     order::Order,
     order_check::{self, Accepted, Refusal as OrderRefusal, Situation},
     target::Subject,
@@ -36,8 +36,10 @@ use crate::{
     },
 };
 
-/// Orders in one answer: each may have some hundred KiB.
+/// Orders in one answer.
 const MAX_ORDERS: usize = 8;
+/// All of them together, but for the first: what else is in a message has room beside them.
+const ORDERS_BYTES: usize = MAX_MESSAGE_BYTES / 4 * 3;
 /// Cancellations in one answer.
 const MAX_CANCELS: usize = 64;
 /// Orders and cancellations that an agent may say it knows.
@@ -126,9 +128,20 @@ async fn look(
     Ok(Look::News(AgentOrders {
         v: VERSION,
         policy_version: newest,
-        orders: due.into_iter().map(|o| o.handed).collect(),
+        orders: as_many_as_fit(due.into_iter().map(|o| o.handed)),
         cancels,
     }))
+}
+
+/// The first ones, at least one, that one message can hold.
+fn as_many_as_fit(due: impl Iterator<Item = HandedOrder>) -> Vec<HandedOrder> {
+    let mut taken = 0;
+    let fits = |order: &HandedOrder| {
+        let is_first = taken == 0;
+        taken += order.order.len();
+        is_first || taken <= ORDERS_BYTES
+    };
+    due.take(MAX_ORDERS).take_while(fits).collect()
 }
 
 fn until(at: Instant, now: Instant) -> Duration {

@@ -237,6 +237,49 @@ pub struct FoundPart {
     pub tsr: Option<Vec<u8>>,
 }
 
+/// A part in the stream of an order's parts.
+#[derive(Debug, Clone)]
+pub struct StreamedPart {
+    /// Where the stream goes on after it.
+    pub cursor: u64,
+    /// The collection.
+    pub collection: CollectionId,
+    /// Who sealed it.
+    pub agent: AgentId,
+    /// The host's name, as it says.
+    pub hostname: String,
+    /// Whether the collection is whole.
+    pub complete: bool,
+    /// The part.
+    pub part: PartRow,
+    /// The statement's envelope.
+    pub statement: Vec<u8>,
+    /// The custody receipt.
+    pub receipt: String,
+    /// The time stamp.
+    pub tsr: Option<Vec<u8>>,
+    /// The custody receipt of the agent's enrolment.
+    pub enrolment: String,
+    /// The custody receipt of the agent's revocation.
+    pub revocation: Option<String>,
+}
+
+fn read_streamed(row: &SqliteRow) -> Result<StreamedPart, IndexError> {
+    Ok(StreamedPart {
+        cursor: size(row, "number")?,
+        collection: parsed(row, "collection")?,
+        agent: parsed(row, "agent")?,
+        hostname: row.try_get("hostname")?,
+        complete: row.try_get("complete")?,
+        part: read_part(row)?,
+        statement: row.try_get("statement")?,
+        receipt: row.try_get("receipt")?,
+        tsr: row.try_get("tsr")?,
+        enrolment: row.try_get("enrolment")?,
+        revocation: row.try_get("revocation")?,
+    })
+}
+
 fn read_part(row: &SqliteRow) -> Result<PartRow, IndexError> {
     Ok(PartRow {
         part: row.try_get("part")?,
@@ -328,6 +371,35 @@ impl Index {
         .fetch_all(&self.reader)
         .await?;
         rows.iter().map(read_part).collect()
+    }
+
+    /// Parts of an order within the scope, in the order in which they came, from the one after `after` on.
+    ///
+    /// # Errors
+    /// The database failed or a row is damaged.
+    pub async fn parts_of_order(
+        &self,
+        scope: &Scope,
+        order: OrderId,
+        after: u64,
+        most: u32,
+    ) -> Result<Vec<StreamedPart>, IndexError> {
+        // Rows are only ever added, by one writer: a later one has a greater number.
+        let rows = query(
+            "SELECT p.rowid AS number, p.collection, c.agent, a.hostname, c.complete, p.part, p.sha256, \
+             p.size_bytes, p.received_ns, p.last, p.tsr IS NOT NULL AS has_tsr, p.quarantined, \
+             p.statement, p.receipt, p.tsr, a.enrolment, a.revocation \
+             FROM parts p JOIN collections c ON c.id = p.collection JOIN agents a ON a.id = c.agent \
+             WHERE c.order_id = ?1 AND p.rowid > ?2 \
+             AND a.agency IN (SELECT value FROM json_each(?3)) ORDER BY p.rowid LIMIT ?4",
+        )
+        .bind(order.to_string())
+        .bind(i64::try_from(after).unwrap_or(i64::MAX))
+        .bind(scope.json())
+        .bind(most)
+        .fetch_all(&self.reader)
+        .await?;
+        rows.iter().map(read_streamed).collect()
     }
 
     /// The oldest part without a time stamp, and its statement.

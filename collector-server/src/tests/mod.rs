@@ -9,6 +9,7 @@ mod evidence;
 mod health;
 mod hostile;
 mod init;
+mod order_parts;
 mod orders;
 mod rollout;
 mod signatures;

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use anyhow::ensure;
 use evidence::ids::{CollectionId, OrderId};
 use protocol::{
-    messages::{CollectionRow, OrderRow},
+    messages::{CollectionRow, OrderRow, PartRow},
     policy::Role,
 };
 
@@ -25,22 +25,13 @@ use crate::{
 pub fn run(args: &Fetch, home: Home) -> anyhow::Result<Exit> {
     let session = Session::open(home)?;
     session.demand(Role::Investigator)?;
-    let rows = rows(&session, &args.which)?;
+    let rows = match args.which.parse::<OrderId>() {
+        Ok(order) => of_order(&session, order, args)?,
+        Err(_) => vec![one(&session, args)?],
+    };
     let (mut exit, mut folders) = (Exit::Done, Vec::new());
     for row in &rows {
-        let folder =
-            fetch::collection(&session.remote, row, &args.output, &mut |part, fetched| {
-                let how = match fetched {
-                    Fetched::New => "fetched",
-                    Fetched::Kept => "was there",
-                };
-                let mut say = io::stderr();
-                Ok(writeln!(
-                    say,
-                    "part {} of {}: {how}",
-                    part.part, row.collection
-                )?)
-            })?;
+        let folder = fetch::folder_of(&args.output, row.collection);
         writeln!(io::stdout(), "{}", folder.display())?;
         folders.push(folder);
         if !is_whole(row)? {
@@ -78,31 +69,49 @@ fn with_retries(all: &[OrderRow], first: OrderId) -> Vec<OrderId> {
     chain
 }
 
-fn rows(session: &Session, which: &str) -> anyhow::Result<Vec<CollectionRow>> {
-    if let Ok(order) = which.parse::<OrderId>() {
-        let mut rows = Vec::new();
-        for order in with_retries(&session.remote.orders()?.orders, order) {
-            rows.extend(session.remote.collections(Some(order))?.collections);
-        }
-        ensure!(
-            !rows.is_empty(),
-            "Nothing has been collected on {order} yet. See `fieldseal watch {order}`."
-        );
-        return Ok(rows);
+/// All parts of an order and of those that continue it, each order's in one stream.
+fn of_order(session: &Session, order: OrderId, args: &Fetch) -> anyhow::Result<Vec<CollectionRow>> {
+    let mut rows = Vec::new();
+    for one in with_retries(&session.remote.orders()?.orders, order) {
+        rows.extend(fetch::order(&session.remote, one, &args.output, &mut say)?);
     }
+    ensure!(
+        !rows.is_empty(),
+        "Nothing has been collected on {order} yet. See `fieldseal watch {order}`."
+    );
+    Ok(rows)
+}
+
+fn one(session: &Session, args: &Fetch) -> anyhow::Result<CollectionRow> {
+    let Fetch { which, output, .. } = args;
     let Ok(wanted) = which.parse::<CollectionId>() else {
         return Err(misuse(format!(
             "{which:?} is no id of a collection (c-...) or an order (o-...). See `fieldseal list`."
         )));
     };
-    let mut rows = session.remote.collections(None)?.collections;
-    rows.retain(|row| row.collection == wanted);
-    if rows.is_empty() {
-        return Err(misuse(format!(
+    let rows = session.remote.collections(None)?.collections;
+    let row = rows.into_iter().find(|row| row.collection == wanted);
+    let row = row.ok_or_else(|| {
+        misuse(format!(
             "The server has no collection {wanted} of your agencies. See `fieldseal list`."
-        )));
-    }
-    Ok(rows)
+        ))
+    })?;
+    fetch::collection(&session.remote, &row, output, &mut |part, fetched| {
+        say(part, row.collection, fetched)
+    })?;
+    Ok(row)
+}
+
+fn say(part: &PartRow, collection: CollectionId, fetched: Fetched) -> anyhow::Result<()> {
+    let how = match fetched {
+        Fetched::New => "fetched",
+        Fetched::Kept => "was there",
+    };
+    Ok(writeln!(
+        io::stderr(),
+        "part {} of {collection}: {how}",
+        part.part
+    )?)
 }
 
 /// Whether everything is there; if not, it is said.

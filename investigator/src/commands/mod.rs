@@ -9,7 +9,9 @@ pub mod collect;
 pub mod console;
 pub mod fetch;
 pub mod files;
+pub mod hits;
 pub mod hosts;
+pub mod hunt;
 pub mod keys;
 pub mod list;
 pub mod load;
@@ -46,6 +48,8 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Setup(args) => setup::run(args, &home()?),
         Command::Hosts(args) => hosts::run(args, home()?),
         Command::Collect(args) => collect::run(args, home()?),
+        Command::Hunt(args) => hunt::run(args, home()?),
+        Command::Hits(args) => hits::run(args, home()?),
         Command::Approve(args) => approve::run(args, home()?),
         Command::Cancel(args) => cancel::run(args, home()?),
         Command::Retry(args) => retry::run(args, home()?),

@@ -9,12 +9,13 @@ use protocol::{
     policy::Role,
 };
 
-use super::collect;
+use super::watch;
 use crate::{
     cli::Retry,
     draft::Wish,
     exit::{Exit, misuse},
     home::Home,
+    ordering,
     session::Session,
     targets::Chosen,
 };
@@ -50,8 +51,11 @@ pub fn run(args: &Retry, home: Home) -> anyhow::Result<Exit> {
         predecessor: Some(envelope.digest()),
         rollout: before.rollout,
     };
-    let follow = (args.watch, args.at_most, args.json);
-    collect::sign_and_submit(&session, &wish, now, follow)
+    let order = ordering::place(&session, &wish, args.json, now)?;
+    if args.watch {
+        return watch::follow(&session, order, args.at_most, args.json);
+    }
+    Ok(Exit::Done)
 }
 
 /// The hosts that failed and that can still be asked.

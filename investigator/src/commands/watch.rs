@@ -49,6 +49,19 @@ pub fn follow(
     at_most: Option<Span>,
     json: bool,
 ) -> anyhow::Result<Exit> {
+    follow_with(session, order, at_most, shower(json)?.as_mut())
+}
+
+/// As [`follow`], with news shown by `show`.
+///
+/// # Errors
+/// As for [`run`].
+pub fn follow_with(
+    session: &Session,
+    order: OrderId,
+    at_most: Option<Span>,
+    show: &mut dyn Show,
+) -> anyhow::Result<Exit> {
     let hosts = session.remote.hosts()?.hosts;
     let start = time::Instant::now();
     let forever = time::Duration::from_secs(u64::MAX);
@@ -62,10 +75,7 @@ pub fn follow(
             Some(most) => most.duration().checked_sub(start.elapsed()),
         },
     };
-    notice(session, order)?;
-    let mut show = shower(json)?;
-    let view = follow::follow(order, &source, show.as_mut())?;
-    drop(show);
+    let view = follow::follow(order, &source, show)?;
     let Some(view) = view else {
         writeln!(io::stderr(), "Nothing was heard of {order} in this time.")?;
         return Ok(Exit::Partial);

@@ -111,6 +111,11 @@ impl Remote {
         self.get_message(&path, Duration::ZERO)
     }
 
+    /// All parts of an order that came after `after`, as a stream of frames.
+    pub fn order_parts(&self, order: OrderId, after: u64) -> Result<Download, RemoteError> {
+        self.download(&format!("/v1/orders/{order}/parts?after={after}"), 0)
+    }
+
     /// A stored part, from byte `from` on.
     pub fn part(
         &self,

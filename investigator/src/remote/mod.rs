@@ -28,6 +28,8 @@ const CONNECT: Duration = Duration::from_secs(15);
 const ANSWER: Duration = Duration::from_secs(30);
 /// How long a body may stand still.
 const STILL: Duration = Duration::from_secs(60);
+/// No list is read further: an order for ten thousand hosts is told in some MiB.
+const ANSWER_BYTES: u64 = 64 << 20;
 /// No text of an error is read further.
 const ERROR_BYTES: u64 = 2048;
 
@@ -191,7 +193,7 @@ impl Remote {
         wait: Duration,
     ) -> Result<T, RemoteError> {
         let what = format!("GET {path}");
-        let bytes = body(self.get(path, wait)?, &what, MAX_MESSAGE_BYTES as u64)?;
+        let bytes = body(self.get(path, wait)?, &what, ANSWER_BYTES)?;
         message(&bytes, what)
     }
 

@@ -14,8 +14,8 @@ use protocol::{
     messages::{
         AgentHealth, AgentOrders, AgentReport, CancelOrder, CollectionRow, Collections,
         Consistency, HandedOrder, Health, HostRow, HostState, Hosts, Leaves, Logged, OrderHost,
-        OrderRow, OrderStatus, Orders, PartRow, Progress, Report, SignOrder, SubmitEvent,
-        SubmitOrder, TimeRequest, Totals, Trust,
+        OrderRow, OrderStatus, Orders, PartFrame, PartRow, Progress, Report, SignOrder,
+        SubmitEvent, SubmitOrder, TimeRequest, Totals, Trust,
     },
     name::Name,
     order::{Cancel, Order, RefusalNotice, Rollout},
@@ -503,6 +503,25 @@ pub(crate) fn collections() -> Collections {
     Collections {
         v: 1,
         collections: vec![row],
+    }
+}
+
+pub(crate) fn part_frame() -> PartFrame {
+    let row = collections().collections.remove(0);
+    PartFrame {
+        v: 1,
+        cursor: 7,
+        collection: row.collection,
+        agent: row.agent,
+        hostname: row.hostname,
+        complete: row.complete,
+        part: row.parts[0].clone(),
+        statement: "{}".into(),
+        receipt: "{}".into(),
+        tsr: Some("AA==".into()),
+        enrolment: row.enrolment,
+        revocation: row.revocation,
+        content_bytes: 9,
     }
 }
 

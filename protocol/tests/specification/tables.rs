@@ -7,8 +7,8 @@ use protocol::{
     messages::{
         AgentHealth, AgentOrders, AgentReport, CancelOrder, CollectionRow, Collections,
         Consistency, HandedOrder, Health, HostRow, Hosts, Leaves, Logged, OrderHost, OrderRow,
-        OrderStatus, Orders, PartRow, Progress, Report, SignOrder, SubmitEvent, SubmitOrder,
-        TimeRequest, Totals, Trust,
+        OrderStatus, Orders, PartFrame, PartRow, Progress, Report, SignOrder, SubmitEvent,
+        SubmitOrder, TimeRequest, Totals, Trust,
     },
     order::{Cancel, Order, RefusalNotice, Rollout},
     order_check::Refusal,
@@ -102,6 +102,7 @@ fn types() -> Vec<Type> {
         of::<PartRow>("PartRow", &row.parts[0]),
         of::<CollectionRow>("CollectionRow", &row),
         of::<Collections>("Collections", &kept),
+        of::<PartFrame>("PartFrame", &samples::part_frame()),
         of::<SubmitEvent>("SubmitEvent", &samples::submit_event()),
         of::<Leaves>("Leaves", &samples::leaves()),
     ]
@@ -134,7 +135,7 @@ fn each_table_has_the_fields_of_its_type_and_says_which_are_needed() {
             assert_eq!(row[2], needed, "{title}.{field}");
         }
         let mut more = one.sample.clone();
-        more.insert("scope".into(), Value::Null);
+        more.insert("no_such_field".into(), Value::Null);
         assert!(!(one.reads)(&Value::Object(more)), "{title} takes more");
     }
 }

@@ -23,20 +23,22 @@ use crate::{
 
 /// What some entries came to.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) lines: Lines,
-    pub(super) missed: Vec<Missed>,
+pub(in crate::artifacts) struct Found {
+    pub(in crate::artifacts) lines: Lines,
+    pub(in crate::artifacts) missed: Vec<Missed>,
 }
 
 /// An entry that was found; its digests may be under way.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(in crate::artifacts) struct Entry {
     path: PathBuf,
     /// What it was when opened, or else when listed.
     stat: Stat,
     target: Option<OsString>,
     contents: Option<Contents>,
     missed: Vec<Missed>,
+    /// Which criteria of a hunt it fits.
+    matched: Vec<String>,
 }
 
 /// A record, in the order in which its fields stand.
@@ -53,6 +55,8 @@ struct EntryRecord<'a> {
     target_b64: Option<String>,
     #[serde(flatten)]
     contents: Option<&'a Contents>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    matched: &'a [String],
 }
 
 /// What only a file that was opened has.
@@ -103,18 +107,19 @@ struct After {
 }
 
 impl Entry {
-    pub(super) fn new(path: PathBuf, listed: &Stat) -> Self {
+    pub(in crate::artifacts) fn new(path: PathBuf, listed: &Stat) -> Self {
         Self {
             path,
             stat: *listed,
             target: None,
             contents: None,
             missed: Vec::new(),
+            matched: Vec::new(),
         }
     }
 
     /// Adds its record, and what was missed of it.
-    pub(super) fn put(mut self, found: &mut Found) {
+    pub(in crate::artifacts) fn put(mut self, found: &mut Found) {
         let (path, path_b64) = text_and_bytes(self.path.as_os_str().as_bytes());
         let target = self.target.as_ref().map(|t| text_and_bytes(t.as_bytes()));
         let (target, target_b64) = target.map_or((None, None), |(text, exact)| (Some(text), exact));
@@ -125,6 +130,7 @@ impl Entry {
             target,
             target_b64,
             contents: self.contents.as_ref(),
+            matched: &self.matched,
         };
         if let Err(error) = found.lines.push(&record) {
             self.miss(
@@ -135,21 +141,41 @@ impl Entry {
         found.missed.append(&mut self.missed);
     }
 
+    /// Adds only what was missed of it.
+    pub(in crate::artifacts) fn put_missed(mut self, found: &mut Found) {
+        found.missed.append(&mut self.missed);
+    }
+
+    /// It fits these criteria.
+    pub(in crate::artifacts) fn fits(&mut self, criteria: Vec<String>) {
+        self.matched.extend(criteria);
+    }
+
+    /// The digests of its contents, where all of them were read.
+    pub(in crate::artifacts) fn digests(&self) -> Option<(Digest, Option<&str>, Option<&str>)> {
+        let contents = self.contents.as_ref()?;
+        Some((
+            contents.sha256?,
+            contents.md5.as_deref(),
+            contents.sha1.as_deref(),
+        ))
+    }
+
     /// It is a link, and points there.
-    pub(super) fn leads_to(&mut self, target: Result<OsString, OpenError>) {
+    pub(in crate::artifacts) fn leads_to(&mut self, target: Result<OsString, OpenError>) {
         match target {
             Ok(target) => self.target = Some(target),
             Err(error) => self.not_opened(&error),
         }
     }
 
-    pub(super) fn not_opened(&mut self, error: &OpenError) {
+    pub(in crate::artifacts) fn not_opened(&mut self, error: &OpenError) {
         self.missed
             .push(Missed::from_error(self.path.clone(), error));
     }
 
     /// Notes all but what the read tells.
-    pub(super) fn opened(path: PathBuf, opened: Opened) -> (Self, File) {
+    pub(in crate::artifacts) fn opened(path: PathBuf, opened: Opened) -> (Self, File) {
         let Opened {
             file,
             before,
@@ -172,7 +198,7 @@ impl Entry {
     }
 
     /// Notes what the read told.
-    pub(super) fn end(done: Done<Self>) -> Self {
+    pub(in crate::artifacts) fn end(done: Done<Self>) -> Self {
         let mut entry = done.what;
         let mut contents = entry.contents.take().unwrap_or_default();
         let mut cut_at = None;
@@ -215,7 +241,7 @@ impl Entry {
         });
     }
 
-    fn miss(&mut self, reason: Reason, text: String) {
+    pub(in crate::artifacts) fn miss(&mut self, reason: Reason, text: String) {
         let path = self.path.clone();
         self.missed.push(Missed { path, reason, text });
     }

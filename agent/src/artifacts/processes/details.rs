@@ -20,7 +20,7 @@ const ARGUMENTS: usize = 2 << 20;
 const MAPS: usize = 16 << 20;
 
 /// What every process's record needs.
-pub(super) struct Context<'a> {
+pub(crate) struct Context<'a> {
     pub(super) users: &'a Names,
     pub(super) clock: Clock,
     pub(super) environment: bool,
@@ -29,7 +29,7 @@ pub(super) struct Context<'a> {
 }
 
 /// One process under look.
-pub(super) struct Look {
+pub(crate) struct Look {
     pid: u32,
     folder: PathBuf,
     record: Record,
@@ -46,6 +46,29 @@ impl Look {
         }
     }
 
+    /// Looks at what a question may be about: numbers, arguments, program. False where the process is gone.
+    pub(crate) fn glance(&mut self, context: &Context<'_>) -> bool {
+        let Some(stat) = self.stat() else {
+            return false;
+        };
+        self.numbers(&stat, context);
+        self.texts(context);
+        if has_program(&stat) {
+            self.program();
+        }
+        true
+    }
+
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// What is known of it by now.
+    pub(crate) fn record(&mut self) -> &mut Record {
+        &mut self.record
+    }
+
     /// Gathers, writes the record and at most one gap for each reason.
     pub(super) fn tell(
         mut self,
@@ -57,14 +80,21 @@ impl Look {
             self.numbers(&stat, context);
             self.texts(context);
             self.surroundings();
-            // A kernel thread and a zombie have neither program nor memory: nothing is missing.
-            if !stat.kernel_thread && stat.state != "Z" && stat.state != "X" {
-                self.program(copies, sink)?;
+            if has_program(&stat) {
+                if self.program() {
+                    let name = format!("processes/{}.exe", self.pid);
+                    copies.take(&self.folder.join("exe"), &name, sink)?;
+                }
                 self.open_files(copies, sink)?;
                 self.maps();
             }
             sink.record(std::mem::take(&mut self.record))?;
         }
+        self.tell_missed(sink)
+    }
+
+    /// Writes at most one gap for each reason.
+    pub(crate) fn tell_missed(self, sink: &mut dyn Sink) -> std::result::Result<(), Stopped> {
         let subject = format!("/proc/{}", self.pid);
         for (reason, facts) in self.missed {
             let facts = facts.into_iter().collect::<Vec<_>>().join(", ");
@@ -142,7 +172,8 @@ impl Look {
         }
     }
 
-    fn surroundings(&mut self) {
+    /// Adds its namespaces, control groups and container.
+    pub(crate) fn surroundings(&mut self) {
         let spaces = container::namespaces(&self.folder);
         if let Some(spaces) = self.seen("ns", spaces) {
             put(&mut self.record, "namespaces", spaces);
@@ -154,11 +185,8 @@ impl Look {
         }
     }
 
-    fn program(
-        &mut self,
-        copies: &mut Copies,
-        sink: &mut dyn Sink,
-    ) -> std::result::Result<(), Stopped> {
+    /// Whether its program's file has lost its name.
+    fn program(&mut self) -> bool {
         for key in ["cwd", "root"] {
             let link = procfs::link(&self.folder.join(key));
             if let Some((_, target)) = self.seen(key, link) {
@@ -168,7 +196,7 @@ impl Look {
         let exe = self.folder.join("exe");
         let link = procfs::link(&exe);
         let Some((target, bytes)) = self.seen("exe", link) else {
-            return Ok(());
+            return false;
         };
         put_bytes(&mut self.record, "exe", &bytes);
         let found = procfs::identity(&exe);
@@ -192,10 +220,7 @@ impl Look {
             "exe_in_memory",
             bytes.starts_with(b"/memfd:"),
         );
-        if deleted {
-            copies.take(&exe, &format!("processes/{}.exe", self.pid), sink)?;
-        }
-        Ok(())
+        deleted
     }
 
     fn open_files(
@@ -243,6 +268,11 @@ impl Look {
             }
         }
     }
+}
+
+/// A kernel thread and a zombie have neither program nor memory: nothing is missing.
+fn has_program(stat: &Stat) -> bool {
+    !stat.kernel_thread && stat.state != "Z" && stat.state != "X"
 }
 
 /// The parents of a process, nearest first; a loop made of reused numbers ends it.

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evidence::gap::{Reason, Severity};
+use evidence::gap::Reason;
 
 use super::{Conductor, Speaker, TICK};
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
         inbox::Inbox,
         queue::{Job, What},
         sink::{ArtifactSink, Say},
+        weight,
     },
 };
 
@@ -134,7 +135,7 @@ impl Conductor<'_> {
                 self.lane.records(name, &lines)
             }
             Say::Gap(subject, reason, text) => {
-                let weight = (reason, severity(reason));
+                let weight = (reason, weight::of_gap(name, reason));
                 self.lane.gap(name, &subject, weight, &text)
             }
             Say::File(what) => {
@@ -188,13 +189,5 @@ impl Conductor<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// What was asked for by name and is not there weighs more than what a rule swept past.
-fn severity(reason: Reason) -> Severity {
-    match reason {
-        Reason::NotFound | Reason::UnknownArtifact | Reason::Interrupted => Severity::Serious,
-        _ => Severity::Ordinary,
     }
 }
