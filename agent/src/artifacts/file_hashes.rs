@@ -196,20 +196,24 @@ impl Artifact for FileHashes {
             excluded: excluded(request),
             threads: number("threads").map_or(THREADS, |n| n.clamp(1, 16) as usize),
         };
+        let roots = roots(request, sink)?;
         let hash = Hash {
             wanted,
             pace: request.pace,
             bounds: request.bounds,
+            asked: &roots,
             left_out: LeftOut::default(),
         };
-        let roots = roots(request, sink)?;
         walk(
             request.root,
             &roots,
             &scope,
             &hash,
             |Found { lines, missed }| {
-                for Missed { path, reason, text } in missed {
+                for Missed {
+                    path, reason, text, ..
+                } in missed
+                {
                     sink.gap(path, reason, &text)?;
                 }
                 if lines.is_empty() {
@@ -218,7 +222,8 @@ impl Artifact for FileHashes {
                 sink.records(lines)
             },
         )?;
-        hash.left_out.tell(sink)
+        hash.left_out.tell(sink);
+        Ok(())
     }
 }
 
@@ -255,18 +260,9 @@ impl LeftOut {
         of.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn tell(&self, sink: &mut dyn Sink) -> Result<(), Stopped> {
-        for (of, why) in [
-            (&self.by_user, Outside::User),
-            (&self.by_time, Outside::Time),
-        ] {
-            let count = of.load(Ordering::Relaxed);
-            if count > 0 {
-                let text = format!("{count} files and folders were left out: {}", why.words());
-                sink.gap("scope", Reason::OutOfScope, &text)?;
-            }
-        }
-        Ok(())
+    fn tell(&self, sink: &mut dyn Sink) {
+        sink.out_of_scope(Outside::User, self.by_user.load(Ordering::Relaxed));
+        sink.out_of_scope(Outside::Time, self.by_time.load(Ordering::Relaxed));
     }
 }
 
@@ -286,12 +282,18 @@ struct Hash<'a> {
     wanted: Wanted,
     pace: &'a Pace,
     bounds: Option<&'a Bounds>,
+    /// What the order or the profile names by its path may be named.
+    asked: &'a [PathBuf],
     left_out: LeftOut,
 }
 
 impl Visit for Hash<'_> {
     type Found = Found;
     type Hand = Digesting<Entry>;
+
+    fn looks_first(&self) -> bool {
+        self.bounds.is_some()
+    }
 
     fn hand(&self) -> Self::Hand {
         Digesting::new(self.wanted)
@@ -347,7 +349,14 @@ impl Visit for Hash<'_> {
     }
 
     fn missed(&self, missed: Missed, found: &mut Found) {
-        found.missed.push(missed);
+        let is_told = match self.bounds {
+            Some(bounds) => bounds.user(missed.uid).is_ok() || self.asked.contains(&missed.path),
+            None => true,
+        };
+        match is_told {
+            true => found.missed.push(missed),
+            false => self.left_out.count(Outside::User),
+        }
     }
 }
 
