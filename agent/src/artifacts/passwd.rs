@@ -53,11 +53,6 @@ impl Names {
         self.names.get(&id).cloned().into()
     }
 
-    /// The id of the user called `name`.
-    pub(crate) fn id_of(&self, name: &str) -> Option<u32> {
-        self.ids.get(name).copied()
-    }
-
     /// All users, by name, with their ids.
     pub(crate) fn into_ids(self) -> BTreeMap<String, u32> {
         self.ids
@@ -79,6 +74,6 @@ mod tests {
         assert_eq!(names.of(0), "root");
         assert_eq!(names.of(7), "me");
         assert_eq!(names.of(8), Value::Null);
-        assert_eq!((names.id_of("toor"), names.id_of("you")), (Some(0), None));
+        assert_eq!(names.into_ids().get("toor"), Some(&0));
     }
 }
