@@ -1,6 +1,7 @@
 //! What an order may touch at all, and by what right: a warrant's number, users, paths, times.
 //!
-//! A scope only ever narrows. What it leaves out is never opened by the agent, and stands in the archive as a gap.
+//! A scope only ever narrows. What it leaves out is never opened by the agent, and is told in the archive: files by their
+//! number, since their names may be what it protects.
 
 use std::collections::BTreeSet;
 

@@ -118,7 +118,7 @@ impl Artifact for Accounts {
                 Err(error) => sink.gap(path, error.reason(), &error.to_string())?,
             }
         }
-        sweep(request.root, RULES, &[], sink)
+        sweep(request.place(), RULES, &[], sink)
     }
 }
 

@@ -68,6 +68,6 @@ impl Artifact for Containers {
     }
 
     fn collect(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
-        sweep(request.root, RULES, &homes(request.root).0, sink)
+        sweep(request.place(), RULES, &homes(request.root).0, sink)
     }
 }

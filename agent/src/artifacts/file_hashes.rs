@@ -190,20 +190,24 @@ impl Artifact for FileHashes {
                 .unwrap_or(Wanted::default().sparse_limit_bytes),
         };
         let scope = scope(request);
+        let roots = roots(request, sink)?;
         let hash = Hash {
             wanted,
             pace: request.pace,
             bounds: request.bounds,
+            asked: &roots,
             left_out: LeftOut::default(),
         };
-        let roots = roots(request, sink)?;
         walk(
             request.root,
             &roots,
             &scope,
             &hash,
             |Found { lines, missed }| {
-                for Missed { path, reason, text } in missed {
+                for Missed {
+                    path, reason, text, ..
+                } in missed
+                {
                     sink.gap(path, reason, &text)?;
                 }
                 if lines.is_empty() {
@@ -212,7 +216,8 @@ impl Artifact for FileHashes {
                 sink.records(lines)
             },
         )?;
-        hash.left_out.tell(sink)
+        hash.left_out.tell(sink);
+        Ok(())
     }
 }
 
@@ -259,18 +264,24 @@ impl LeftOut {
         of.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn tell(&self, sink: &mut dyn Sink) -> Result<(), Stopped> {
-        for (of, why) in [
-            (&self.by_user, Outside::User),
-            (&self.by_time, Outside::Time),
-        ] {
-            let count = of.load(Ordering::Relaxed);
-            if count > 0 {
-                let text = format!("{count} files and folders were left out: {}", why.words());
-                sink.gap("scope", Reason::OutOfScope, &text)?;
-            }
+    /// What was missed, where it may be named: it is of the scope, or a root that was asked for.
+    pub(super) fn judge(
+        &self,
+        missed: Missed,
+        bounds: Option<&Bounds>,
+        asked: &[PathBuf],
+    ) -> Option<Missed> {
+        let is_told = bounds
+            .is_none_or(|bounds| bounds.user(missed.uid).is_ok() || asked.contains(&missed.path));
+        if !is_told {
+            self.count(Outside::User);
         }
-        Ok(())
+        is_told.then_some(missed)
+    }
+
+    pub(super) fn tell(&self, sink: &mut dyn Sink) {
+        sink.out_of_scope(Outside::User, self.by_user.load(Ordering::Relaxed));
+        sink.out_of_scope(Outside::Time, self.by_time.load(Ordering::Relaxed));
     }
 }
 
@@ -290,12 +301,18 @@ struct Hash<'a> {
     wanted: Wanted,
     pace: &'a Pace,
     bounds: Option<&'a Bounds>,
+    /// What the order or the profile names by its path may be named.
+    asked: &'a [PathBuf],
     left_out: LeftOut,
 }
 
 impl Visit for Hash<'_> {
     type Found = Found;
     type Hand = Digesting<Entry>;
+
+    fn looks_first(&self) -> bool {
+        self.bounds.is_some()
+    }
 
     fn hand(&self) -> Self::Hand {
         Digesting::new(self.wanted)
@@ -351,7 +368,8 @@ impl Visit for Hash<'_> {
     }
 
     fn missed(&self, missed: Missed, found: &mut Found) {
-        found.missed.push(missed);
+        let missed = self.left_out.judge(missed, self.bounds, self.asked);
+        found.missed.extend(missed);
     }
 }
 

@@ -47,6 +47,6 @@ impl Artifact for Logs {
     }
 
     fn collect(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
-        sweep(request.root, RULES, &[], sink)
+        sweep(request.place(), RULES, &[], sink)
     }
 }

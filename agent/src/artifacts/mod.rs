@@ -30,7 +30,7 @@ use evidence::{archive::Lines, gap::Reason, instant::Instant};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::files::{Bounds, Pace};
+use crate::files::{Bounds, Outside, Pace};
 
 /// One field of an artifact's records, for the reference that is generated from the code.
 #[derive(Debug, Clone, Copy)]
@@ -130,7 +130,15 @@ pub struct Request<'a> {
     pub bounds: Option<&'a Bounds>,
 }
 
-/// What an artifact tells of, for an order's scope to leave out what it must.
+impl<'a> Request<'a> {
+    /// Where a sweep goes, and what bounds it.
+    pub fn place(&self) -> (&'a Path, Option<&'a Bounds>) {
+        (self.root, self.bounds)
+    }
+}
+
+/// What an artifact tells of, for an order's scope to leave out what it must. Whatever an artifact claims to be, a record
+/// that lacks what its scope is judged by is left out, and every file that it names is judged before it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
     /// The host as it is now: left out whole where the scope names users or paths, or a time that is not now.
@@ -139,7 +147,8 @@ pub enum Extent {
     Users(&'static str),
     /// What happened: each record has `uid` or `user`, and `time`.
     Events,
-    /// Files, each judged by itself.
+    /// Files, each judged by itself. Each record is of one: its `path`, its owner's `uid`, its times `modified` and
+    /// `changed` (and `born`, where known). What such an artifact reads itself it judges first, by the request's bounds.
     Files,
 }
 
@@ -191,6 +200,10 @@ pub trait Sink {
     /// # Errors
     /// The run must stop.
     fn missing(&mut self, subject: &OsStr, reason: Reason, text: &str) -> Result<(), Stopped>;
+
+    /// Counts files and folders that the order's scope left out. Their number is told at the end, their names never: they
+    /// may be what the scope protects.
+    fn out_of_scope(&mut self, why: Outside, count: u64);
 }
 
 impl dyn Sink + '_ {

@@ -146,7 +146,7 @@ impl Artifact for Packages {
         for (manager, path, keys) in LISTS {
             list(request.root, manager, Path::new(path), keys, sink)?;
         }
-        sweep(request.root, RULES, &[], sink)
+        sweep(request.place(), RULES, &[], sink)
     }
 }
 

@@ -13,7 +13,11 @@ const CAP: usize = 8 << 20;
 
 /// Which number carries which name.
 #[derive(Debug, Default)]
-pub(crate) struct Names(BTreeMap<u32, String>);
+pub(crate) struct Names {
+    names: BTreeMap<u32, String>,
+    /// Several names may carry one number.
+    ids: BTreeMap<String, u32>,
+}
 
 impl Names {
     /// The users of the tree at `root`; no names where the file can't be read.
@@ -29,7 +33,7 @@ impl Names {
     }
 
     fn parse(text: &str) -> Self {
-        let mut names = BTreeMap::new();
+        let mut all = Self::default();
         for line in text.lines() {
             let mut parts = line.split(':');
             let (Some(name), Some(id)) = (parts.next(), parts.nth(1)) else {
@@ -37,26 +41,26 @@ impl Names {
             };
             if let Ok(id) = id.parse() {
                 // The first line of an id wins, as in the C library.
-                names.entry(id).or_insert_with(|| name.to_owned());
+                all.names.entry(id).or_insert_with(|| name.to_owned());
+                all.ids.entry(name.to_owned()).or_insert(id);
             }
         }
-        Self(names)
+        all
     }
 
     /// The name of `id`, or null.
     pub(crate) fn of(&self, id: u32) -> Value {
-        self.0.get(&id).cloned().into()
+        self.names.get(&id).cloned().into()
     }
 
-    /// The id of the user called `name`.
-    pub(crate) fn id_of(&self, name: &str) -> Option<u32> {
-        let found = self.0.iter().find(|(_, own)| own.as_str() == name);
-        found.map(|(id, _)| *id)
+    /// All users, by name, with their ids.
+    pub(crate) fn into_ids(self) -> BTreeMap<String, u32> {
+        self.ids
     }
 
     /// Every id that has a name, ascending.
     pub(crate) fn ids(&self) -> impl Iterator<Item = u32> + '_ {
-        self.0.keys().copied()
+        self.names.keys().copied()
     }
 }
 
@@ -70,5 +74,6 @@ mod tests {
         assert_eq!(names.of(0), "root");
         assert_eq!(names.of(7), "me");
         assert_eq!(names.of(8), Value::Null);
+        assert_eq!(names.into_ids().get("toor"), Some(&0));
     }
 }

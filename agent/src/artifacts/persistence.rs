@@ -236,7 +236,7 @@ impl Artifact for Persistence {
         }
         for (way, patterns) in WAYS {
             let compiled = Compiled::new(root, patterns.iter().copied(), &homes);
-            sweep_with(root, &compiled, sink, &mut |sink, path, stat| {
+            sweep_with(request.place(), &compiled, sink, &mut |sink, path, stat| {
                 finding(root, way, sink, path, stat)
             })?;
         }
@@ -511,7 +511,7 @@ mod tests {
                 );
                 let mut found = 0;
                 let mut sink = MemorySink::default();
-                sweep_with(tree.path(), &compiled, &mut sink, &mut |_, _, _| {
+                sweep_with((tree.path(), None), &compiled, &mut sink, &mut |_, _, _| {
                     found += 1;
                     Ok(())
                 })

@@ -9,7 +9,7 @@ use std::path::Path;
 use evidence::gap::Reason;
 
 use super::passwd::Names;
-use super::source::{names, put, put_bytes, reason_of, text};
+use super::source::{names, put, put_bytes, reason_of, text, time};
 use super::{Artifact, Extent, Field, Record, Request, Sink, Stopped};
 use crate::files::record::field;
 use crate::platform::{names::OsStrExt as _, procfs};
@@ -292,6 +292,18 @@ fn present(request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
         let lines = text.lines().filter(|l| !l.starts_with('#'));
         let pairs = lines.filter_map(|l| l.split_once('='));
         let properties: Record = pairs.map(|(k, v)| (k.to_owned(), v.into())).collect();
+        // Whose and when, as in every other record.
+        let property = |key: &str| properties.get(key).and_then(serde_json::Value::as_str);
+        if let Some(uid) = property("UID").and_then(|uid| uid.parse::<u32>().ok()) {
+            put(&mut record, "uid", uid);
+        }
+        if let Some(user) = property("USER") {
+            put(&mut record, "user", user);
+        }
+        if let Some(us) = property("REALTIME").and_then(|us| us.parse::<i64>().ok()) {
+            let ns = us.rem_euclid(1_000_000) as u32 * 1000;
+            put(&mut record, "time", time(us.div_euclid(1_000_000), ns));
+        }
         put(&mut record, "properties", properties);
         sink.record(record)?;
     }

@@ -72,8 +72,8 @@ impl Artifact for ShellHistory {
             let text = format!("{error} Homes other than root's are missing.");
             sink.gap("/etc/passwd", error.reason(), &text)?;
         }
-        sweep(request.root, RULES, &homes, sink)?;
-        moved::collect(request.root, &homes, sink)
+        sweep(request.place(), RULES, &homes, sink)?;
+        moved::collect(request, &homes, sink)
     }
 }
 
@@ -84,6 +84,9 @@ const HISTFILE_FIELDS: &[Field] = &[
         "string, base64",
         "its exact bytes, where the text isn't they",
     ),
+    field("uid", "integer", "its owner"),
+    field("modified", "string, RFC 3339", "its mtime"),
+    field("changed", "string, RFC 3339", "its ctime"),
     field("line", "integer", "its line"),
     field(
         "setting",
@@ -99,14 +102,21 @@ const HISTFILE_FIELDS: &[Field] = &[
 
 /// Histories that a start-up file sends elsewhere or switches off.
 mod moved {
-    use std::path::{Path, PathBuf};
+    use std::{
+        collections::BTreeSet,
+        io::Read as _,
+        path::{Path, PathBuf},
+    };
 
     use serde_json::Map;
 
     use crate::platform::names::OsStrExt as _;
     use crate::{
-        artifacts::{Sink, Stopped, source::put_bytes},
-        files::{open_file, read_small},
+        artifacts::{
+            Request, Sink, Stopped,
+            source::{put, put_bytes, time},
+        },
+        files::{Bounds, Kind, OpenError, Outside, Stat, open::open_parent, resolve},
     };
 
     const STARTUP: &[&str] = &[
@@ -128,35 +138,91 @@ mod moved {
     ];
     const FILE_BYTES: u64 = 1024 * 1024;
 
+    /// A start-up file.
+    struct Startup<'a> {
+        path: &'a Path,
+        home: &'a Path,
+        stat: Stat,
+        bytes: Vec<u8>,
+    }
+
     pub(super) fn collect(
-        root: &Path,
+        request: &Request<'_>,
         homes: &[PathBuf],
         sink: &mut dyn Sink,
     ) -> Result<(), Stopped> {
-        let in_homes = homes
-            .iter()
-            .flat_map(|home| STARTUP.iter().map(|f| (home.join(f), home.as_path())));
-        let all = SYSTEM
-            .iter()
-            .map(|f| (PathBuf::from(f), Path::new("/root")))
-            .chain(in_homes);
-        for (path, home) in all {
-            // The sweep above says what can't be read.
-            if let Ok(bytes) = read_small(root, &path, FILE_BYTES) {
-                one(root, &path, home, &bytes, sink)?;
+        for path in SYSTEM.iter().map(Path::new) {
+            match read(request, path) {
+                Ok(Ok((stat, bytes))) => {
+                    let home = Path::new("/root");
+                    let startup = Startup {
+                        path,
+                        home,
+                        stat,
+                        bytes,
+                    };
+                    one(request, &startup, sink)?;
+                }
+                Ok(Err(why)) => sink.out_of_scope(why, 1),
+                Err(_) => {}
+            }
+        }
+        // A home behind a link is told where it is, as the sweep tells it.
+        let led = |home: &PathBuf| resolve(request.root, home).unwrap_or_else(|_| home.clone());
+        let homes: BTreeSet<PathBuf> = homes.iter().map(led).collect();
+        for home in &homes {
+            for path in STARTUP.iter().map(|name| home.join(name)) {
+                // The sweep above says what can't be read, and counts what the scope leaves out.
+                if let Ok(Ok((stat, bytes))) = read(request, &path) {
+                    let path = &path;
+                    let startup = Startup {
+                        path,
+                        home,
+                        stat,
+                        bytes,
+                    };
+                    one(request, &startup, sink)?;
+                }
             }
         }
         Ok(())
     }
 
-    fn one(
-        root: &Path,
+    /// What a start-up file is and holds, its links followed; or why the order's scope leaves it unopened.
+    fn read(
+        request: &Request<'_>,
         path: &Path,
-        home: &Path,
-        bytes: &[u8],
+    ) -> Result<Result<(Stat, Vec<u8>), Outside>, OpenError> {
+        let (root, bounds) = request.place();
+        let within = |path: &Path| bounds.map_or(Ok(()), |b| b.path(path));
+        // Looked at first: only what is there is left out.
+        let own = resolve(root, path)?;
+        let (folder, name) = open_parent(root, &own)?;
+        let looked = folder.look(&name)?;
+        let judge = |bounds: &Bounds| {
+            bounds.links(root, path)?;
+            bounds.file(&looked)
+        };
+        let judged = within(path)
+            .and_then(|()| within(&own))
+            .and_then(|()| bounds.map_or(Ok(()), judge));
+        if let Err(why) = judged {
+            return Ok(Err(why));
+        }
+        let opened = folder.open(&name, &looked)?;
+        let mut bytes = Vec::new();
+        let read = opened.file.take(FILE_BYTES).read_to_end(&mut bytes);
+        // What came before the fault is as good as what a short file holds.
+        let _whole = read.is_ok();
+        Ok(Ok((opened.before, bytes)))
+    }
+
+    fn one(
+        request: &Request<'_>,
+        startup: &Startup<'_>,
         sink: &mut dyn Sink,
     ) -> Result<(), Stopped> {
-        for (number, line) in bytes.split(|b| *b == b'\n').enumerate() {
+        for (number, line) in startup.bytes.split(|b| *b == b'\n').enumerate() {
             let line = line.trim_ascii();
             let names = |word: &[u8]| line.windows(word.len()).any(|w| w == word);
             if line.starts_with(b"#")
@@ -164,16 +230,35 @@ mod moved {
             {
                 continue;
             }
+            let stat = &startup.stat;
             let mut record = Map::new();
-            put_bytes(&mut record, "path", path.as_os_str().as_bytes());
-            record.insert("line".to_owned(), (number + 1).into());
+            put_bytes(&mut record, "path", startup.path.as_os_str().as_bytes());
+            put(&mut record, "uid", stat.uid);
+            for (key, at) in [("modified", stat.modified), ("changed", stat.changed)] {
+                put(&mut record, key, time(at.seconds, at.ns));
+            }
+            put(&mut record, "line", number + 1);
             put_bytes(&mut record, "setting", line);
             sink.record(record)?;
-            if let Some(to) = target(line, home).filter(|to| open_file(root, to).is_ok()) {
-                sink.file(&to)?;
+            if let Some(to) = target(line, startup.home) {
+                take(request, &to, sink)?;
             }
         }
         Ok(())
+    }
+
+    /// Takes a history that lies elsewhere, where it is there at all. It is only looked at: the sink judges and opens it.
+    fn take(request: &Request<'_>, path: &Path, sink: &mut dyn Sink) -> Result<(), Stopped> {
+        let (root, bounds) = request.place();
+        if let Some(Err(why)) = bounds.map(|b| b.path(path)) {
+            sink.out_of_scope(why, 1);
+            return Ok(());
+        }
+        let looked = open_parent(root, path).and_then(|(folder, name)| folder.look(&name));
+        match looked {
+            Ok(stat) if stat.kind == Kind::File => sink.file(path),
+            _ => Ok(()),
+        }
     }
 
     /// Where `HIST FILE=...` leads; only a plain path, `~` or `$HOME` is understood.

@@ -155,7 +155,7 @@ impl Artifact for System {
             let text = "The tree is not the running host.";
             sink.gap("kernel, clock and hardware", Reason::NotApplicable, text)?;
         }
-        sweep(request.root, RULES, &[], sink)
+        sweep(request.place(), RULES, &[], sink)
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use evidence::{archive::Lines, gap::Reason};
 
-use crate::files::Pace;
+use crate::files::{Outside, Pace};
 
 use super::{Artifact, Record, Request, Sink, Stopped};
 
@@ -40,6 +40,8 @@ pub struct MemorySink {
     pub open_files: Vec<(String, Vec<u8>)>,
     /// The gaps, in order.
     pub gaps: Vec<SeenGap>,
+    /// What the scope left out, in the order of [`Outside::ALL`].
+    pub out_of_scope: [u64; 3],
     /// After how many calls the sink says that the run must stop; `None` for never.
     pub stop_after: Option<usize>,
     calls: usize,
@@ -131,5 +133,9 @@ impl Sink for MemorySink {
             text: text.to_owned(),
         });
         Ok(())
+    }
+
+    fn out_of_scope(&mut self, why: Outside, count: u64) {
+        self.out_of_scope[why as usize] += count;
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use super::{
     distant::Distant,
     open::{Folder, OpenError, Opened, c_name, open_parent, resolve},
-    stat::Kind,
+    stat::{Kind, Stat},
 };
 
 /// After so long the way is walked again: a folder that was moved meanwhile is not read under its old name for longer.
@@ -41,17 +41,30 @@ impl Parents {
         resolve(root, path)
     }
 
-    /// As [`open_file`](super::open_file); the file's folder is kept.
+    /// Looks at what lies at `path`, without opening it; its folder is kept.
     ///
     /// # Errors
-    /// As there.
-    pub fn open_file(&mut self, root: &Path, path: &Path) -> Result<Opened, OpenError> {
+    /// As [`open_file`](super::open_file).
+    pub fn look(&mut self, root: &Path, path: &Path) -> Result<Stat, OpenError> {
         if let Some((folder, name)) = self.known(path) {
-            return folder.open(&name, &folder.look(&name)?);
+            return folder.look(&name);
         }
         let (folder, name) = open_parent(root, path)?;
         let (folder, _) = self.last.insert((folder, Instant::now()));
-        folder.open(&name, &folder.look(&name)?)
+        folder.look(&name)
+    }
+
+    /// As [`open_file`](super::open_file), where it still is what was `looked` at.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(&mut self, root: &Path, path: &Path, looked: &Stat) -> Result<Opened, OpenError> {
+        if let Some((folder, name)) = self.known(path) {
+            return folder.open(&name, looked);
+        }
+        let (folder, name) = open_parent(root, path)?;
+        let (folder, _) = self.last.insert((folder, Instant::now()));
+        folder.open(&name, looked)
     }
 
     /// The kept folder, where it is that of `path`, and the name in it.
@@ -82,15 +95,16 @@ mod tests {
         let mut parents = Parents::default();
         let open = |parents: &mut Parents, path: &str| {
             let own = parents.resolve(tree.path(), Path::new(path))?;
-            parents.open_file(tree.path(), &own).map(|_| own)
+            let looked = parents.look(tree.path(), &own)?;
+            parents.open(tree.path(), &own, &looked).map(|_| own)
         };
         assert_eq!(open(&mut parents, "/d/a").unwrap(), Path::new("/d/a"));
         assert!(parents.known(Path::new("/d/b")).is_some());
         assert_eq!(open(&mut parents, "/d/b").unwrap(), Path::new("/d/b"));
         assert_eq!(open(&mut parents, "/d/link").unwrap(), Path::new("/d/b"));
-        let error = parents
-            .open_file(tree.path(), Path::new("/d/link"))
-            .unwrap_err();
+        let link = Path::new("/d/link");
+        let looked = parents.look(tree.path(), link).unwrap();
+        let error = parents.open(tree.path(), link, &looked).unwrap_err();
         assert_eq!(error.reason(), Reason::NotApplicable);
         let error = open(&mut parents, "/d/gone").unwrap_err();
         assert!(error.is_not_found());

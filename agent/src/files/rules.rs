@@ -15,6 +15,7 @@ use evidence::gap::Reason;
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::{
+    bounds::{Bounds, Outside},
     distant::Distant,
     list::next_names,
     open::{Folder, OpenError, c_name, normal_parts, reason_of, resolve},
@@ -205,19 +206,20 @@ fn split<'a>(root: &Path, base: &Path, pattern: &'a str) -> Vec<(PathBuf, Vec<&'
 /// What a sweep calls for each entry that a rule takes.
 pub type Found<'a> = dyn FnMut(&mut dyn Sink, &Path, &Stat) -> Result<(), Stopped> + 'a;
 
-/// Hands every entry but folders that one of `rules` takes to `sink.file`; never a private key.
+/// Hands every entry but folders that one of `rules` takes to `sink.file`; never a private key, and nothing outside the
+/// bounds.
 ///
 /// # Errors
 /// The run must stop.
 pub fn sweep(
-    root: &Path,
+    (root, bounds): (&Path, Option<&Bounds>),
     rules: &[Rule],
     homes: &[PathBuf],
     sink: &mut dyn Sink,
 ) -> Result<(), Stopped> {
     let compiled = Compiled::new(root, rules.iter().map(|r| r.pattern), homes);
     sweep_with(
-        root,
+        (root, bounds),
         &compiled,
         sink,
         &mut |sink, path, stat| match is_private_key(root, path, stat) {
@@ -227,12 +229,13 @@ pub fn sweep(
     )
 }
 
-/// Calls `found` for every entry but folders that `compiled` takes; what can't be looked into is a gap.
+/// Calls `found` for every entry but folders that `compiled` takes and that lies within the bounds; what can't be looked
+/// into is a gap.
 ///
 /// # Errors
 /// The run must stop.
 pub fn sweep_with(
-    root: &Path,
+    (root, bounds): (&Path, Option<&Bounds>),
     compiled: &Compiled,
     sink: &mut dyn Sink,
     found: &mut Found<'_>,
@@ -243,6 +246,7 @@ pub fn sweep_with(
     };
     let mut sweep = Sweep {
         compiled,
+        bounds,
         distant: Distant::now(root),
         sink,
         found,
@@ -252,6 +256,7 @@ pub fn sweep_with(
 
 struct Sweep<'a, 'f> {
     compiled: &'a Compiled,
+    bounds: Option<&'a Bounds>,
     distant: Arc<Distant>,
     sink: &'a mut dyn Sink,
     found: &'a mut Found<'f>,
@@ -271,7 +276,7 @@ impl Sweep<'_, '_> {
         loop {
             let names = match next_names(folder) {
                 Ok(names) => names,
-                Err(e) => return self.refused(folder.path(), e),
+                Err(e) => return self.refused(folder, e),
             };
             if names.is_empty() {
                 return Ok(());
@@ -299,19 +304,22 @@ impl Sweep<'_, '_> {
             .distant
             .is_mounted_at(folder.path(), OsStr::from_bytes(name.to_bytes()))
         {
-            return self.elsewhere(&path);
+            return self.elsewhere(&path, None);
         }
         let stat = match folder.look(name) {
             Ok(stat) => stat,
             // A rule is a sweep: what isn't there is no gap. What was listed and has gone is.
             Err(e) if e.is_not_found() && is_guess => return Ok(()),
             Err(e) if e.is_not_found() => {
-                return self
-                    .sink
-                    .gap(&path, Reason::Vanished, "It was listed and has gone.");
+                let text = "It was listed and has gone.";
+                return self.gap(&path, None, Reason::Vanished, text);
             }
-            Err(e) => return self.error(&path, &e),
+            Err(e) => return self.error(&path, None, &e),
         };
+        if let Err(why) = self.within(&path, &stat) {
+            self.sink.out_of_scope(why, 1);
+            return Ok(());
+        }
         if stat.kind != Kind::Folder {
             return if taken {
                 (self.found)(self.sink, &path, &stat)
@@ -335,38 +343,72 @@ impl Sweep<'_, '_> {
     ) -> Result<(), Stopped> {
         let path = folder.path_of(name);
         if depth >= DEPTH_AT_MOST {
-            return self.sink.gap(
-                &path,
-                Reason::Limit,
-                "Deeper than 200 folders; all below is missing.",
-            );
+            let text = "Deeper than 200 folders; all below is missing.";
+            return self.gap(&path, Some(stat), Reason::Limit, text);
         }
         let is_elsewhere = stat.automount || stat.device != folder.stat().device;
         if is_elsewhere && !matches!(place_of_entry(folder, name), Ok(Place::Local)) {
-            return self.elsewhere(&path);
+            return self.elsewhere(&path, Some(stat));
         }
         match folder.enter(name, stat) {
             Ok(inner) => self.folder(&inner, &self.compiled.spread(next), depth + 1),
-            Err(error) => self.error(&path, &error),
+            Err(error) => self.error(&path, Some(stat), &error),
         }
     }
 
-    fn elsewhere(&mut self, path: &Path) -> Result<(), Stopped> {
-        let text = "Not a local file system; all below is missing.";
-        self.sink.gap(path, Reason::OtherFileSystem, text)
+    /// Whether the order's scope takes it in. A folder may be anybody's: what lies in it may be somebody else's; and what
+    /// a link leads to is judged by whoever follows it.
+    fn within(&self, path: &Path, stat: &Stat) -> Result<(), Outside> {
+        match (self.bounds, stat.kind) {
+            (None, _) => Ok(()),
+            (Some(bounds), Kind::Folder) => bounds.path_or_below(path),
+            (Some(bounds), Kind::Link) => bounds.path(path),
+            (Some(bounds), _) => bounds.path(path).and_then(|()| bounds.file(stat)),
+        }
     }
 
-    fn error(&mut self, path: &Path, error: &OpenError) -> Result<(), Stopped> {
+    /// Tells what is missing, by its name only where the scope takes that in.
+    fn gap(
+        &mut self,
+        path: &Path,
+        stat: Option<&Stat>,
+        reason: Reason,
+        text: &str,
+    ) -> Result<(), Stopped> {
+        let judge = |bounds: &Bounds| {
+            bounds.path_or_below(path)?;
+            bounds.user(stat.map(|stat| stat.uid))
+        };
+        match self.bounds.map_or(Ok(()), judge) {
+            Ok(()) => self.sink.gap(path, reason, text),
+            Err(why) => {
+                self.sink.out_of_scope(why, 1);
+                Ok(())
+            }
+        }
+    }
+
+    fn elsewhere(&mut self, path: &Path, stat: Option<&Stat>) -> Result<(), Stopped> {
+        let text = "Not a local file system; all below is missing.";
+        self.gap(path, stat, Reason::OtherFileSystem, text)
+    }
+
+    fn error(
+        &mut self,
+        path: &Path,
+        stat: Option<&Stat>,
+        error: &OpenError,
+    ) -> Result<(), Stopped> {
         let reason = match error.reason() {
             Reason::NotFound => Reason::Vanished,
             reason => reason,
         };
-        self.sink.gap(path, reason, &error.to_string())
+        self.gap(path, stat, reason, &error.to_string())
     }
 
-    fn refused(&mut self, path: &Path, error: Errno) -> Result<(), Stopped> {
+    fn refused(&mut self, folder: &Folder, error: Errno) -> Result<(), Stopped> {
         let text = format!("The folder can't be listed: {error}. All below is missing.");
-        self.sink.gap(path, reason_of(error), &text)
+        self.gap(folder.path(), Some(folder.stat()), reason_of(error), &text)
     }
 }
 
@@ -397,7 +439,7 @@ mod tests {
         let homes = [PathBuf::from("/home/bob"), PathBuf::from("/root")];
         let rules: Vec<Rule> = patterns.iter().map(|p| rule(p)).collect();
         let mut sink = MemorySink::default();
-        sweep(tree.path(), &rules, &homes, &mut sink).unwrap();
+        sweep((tree.path(), None), &rules, &homes, &mut sink).unwrap();
         assert!(sink.gaps.is_empty());
         let mut files: Vec<String> = sink.files.iter().map(|f| text_of(f)).collect();
         files.sort();

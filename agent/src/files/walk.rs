@@ -54,11 +54,13 @@ pub struct Missed {
     pub reason: Reason,
     /// More for people.
     pub text: String,
+    /// Whose it is, where that is known.
+    pub uid: Option<u32>,
 }
 
 impl Missed {
     /// From a failure to open; what has gone since it was listed is called so.
-    pub fn from_error(path: PathBuf, error: &OpenError) -> Self {
+    pub fn from_error(path: PathBuf, error: &OpenError, uid: Option<u32>) -> Self {
         let reason = match error.reason() {
             Reason::NotFound => Reason::Vanished,
             reason => reason,
@@ -67,6 +69,7 @@ impl Missed {
             path,
             reason,
             text: error.to_string(),
+            uid,
         }
     }
 }
@@ -95,6 +98,10 @@ pub trait Visit: Sync {
     type Found: Default + Send;
     /// What one thread has under way.
     type Hand;
+    /// Whether entries are looked at before they are opened, so that the visit may leave them unopened.
+    fn looks_first(&self) -> bool {
+        false
+    }
     /// A new thread's.
     fn hand(&self) -> Self::Hand;
     /// Whether regular files are opened before they are visited: the fastest where most are read.
@@ -172,6 +179,7 @@ pub fn walk<V: Visit, E>(
                     reason: error.reason(),
                     text: error.to_string(),
                     path,
+                    uid: None,
                 };
                 visit.missed(missed, &mut found);
                 each(found)?;
@@ -350,7 +358,9 @@ impl<'a, V: Visit> Worker<'a, V> {
             // A root was asked for by name: a distant one is entered then.
             Job::Entry(parent, listed) => self.entry(&parent, &listed, 0, true)?,
             Job::Folder(folder, depth) => match place_of(&*folder) {
-                Ok(Place::Virtual) => self.elsewhere(folder.path().to_owned())?,
+                Ok(Place::Virtual) => {
+                    self.elsewhere(folder.path().to_owned(), Some(folder.stat().uid))?;
+                }
                 _ => self.push(folder, depth),
             },
             Job::Names(folder, names, depth) => {
@@ -395,8 +405,9 @@ impl<'a, V: Visit> Worker<'a, V> {
             }
             Err(error) => {
                 frame.is_listed = true;
-                let path = frame.folder.path().to_owned();
-                self.unlisted(path, error)
+                let folder = &frame.folder;
+                let (path, uid) = (folder.path().to_owned(), folder.stat().uid);
+                self.unlisted(path, error, uid)
             }
         }
     }
@@ -414,17 +425,20 @@ impl<'a, V: Visit> Worker<'a, V> {
             shared.distant.is_mounted_at(folder.path(), name)
         };
         if !is_root && !shared.scope.other_file_systems && is_mounted() {
-            return self.elsewhere(folder.path_of(name));
+            return self.elsewhere(folder.path_of(name), None);
         }
         let is_file = listed.file_inode.is_some();
         if is_file && !is_root && shared.visit.passes_over(folder, name) {
             return Ok(());
         }
-        let opened = shared.visit.opens().then(|| folder.open_listed(listed));
+        let opens = shared.visit.opens() && !shared.visit.looks_first();
+        let opened = opens.then(|| folder.open_listed(listed));
         let opened = opened.flatten().map(|o| Ok(Seen::Opened(o)));
         let seen = match opened.unwrap_or_else(|| folder.look(name).map(Seen::Looked)) {
             Ok(seen) => seen,
-            Err(error) => return self.miss(Missed::from_error(folder.path_of(name), &error)),
+            Err(error) => {
+                return self.miss(Missed::from_error(folder.path_of(name), &error, None));
+            }
         };
         let stat = *seen.stat();
         if self.shared.scope.excluded.contains(&stat.identity()) {
@@ -456,6 +470,7 @@ impl<'a, V: Visit> Worker<'a, V> {
                 path,
                 reason: Reason::Limit,
                 text,
+                uid: Some(stat.uid),
             });
         }
         if is_root || stat.automount || stat.device != folder.stat().device {
@@ -463,13 +478,13 @@ impl<'a, V: Visit> Worker<'a, V> {
             match place_of_entry(&**folder, name) {
                 Ok(Place::Local) => {}
                 Ok(Place::Distant | Place::Overlay) if is_asked => {}
-                Ok(_) => return self.elsewhere(path),
-                Err(error) => return self.unlisted(path, error),
+                Ok(_) => return self.elsewhere(path, Some(stat.uid)),
+                Err(error) => return self.unlisted(path, error, stat.uid),
             }
         }
         match folder.enter(name, stat) {
             Ok(inner) => self.push(Arc::new(inner), depth + 1),
-            Err(error) => self.miss(Missed::from_error(path, &error))?,
+            Err(error) => self.miss(Missed::from_error(path, &error, Some(stat.uid)))?,
         }
         Ok(())
     }
@@ -492,16 +507,17 @@ impl<'a, V: Visit> Worker<'a, V> {
         }
     }
 
-    fn elsewhere(&mut self, path: PathBuf) -> Result<(), Deaf> {
+    fn elsewhere(&mut self, path: PathBuf, uid: Option<u32>) -> Result<(), Deaf> {
         let text = "Not a local file system; all below is missing.".to_owned();
         self.miss(Missed {
             path,
             reason: Reason::OtherFileSystem,
             text,
+            uid,
         })
     }
 
-    fn unlisted(&mut self, path: PathBuf, error: Errno) -> Result<(), Deaf> {
+    fn unlisted(&mut self, path: PathBuf, error: Errno, uid: u32) -> Result<(), Deaf> {
         let text = format!(
             "{} can't be listed: {error}. All below is missing.",
             text_of(&path)
@@ -510,6 +526,7 @@ impl<'a, V: Visit> Worker<'a, V> {
             path,
             reason: reason_of(error),
             text,
+            uid: Some(uid),
         })
     }
 

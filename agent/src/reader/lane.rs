@@ -23,7 +23,7 @@ use super::{
     part::{OpenPart, PartError},
     pieces, stored, weight,
 };
-use crate::files::Stat;
+use crate::files::{Outside, Stat};
 
 /// A part that is being filled.
 struct Open {
@@ -180,6 +180,7 @@ impl<'r> Lane<'r> {
             Fetched::Settled(_) if self.run.is_paused() => Ok(()),
             Fetched::Settled(artifact) => {
                 self.run.shared.tally.settled(artifact);
+                self.tell_outside(artifact)?;
                 if self.open.as_ref().is_some_and(|o| o.part.is_due()) {
                     self.close(false, None)?;
                 }
@@ -188,6 +189,27 @@ impl<'r> Lane<'r> {
             // Only after a file whose beginning could not be written.
             Fetched::Chunk(_) | Fetched::End(_) => Ok(()),
         }
+    }
+
+    /// Tells how much of `artifact` the order's scope left out, once it is gathered.
+    pub(super) fn tell_outside(&mut self, artifact: &str) -> Result<(), Trouble> {
+        if self.run.shared.bounds.is_none() {
+            return Ok(());
+        }
+        let counts = self.run.shared.tally.take_outside(artifact, self.id);
+        self.outside(artifact, counts)
+    }
+
+    /// One gap for each reason. No name: it may be what the scope protects.
+    pub(super) fn outside(&mut self, artifact: &str, counts: [u64; 3]) -> Result<(), Trouble> {
+        for (why, count) in Outside::ALL.into_iter().zip(counts) {
+            if count > 0 {
+                let text = format!("{count} files and folders were left out: {}", why.words());
+                let weight = (Reason::OutOfScope, Severity::Ordinary);
+                self.gap(artifact, b"scope", weight, &text)?;
+            }
+        }
+        Ok(())
     }
 
     /// Adds a line to files.jsonl.

@@ -1,5 +1,8 @@
 //! What an order's scope leaves out: whole artifacts, and records by whose they are and when.
 
+use std::{ffi::OsStr, path::PathBuf};
+
+use data_encoding::BASE64;
 use evidence::{archive::Lines, instant::Instant};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -7,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::{
     artifacts::Extent,
     files::{Bounds, Outside},
+    platform::names::OsStrExt as _,
 };
 
 /// Why an artifact of this extent is left out whole at `now`, if it is.
@@ -22,7 +26,7 @@ pub(super) fn leaves_out(bounds: &Bounds, extent: Extent, now: Instant) -> Optio
 
 /// The lines that may be told, and how many may not.
 pub(super) fn choose(bounds: &Bounds, extent: Extent, lines: Lines) -> (Lines, u64) {
-    if matches!(extent, Extent::Host | Extent::Files) {
+    if matches!(extent, Extent::Host) {
         return (lines, 0);
     }
     let (mut kept, mut left_out) = (Lines::default(), 0);
@@ -40,6 +44,7 @@ fn judge(bounds: &Bounds, extent: Extent, record: &Map<String, Value>) -> Result
         let uid = record.get(field).and_then(Value::as_u64)?;
         u32::try_from(uid).ok()
     };
+    let time = |field: &str| Instant::deserialize(record.get(field)?).ok();
     match extent {
         Extent::Users(field) => bounds.user(uid(field)),
         Extent::Events => {
@@ -47,13 +52,30 @@ fn judge(bounds: &Bounds, extent: Extent, record: &Map<String, Value>) -> Result
             bounds
                 .user(uid("uid"))
                 .or_else(|_| bounds.user_name(name))?;
-            let time = record.get("time").map(Instant::deserialize);
-            match time {
-                Some(Ok(time)) => bounds.time(time),
+            match time("time") {
+                Some(time) => bounds.time(time),
                 // Nobody knows when: it is left out unless the scope has no time.
-                _ => bounds.timeless(),
+                None => bounds.timeless(),
             }
         }
-        Extent::Host | Extent::Files => Ok(()),
+        Extent::Files => {
+            bounds.path(&path(record).ok_or(Outside::Path)?)?;
+            bounds.user(uid("uid"))?;
+            match time("modified").zip(time("changed")) {
+                Some((modified, changed)) => bounds.life(time("born"), modified.max(changed)),
+                None => bounds.timeless(),
+            }
+        }
+        Extent::Host => Ok(()),
     }
+}
+
+/// The file that `record` is of, by its exact bytes.
+fn path(record: &Map<String, Value>) -> Option<PathBuf> {
+    let text = |field: &str| record.get(field).and_then(Value::as_str);
+    let bytes = match text("path_b64") {
+        Some(exact) => BASE64.decode(exact.as_bytes()).ok()?,
+        None => text("path")?.as_bytes().to_vec(),
+    };
+    Some(PathBuf::from(OsStr::from_bytes(&bytes)))
 }

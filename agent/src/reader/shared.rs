@@ -120,8 +120,8 @@ impl Shared {
 /// The scope of `plan`, with the ids that the host itself gives its users.
 fn bounds(plan: &Plan) -> Option<Bounds> {
     let scope = plan.scope.clone()?;
-    let users = Names::users(&plan.root);
-    Some(Bounds::new(scope, |name| users.id_of(name)))
+    let users = Names::users(&plan.root).into_ids();
+    Some(Bounds::new(scope, &users))
 }
 
 fn hash_of(path: &Path) -> u64 {

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     artifacts::{Artifact, Request, Sink, Stopped},
     config::Wanted,
-    files::Pace,
+    files::{Outside, Pace},
     platform::names::OsStrExt as _,
 };
 
@@ -137,5 +137,12 @@ impl Sink for ArtifactSink {
     fn missing(&mut self, subject: &OsStr, reason: Reason, text: &str) -> Result<(), Stopped> {
         let subject = subject.as_bytes().to_vec();
         self.say(Say::Gap(subject, reason, text.to_owned()))
+    }
+
+    fn out_of_scope(&mut self, why: Outside, count: u64) {
+        if count > 0 {
+            let artifact = self.artifact.name();
+            self.shared.tally.out_of_scope(artifact, why, count);
+        }
     }
 }

@@ -13,6 +13,8 @@ use std::{
 
 use protocol::profile::Limits;
 
+use crate::files::Outside;
+
 /// The counts of one run.
 #[derive(Debug)]
 pub(super) struct Tally {
@@ -35,6 +37,8 @@ pub(super) struct Standing {
     pub(super) is_lost: bool,
     /// Files that a limit left out.
     pub(super) beyond: u64,
+    /// Files that the order's scope left out and that are not told yet, in the order of [`Outside::ALL`].
+    pub(super) outside: [u64; 3],
     /// An earlier attempt has finished it.
     is_before: bool,
 }
@@ -73,6 +77,26 @@ impl Tally {
         self.on(artifact, |s| s.is_said = true);
     }
 
+    /// The order's scope left `count` files of `artifact` out.
+    pub(super) fn out_of_scope(&self, artifact: &str, why: Outside, count: u64) {
+        self.on(artifact, |s| s.outside[why as usize] += count);
+    }
+
+    /// What the scope left out of `artifact`, once it is gathered: for `lane` to tell, and to nobody else any more.
+    pub(super) fn take_outside(&self, artifact: &str, lane: usize) -> [u64; 3] {
+        let mut taken = [0; 3];
+        self.on(artifact, |s| {
+            if s.is_whole() {
+                taken = std::mem::take(&mut s.outside);
+            }
+            if taken != [0; 3] {
+                // Under one lock: it is not finished before the part that tells it is durable.
+                s.lanes |= bit(lane);
+            }
+        });
+        taken
+    }
+
     /// `artifact` named a file.
     pub(super) fn named(&self, artifact: &str) {
         self.on(artifact, |s| s.waiting += 1);
@@ -105,7 +129,9 @@ impl Tally {
 
     /// What is finished once the open part of `lane` is durable.
     pub(super) fn finished_with(&self, lane: usize) -> Vec<String> {
-        let whole = |s: &Standing| s.is_whole() && !s.is_lost && s.lanes & !bit(lane) == 0;
+        let whole = |s: &Standing| {
+            s.is_whole() && !s.is_lost && s.lanes & !bit(lane) == 0 && s.outside == [0; 3]
+        };
         let standings = self.lock();
         let finished = standings.iter().filter(|(_, s)| whole(s));
         finished.map(|(name, _)| name.clone()).collect()
@@ -167,6 +193,21 @@ mod tests {
         tally.lost(0);
         assert_eq!(tally.finished_with(1), ["old"]);
         assert!(tally.standings()["a"].is_lost);
+    }
+
+    #[test]
+    fn what_the_scope_left_out_is_told_once_and_before_the_artifact_is_finished() {
+        let tally = Tally::new(Limits::default(), &[]);
+        tally.named("a");
+        tally.out_of_scope("a", Outside::User, 2);
+        tally.settled("a");
+        assert_eq!(tally.take_outside("a", 1), [0; 3]);
+        tally.said("a");
+        assert!(tally.finished_with(0).is_empty());
+        assert_eq!(tally.take_outside("a", 1), [0, 2, 0]);
+        assert_eq!(tally.take_outside("a", 0), [0; 3]);
+        assert!(tally.finished_with(0).is_empty());
+        assert_eq!(tally.finished_with(1), ["a"]);
     }
 
     #[test]

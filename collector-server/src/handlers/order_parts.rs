@@ -17,7 +17,6 @@ use data_encoding::BASE64;
 use evidence::{
     custody::event::{Action, StoredPart},
     ids::OrderId,
-    instant::Instant,
 };
 use futures_util::{TryStreamExt as _, future::try_join_all, stream};
 use protocol::{

@@ -62,6 +62,7 @@ pub fn follow_with(
     at_most: Option<Span>,
     show: &mut dyn Show,
 ) -> anyhow::Result<Exit> {
+    notice(session, order)?;
     let hosts = session.remote.hosts()?.hosts;
     let start = time::Instant::now();
     let forever = time::Duration::from_secs(u64::MAX);

@@ -170,8 +170,11 @@ impl Entry {
     }
 
     pub(in crate::artifacts) fn not_opened(&mut self, error: &OpenError) {
-        self.missed
-            .push(Missed::from_error(self.path.clone(), error));
+        self.missed.push(Missed::from_error(
+            self.path.clone(),
+            error,
+            Some(self.stat.uid),
+        ));
     }
 
     /// Notes all but what the read tells.
@@ -243,7 +246,13 @@ impl Entry {
 
     pub(in crate::artifacts) fn miss(&mut self, reason: Reason, text: String) {
         let path = self.path.clone();
-        self.missed.push(Missed { path, reason, text });
+        let uid = Some(self.stat.uid);
+        self.missed.push(Missed {
+            path,
+            reason,
+            text,
+            uid,
+        });
     }
 }
 

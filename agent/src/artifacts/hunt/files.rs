@@ -2,7 +2,7 @@
 
 use std::{
     ffi::{CStr, OsStr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         LazyLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -136,23 +136,27 @@ impl Artifact for HuntFiles {
             return sink.gap("paths", Reason::NotFound, text);
         }
         let sparse_limit_bytes = Wanted::default().sparse_limit_bytes;
+        let roots = roots(request, sink)?;
         let find = Find {
             criteria,
             sparse_limit_bytes: number(request, "sparse_limit_bytes", sparse_limit_bytes),
             pace: request.pace,
             bounds: request.bounds,
+            asked: &roots,
             left_out: LeftOut::default(),
             hits: Hits::of(request),
             unborn: AtomicU64::new(0),
         };
-        let roots = roots(request, sink)?;
         let walked = walk(
             request.root,
             &roots,
             &scope(request),
             &find,
             |Found { lines, missed }| {
-                for Missed { path, reason, text } in missed {
+                for Missed {
+                    path, reason, text, ..
+                } in missed
+                {
                     sink.gap(path, reason, &text)?;
                 }
                 if !lines.is_empty() {
@@ -174,7 +178,8 @@ impl Artifact for HuntFiles {
                 format!("nobody knows when {unborn} files were born, of which all else fits");
             sink.gap("born", Reason::Unsupported, &text)?;
         }
-        find.left_out.tell(sink)
+        find.left_out.tell(sink);
+        Ok(())
     }
 }
 
@@ -321,6 +326,7 @@ struct Find<'a> {
     sparse_limit_bytes: u64,
     pace: &'a Pace,
     bounds: Option<&'a Bounds>,
+    asked: &'a [PathBuf],
     left_out: LeftOut,
     hits: Hits,
     /// How many entries nobody knows the time of birth of.
@@ -456,7 +462,8 @@ impl Visit for Find<'_> {
     }
 
     fn missed(&self, missed: Missed, found: &mut Found) {
-        found.missed.push(missed);
+        let missed = self.left_out.judge(missed, self.bounds, self.asked);
+        found.missed.extend(missed);
     }
 }
 

@@ -80,6 +80,8 @@ impl Conductor<'_> {
                 let text = format!("{} files are beyond the limits of the run", standing.beyond);
                 self.serious(name, name, Reason::Limit, &text)?;
             }
+            // Not taken: a part that tells it may be lost and be written again.
+            self.lane.outside(name, standing.outside)?;
             if standing.is_lost {
                 let text = "a part that held some of it could not be sealed";
                 self.serious(name, name, Reason::ReadError, text)?;

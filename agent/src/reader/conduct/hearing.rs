@@ -70,6 +70,7 @@ impl Conductor<'_> {
         let took = self.hear(name, hears, pace)?;
         self.lane.end_results()?;
         self.store_waiting(name)?;
+        self.lane.tell_outside(name)?;
         match took {
             Some(took) => {
                 let took = took.as_millis();

@@ -70,46 +70,67 @@ impl Reader {
         let Job { artifact, what } = job;
         match what {
             What::Path(path) => {
-                let bytes = path.as_os_str().as_bytes().to_vec();
-                self.set_at_work(Some((artifact, bytes)));
-                self.pace.works();
+                self.begin(artifact, &path);
                 self.path(artifact, &path)
             }
             What::LeftOut(path, why) => {
-                let bytes = path.as_os_str().as_bytes().to_vec();
-                self.set_at_work(Some((artifact, bytes)));
-                self.pace.works();
+                self.begin(artifact, &path);
                 self.record_only(artifact, &path, &path, why.to_owned())
             }
             What::Open(name, file) => {
-                self.set_at_work(Some((artifact, name.clone().into_bytes())));
-                self.pace.works();
+                self.begin(artifact, Path::new(&name));
                 self.open(artifact, &name, file)
             }
         }
     }
 
+    /// Begins with what is called `name`: should the host not answer, its lane tells that. Where there is a scope, what
+    /// was not judged yet has no name.
+    fn begin(&mut self, artifact: &'static str, name: &Path) {
+        let is_free = self.shared.bounds.is_none();
+        let name = if is_free { name } else { Path::new("scope") };
+        self.set_at_work(Some((artifact, name.as_os_str().as_bytes().to_vec())));
+        self.pace.works();
+    }
+
     fn path(&mut self, artifact: &'static str, path: &Path) -> Result<(), Deaf> {
+        if let Err(why) = self.within_paths(&[path]) {
+            return self.out_of_scope(artifact, why);
+        }
         let own = match self.parents.resolve(&self.shared.plan.root, path) {
             Ok(own) => own,
-            Err(error) => return self.not_opened(artifact, path, &error),
+            Err(error) => return self.not_looked(artifact, path, &error),
         };
         if self.shared.is_own(&own) {
             return Ok(());
         }
-        if let Err(why) = self.within_paths(&[path, &own]) {
-            return self.out_of_scope(artifact, path, why);
+        if let Err(why) = self.within_paths(&[&own]) {
+            return self.out_of_scope(artifact, why);
+        }
+        let looked = match self.parents.look(&self.shared.plan.root, &own) {
+            Ok(looked) => looked,
+            Err(error) => return self.not_looked(artifact, path, &error),
+        };
+        if let Err(why) = self.judge(&looked) {
+            return self.out_of_scope(artifact, why);
         }
         if own != path && path != Path::new(STORED_TWICE) {
             self.say_link(artifact, path, &own)?;
-            return self.plain(artifact, &own, &own);
+            return self.plain(artifact, &own, &own, &looked);
         }
-        self.plain(artifact, path, &own)
+        self.plain(artifact, path, &own, &looked)
     }
 
-    /// Stores the file at `own` under the name `path`.
-    fn plain(&mut self, artifact: &'static str, path: &Path, own: &Path) -> Result<(), Deaf> {
-        let opened = match self.parents.open_file(&self.shared.plan.root, own) {
+    /// Stores the file at `own`, which was `looked` at and judged, under the name `path`.
+    fn plain(
+        &mut self,
+        artifact: &'static str,
+        path: &Path,
+        own: &Path,
+        looked: &Stat,
+    ) -> Result<(), Deaf> {
+        self.set_at_work(Some((artifact, path.as_os_str().as_bytes().to_vec())));
+        let opened = match self.parents.open(&self.shared.plan.root, own, looked) {
             Ok(opened) => opened,
             Err(OpenError::NotAFile { kind, .. }) => {
                 let why = format!("a {kind} is recorded, never opened");
@@ -121,8 +142,9 @@ impl Reader {
         if self.shared.is_own_part(before.identity()) {
             return Ok(());
         }
-        if let Some(Err(why)) = self.shared.bounds.as_ref().map(|b| b.file(&before)) {
-            return self.out_of_scope(artifact, path, why);
+        // It may have become another's since the look.
+        if let Err(why) = self.judge(&before) {
+            return self.out_of_scope(artifact, why);
         }
         let mut record = stored::record(artifact, path, &before);
         match xattrs::read(&file) {
@@ -160,15 +182,20 @@ impl Reader {
                 return self.say_gap(artifact, name.as_bytes(), Reason::ReadError, text);
             }
         };
-        if let Some(Err(why)) = self.shared.bounds.as_ref().map(|b| b.file(&stat)) {
-            return self.out_of_scope(artifact, Path::new(name), why);
+        if let Err(why) = self.judge(&stat) {
+            return self.out_of_scope(artifact, why);
         }
         let mut record = stored::record(artifact, Path::new(name), &stat);
         record.read_by = Some(ReadBy::Proc);
         self.contents(artifact, entry, file, stat, record)
     }
 
-    fn say_link(&mut self, artifact: &str, path: &Path, own: &Path) -> Result<(), Deaf> {
+    /// Records that `path` leads to `own`, which was judged; the links are judged here.
+    fn say_link(&mut self, artifact: &'static str, path: &Path, own: &Path) -> Result<(), Deaf> {
+        let bounds = self.shared.bounds.as_ref();
+        if let Some(Err(why)) = bounds.map(|b| b.links(&self.shared.plan.root, path)) {
+            return self.out_of_scope(artifact, why);
+        }
         let bytes = path.as_os_str().as_bytes();
         let mut record = FileRecord::new(artifact, bytes, FileType::Link);
         record.why_no_entry =
@@ -185,20 +212,20 @@ impl Reader {
         why: String,
     ) -> Result<(), Deaf> {
         if let Err(why) = self.within_paths(&[path, own]) {
-            return self.out_of_scope(artifact, path, why);
+            return self.out_of_scope(artifact, why);
         }
         let root = &self.shared.plan.root;
         let looked = open_parent(root, own).and_then(|(folder, name)| folder.look(&name));
         match looked {
             Ok(stat) => {
-                if let Some(Err(why)) = self.shared.bounds.as_ref().map(|b| b.file(&stat)) {
-                    return self.out_of_scope(artifact, path, why);
+                if let Err(why) = self.judge(&stat) {
+                    return self.out_of_scope(artifact, why);
                 }
                 let mut record = stored::record(artifact, path, &stat);
                 record.why_no_entry = Some(why);
                 self.say(Fetched::Record(Box::new(record)))
             }
-            Err(error) => self.not_opened(artifact, path, &error),
+            Err(error) => self.not_looked(artifact, path, &error),
         }
     }
 
@@ -210,19 +237,28 @@ impl Reader {
         }
     }
 
-    fn out_of_scope(
+    /// Whether the order's scope takes in what `stat` is of.
+    fn judge(&self, stat: &Stat) -> Result<(), Outside> {
+        self.shared.bounds.as_ref().map_or(Ok(()), |b| b.file(stat))
+    }
+
+    /// Counted, not named: its lane or the conductor tells the number.
+    fn out_of_scope(&self, artifact: &'static str, why: Outside) -> Result<(), Deaf> {
+        self.shared.tally.out_of_scope(artifact, why, 1);
+        Ok(())
+    }
+
+    /// Nobody knows whose it is: where the scope names users it counts as another's.
+    fn not_looked(
         &mut self,
         artifact: &'static str,
         path: &Path,
-        why: Outside,
+        error: &OpenError,
     ) -> Result<(), Deaf> {
-        let subject = path.as_os_str().as_bytes();
-        self.say_gap(
-            artifact,
-            subject,
-            Reason::OutOfScope,
-            why.words().to_owned(),
-        )
+        match self.shared.bounds.as_ref().map(|b| b.user(None)) {
+            Some(Err(why)) => self.out_of_scope(artifact, why),
+            _ => self.not_opened(artifact, path, error),
+        }
     }
 
     fn not_opened(

@@ -212,7 +212,7 @@ fn distant_file_systems_are_told_and_not_even_looked_at() {
     let root = host.host.path().to_owned();
     let rules = [crate::files::rules::rule("/mnt/**")];
     let parts = host.collect(&[says("test", move |sink| {
-        crate::files::sweep(&root, &rules, &[], sink)
+        crate::files::sweep((&root, None), &rules, &[], sink)
     })]);
     let mut told: Vec<_> = gaps(&parts)
         .into_iter()

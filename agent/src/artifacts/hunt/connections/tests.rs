@@ -95,7 +95,7 @@ fn other_users_sockets_are_counted_whatever_was_asked() {
         until: None,
     };
     let _listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let bounds = Bounds::new(scope, |_| None);
+    let bounds = Bounds::new(scope, &std::collections::BTreeMap::new());
     let question = json!({"protocols": "tcp"});
     let mut sink = MemorySink::default();
     let request = Request {

@@ -255,11 +255,14 @@ fn what_the_scope_leaves_out_is_no_hit_and_its_number_says_nothing_of_the_questi
         until: None,
     };
     let question = json!({"sha256": hex(b"evil")});
-    let bounds = Bounds::new(scope(&[], &["/tmp"]), |_| None);
+    let bounds = Bounds::new(scope(&[], &["/tmp"]), &std::collections::BTreeMap::new());
     let sink = run_in(tree.path(), &question, Some(&bounds));
     assert_eq!(paths(&sink), BTreeSet::from(["/tmp/copy"]));
     assert_eq!(sink.gaps[0].reason, Reason::OutOfScope);
-    let bounds = Bounds::new(scope(&["4294967294"], &[]), |_| None);
+    let bounds = Bounds::new(
+        scope(&["4294967294"], &[]),
+        &std::collections::BTreeMap::new(),
+    );
     let told = |question: &Value| {
         let sink = run_in(tree.path(), question, Some(&bounds));
         assert!(sink.records.is_empty());
