@@ -24,6 +24,7 @@ pub mod refusal;
 pub mod remote;
 pub mod report;
 pub mod session;
+pub mod shown;
 pub mod span;
 pub mod targets;
 #[cfg(test)]

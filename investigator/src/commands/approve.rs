@@ -17,7 +17,8 @@ use protocol::{
 use serde_json::json;
 
 use crate::{
-    approval::Approval, cli::Approve, draft, exit::Exit, home::Home, inert::inert, session::Session,
+    approval::Approval, cli::Approve, draft, exit::Exit, home::Home, inert::inert,
+    session::Session, shown,
 };
 
 /// Runs it.
@@ -84,18 +85,8 @@ fn check(
     order: &Order,
     envelope: &Envelope,
 ) -> anyhow::Result<()> {
-    ensure!(
-        order.id == args.order,
-        "The server shows another order than the one asked for. Tell its operator."
-    );
     let policy = &session.believed.policy;
-    let requester = policy.person(&order.requester);
-    let is_signed = requester.is_some_and(|p| !envelope.verify(&[p.signing_key]).is_empty());
-    ensure!(
-        is_signed,
-        "{} has not signed this order. It is forged: do not sign it, and find out where it comes from.",
-        order.requester
-    );
+    shown::check(envelope, order, args.order, policy)?;
     ensure!(
         order.requester != session.me.id,
         "It is your own order. Another person must approve it."
