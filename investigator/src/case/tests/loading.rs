@@ -77,7 +77,7 @@ fn every_record_becomes_a_row_of_its_artifact() {
     let verdicts = stage.query("SELECT DISTINCT verdict, signer_known FROM parts");
     assert_eq!(
         verdicts,
-        [vec![text("genuine_with_reservations"), number(0)]]
+        [vec![text("genuine_with_reservations"), number(1)]]
     );
 }
 
@@ -201,6 +201,7 @@ fn two_hosts_of_one_name_stay_two() {
         Draft {
             collection: number,
             host: number.min(2),
+            agent: number.min(2),
             ..Draft::default()
         }
         .make(&stage.evidence());
