@@ -95,9 +95,11 @@ pub enum Command {
     Console(Console),
     /// Load verified evidence into the database of its case, a table an artifact, to be searched and queried.
     ///
-    /// A part that is not genuine is not loaded, and said. What is there already stays as it is.
-    /// Exit codes: 0 everything is in the database; 2 loaded, but parts could not be opened or belong to
-    /// another case, or lines are no records; 1 a part is not genuine, or failed; 64 usage.
+    /// A part that is not genuine is not loaded, and said; nor is one of which nothing shows who sealed it, unless
+    /// with --allow-unknown. What is there already stays as it is.
+    /// Exit codes: 0 everything is in the database; 2 loaded, but with reservations, or parts could not be opened,
+    /// are of unknown signers or belong to another case, or lines are no records; 1 a part is not genuine, or failed;
+    /// 64 usage.
     Load(Load),
     /// Ask a case's database: by SQL that reads, or for words in any record.
     ///
@@ -171,6 +173,10 @@ pub struct Load {
     /// The database [default: one for each case in the folder `cases` below --home].
     #[arg(long, value_name = "FILE")]
     pub database: Option<PathBuf>,
+    /// Load sound parts too of which nothing shows who sealed them, as of hosts without enrolment: under a host and a
+    /// collection that are called by the signer.
+    #[arg(long)]
+    pub allow_unknown: bool,
     /// On what it rests.
     #[command(flatten)]
     pub grounds: Grounds,

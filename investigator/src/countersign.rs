@@ -11,7 +11,7 @@ use protocol::{
     version::VERSION,
 };
 
-use crate::{approval::Approval, session::Session};
+use crate::{approval::Approval, session::Session, shown};
 
 /// An order as the server shows it, and the hosts that it is for.
 pub struct Asked {
@@ -32,19 +32,8 @@ impl Asked {
     /// The server does not know it, shows another one, or shows one that its requester has not signed.
     pub fn get(session: &Session, id: OrderId, all: &[HostRow]) -> anyhow::Result<Self> {
         let status = session.remote.order(id, 0, Duration::ZERO)?;
-        let envelope = Envelope::parse(status.order.as_bytes())?;
-        let order = Order::read(&envelope)?;
-        ensure!(
-            order.id == id,
-            "The server shows another order than the one asked for. Tell its operator."
-        );
-        let requester = session.believed.policy.person(&order.requester);
-        let is_signed = requester.is_some_and(|p| !envelope.verify(&[p.signing_key]).is_empty());
-        ensure!(
-            is_signed,
-            "{} has not signed this order. It is forged: do not sign it, and find out where it comes from.",
-            order.requester
-        );
+        let policy = &session.believed.policy;
+        let (envelope, order) = shown::order(&status.order, id, policy)?;
         let is_target = |h: &&HostRow| status.hosts.iter().any(|t| t.agent == h.agent);
         let hosts = all.iter().filter(is_target).cloned().collect();
         Ok(Self {

@@ -30,6 +30,7 @@ pub mod refusal;
 pub mod remote;
 pub mod report;
 pub mod session;
+pub mod shown;
 pub mod span;
 pub mod stream;
 pub mod submit;

@@ -162,6 +162,64 @@ fn what_is_signed_is_said_and_a_changed_draft_is_judged() {
     assert_eq!(Policy::open(&next, &root).unwrap().version, 2);
 }
 
+/// A policy before that nobody signed would hide who is added, and let the server's keys change.
+#[test]
+fn a_policy_before_that_is_not_the_roots_proves_nothing() {
+    let offline = Offline::new();
+    let forger = SigningKey::generate().unwrap();
+    let held = Envelope::parse(&fs::read(offline.at("policy.json")).unwrap()).unwrap();
+    let root = Envelope::parse(&fs::read(offline.at("root.json")).unwrap()).unwrap();
+    let mut next = Policy::open(&held, &Root::open(&root).unwrap()).unwrap();
+    next.version = 2;
+    let mut mallory = next.people[0].clone();
+    mallory.id = "mallory".parse().unwrap();
+    mallory.signing_key = forger.public();
+    mallory.tls_key = Digest::of(b"mallory");
+    next.people.push(mallory);
+    next.time_keys = vec![SigningKey::generate().unwrap().public()];
+    fs::write(offline.at("draft.json"), serde_json::to_vec(&next).unwrap()).unwrap();
+    let forged = |change: &dyn Fn(&mut Policy)| {
+        let mut old = next.clone();
+        old.version = 1;
+        change(&mut old);
+        let signed = Envelope::sign_document(envelope::POLICY, &old, &forger).unwrap();
+        offline.write("forged.json", &signed);
+    };
+    let key = ["--key", "root.key", "--output", "next.json"];
+    let sign = |code, more: &[&str]| {
+        let begin = ["sign", "draft.json", "--against", "forged.json"];
+        let args: Vec<_> = begin.iter().chain(more).chain(&key).copied().collect();
+        offline.must(code, &args)
+    };
+    let root = &["--root", "root.json"][..];
+    forged(&|_| ());
+    let said = sign(1, root);
+    assert!(said.contains("is not the root's"), "{said}");
+    // A root that was not given proves nothing, and the one that was does not vouch for it.
+    forged(&|p| p.root_version = 7);
+    let said = sign(1, root);
+    assert!(said.contains("root 7, which was not given"), "{said}");
+    // A root of the forger's own does not help, where one between is left out.
+    let own = |version| Root {
+        v: 1,
+        version,
+        deployment: "lab".parse().unwrap(),
+        keys: vec![forger.public()],
+        threshold: 1,
+    };
+    let signed = Envelope::sign_document(envelope::ROOT, &own(7), &forger).unwrap();
+    offline.write("root-7.json", &signed);
+    let said = sign(1, &["--root", "root.json", "root-7.json"]);
+    assert!(said.contains("one is missing"), "{said}");
+    forged(&|p| p.time_keys.clear());
+    let said = sign(1, &[]);
+    assert!(said.contains("is not sound"), "{said}");
+    assert!(!offline.at("next.json").exists());
+    forged(&|_| ());
+    let said = sign(0, &[]);
+    assert!(said.contains("is UNPROVEN"), "{said}");
+}
+
 #[test]
 fn a_root_of_several_keys_is_signed_by_one_after_the_other() {
     let offline = Offline::new();

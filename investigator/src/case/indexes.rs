@@ -22,6 +22,10 @@ const LOOKED_UP: [&str; 7] = [
 /// What every index of ours is called at first.
 const PREFIX: &str = "by_";
 
+/// Between table and column in an index's name: in neither of theirs, so that no two indexes, and no index and no
+/// table, are ever called the same. SQLite keeps all in one list of names.
+const BETWEEN: &str = ".";
+
 /// So many arms the timeline may have; SQLite takes no view of more than 500.
 const MOST_ARMS: usize = 400;
 
@@ -39,7 +43,7 @@ pub(super) fn create(connection: &Connection, catalog: &Catalog) -> rusqlite::Re
 }
 
 fn create_one(connection: &Connection, table: &str, name: &str, on: &str) -> rusqlite::Result<()> {
-    let index = quoted(&format!("{PREFIX}{table}_{name}"));
+    let index = quoted(&format!("{PREFIX}{table}{BETWEEN}{name}"));
     let table = quoted(table);
     connection.execute_batch(&format!(
         "CREATE INDEX IF NOT EXISTS {index} ON {table} ({on})"

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use evidence::{
     instant::Instant,
-    verify::{Options, PartReport},
+    verify::{Options, PartReport, Verdict},
 };
 use rusqlite::{Connection, params};
 use serde::Serialize;
@@ -52,6 +52,10 @@ pub struct Outcome {
     pub records: u64,
     /// Lines that are no records; each stands in `load_faults`.
     pub faults: u64,
+    /// Of those that are new or were there: genuine, with reservations.
+    pub reserved: u64,
+    /// Of those that are new or were there: nothing shows who sealed them.
+    pub unknown: u64,
     /// Parts that were not loaded.
     pub refused: Vec<Refused>,
     /// The databases that were written, by case.
@@ -63,6 +67,7 @@ pub struct Loader<'o> {
     place: Place,
     case: Option<String>,
     options: &'o Options,
+    allow_unknown: bool,
     incoming_bytes: u64,
     open: BTreeMap<String, Writer>,
     outcome: Outcome,
@@ -75,10 +80,18 @@ impl<'o> Loader<'o> {
             place,
             case,
             options,
+            allow_unknown: false,
             incoming_bytes: 0,
             open: BTreeMap::new(),
             outcome: Outcome::default(),
         }
+    }
+
+    /// Whether sound parts are loaded too of which nothing shows who sealed them: each signer under a host of its own.
+    #[must_use]
+    pub fn allow_unknown(mut self, allow: bool) -> Self {
+        self.allow_unknown = allow;
+        self
     }
 
     /// Verifies and loads the parts; `say` hears of each part what became of it.
@@ -96,13 +109,14 @@ impl<'o> Loader<'o> {
             .iter()
             .map(|path| fs::metadata(path).map_or(0, |m| m.len()));
         self.incoming_bytes = lengths.sum();
-        let options = self.options;
+        let (options, allow_unknown) = (self.options, self.allow_unknown);
         thread::scope(|scope| {
             let (judged, next) = mpsc::sync_channel::<Judged>(1);
             scope.spawn(move || {
                 for portion in verified::portions(paths) {
                     // The other end hangs up when a database fails.
-                    if judged.send(verified::judge(portion, options)).is_err() {
+                    let portion = verified::judge(portion, options, allow_unknown);
+                    if judged.send(portion).is_err() {
                         return;
                     }
                 }
@@ -163,7 +177,13 @@ impl<'o> Loader<'o> {
             Ok(writer) => writer,
             Err(why) => return self.refuse(Refused::of(report, why, false), say),
         };
-        match writer.take(&genuine)? {
+        let taken = writer.take(&genuine)?;
+        if !matches!(taken, Taken::Refused(_)) {
+            let is_reserved = report.findings.verdict() == Verdict::GenuineReserved;
+            self.outcome.reserved += u64::from(is_reserved);
+            self.outcome.unknown += u64::from(!verified::is_known(report));
+        }
+        match taken {
             Taken::New(tally) => {
                 self.outcome.loaded += 1;
                 self.outcome.records += tally.records;
@@ -353,7 +373,7 @@ impl Writer {
 
     /// A part that was moved is found where it lies now.
     fn found_again(&self, part: &Genuine<'_>) -> anyhow::Result<()> {
-        let (collection, number) = (part.record.collection.to_string(), part.record.part);
+        let (collection, number) = (part.collection(), part.record.part);
         let sql = "SELECT path FROM parts WHERE collection = ?1 AND part = ?2";
         let known: String = self
             .connection

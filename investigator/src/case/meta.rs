@@ -1,7 +1,7 @@
 //! The tables that are not an artifact's: what was loaded, from whom, and what was not.
 
 /// The version of the schema. A database of another one is refused, and made again from the evidence.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// SQLite's own mark for whose file it is: `Fsea`.
 pub(super) const APPLICATION: i64 = 0x4673_6561;
@@ -84,7 +84,7 @@ CREATE TABLE IF NOT EXISTS part_rows (
     rows INTEGER NOT NULL,
     PRIMARY KEY (collection, part, source)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS part_rows_by_source ON part_rows (source, host);
+CREATE INDEX IF NOT EXISTS \"part_rows.by_source\" ON part_rows (source, host);
 CREATE TABLE IF NOT EXISTS refused_parts (
     path TEXT NOT NULL,
     sha256 TEXT NOT NULL,

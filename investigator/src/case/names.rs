@@ -28,6 +28,10 @@ const OWN_TABLES: [&str; 15] = [
     "timeline",
 ];
 
+/// Beginnings of names that are not an artifact's: of SQLite's own tables and functions, which a table would hide, of
+/// indexes, and of what an artifact is called instead that takes a name of ours.
+const NOT_TABLES: [&str; 5] = ["sqlite_", "json_", "pragma_", "by_", "artifact_"];
+
 /// Lower-case letters, digits and `_`, a letter first: what needs no quotes and collides with nothing by case.
 fn is_plain(name: &str) -> bool {
     let begins = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
@@ -46,7 +50,7 @@ pub(super) fn column(field: &str) -> Option<String> {
 
 /// The table for an artifact; `None` where its name can be none.
 pub(super) fn table(artifact: &str) -> Option<String> {
-    if !is_plain(artifact) || artifact.starts_with("sqlite_") || artifact.starts_with("artifact_") {
+    if !is_plain(artifact) || NOT_TABLES.iter().any(|begin| artifact.starts_with(begin)) {
         return None;
     }
     let taken = OWN_TABLES.contains(&artifact) || artifact.starts_with("search");
@@ -102,7 +106,16 @@ mod tests {
             table("search_data").as_deref(),
             Some("artifact_search_data")
         );
-        for none in ["sqlite_master", "../x", "A", "a.b", "artifact_hosts"] {
+        for none in [
+            "sqlite_master",
+            "../x",
+            "A",
+            "a.b",
+            "artifact_hosts",
+            "by_processes_host",
+            "json_each",
+            "pragma_table_info",
+        ] {
             assert_eq!(table(none), None, "{none}");
         }
     }

@@ -25,10 +25,14 @@ use super::{
     catalog::{Catalog, OTHER},
     host,
     lines::{Origin, Rows, Tally},
+    verified,
 };
 
 /// Longer documents of a part are not what they claim.
 const DOCUMENT_BYTES: u64 = 16 << 20;
+
+/// So much of an unknown signer's fingerprint stands in names.
+const SIGNER_CHARS: usize = 16;
 
 /// A part that was found genuine.
 pub(super) struct Genuine<'a> {
@@ -36,6 +40,28 @@ pub(super) struct Genuine<'a> {
     pub(super) record: &'a CollectionRecord,
     pub(super) path: &'a Path,
     pub(super) identities: &'a [Identity],
+}
+
+impl Genuine<'_> {
+    /// How an unknown signer is told from others: the beginning of the seal certificate's fingerprint.
+    pub(super) fn unknown_signer(&self) -> Option<String> {
+        if verified::is_known(self.report) {
+            return None;
+        }
+        let signer = self.report.signer.as_ref();
+        let fingerprint = signer.map_or_else(String::new, |s| s.certificate_sha256.to_string());
+        Some(fingerprint.chars().take(SIGNER_CHARS).collect())
+    }
+
+    /// The collection as the tables have it. Anybody can seal a part that names a collection; an unknown signer's
+    /// stands beside the one that it names, and is never in its way.
+    pub(super) fn collection(&self) -> String {
+        let named = self.record.collection;
+        match self.unknown_signer() {
+            Some(signer) => format!("{named} by unknown signer {signer}"),
+            None => named.to_string(),
+        }
+    }
 }
 
 /// Why a part that is genuine by itself does not go into this database; `None` where it does.
@@ -51,7 +77,7 @@ pub(super) enum Standing {
 /// How the part stands to what the database has.
 pub(super) fn standing(connection: &Connection, part: &Genuine<'_>) -> anyhow::Result<Standing> {
     let record = part.record;
-    let collection = record.collection.to_string();
+    let collection = part.collection();
     let digest = |number: u32| -> rusqlite::Result<Option<(String, Option<String>)>> {
         let sql =
             "SELECT plain_sha256, previous_sha256 FROM parts WHERE collection = ?1 AND part = ?2";
@@ -107,10 +133,10 @@ pub(super) fn load(
     catalog: &mut Catalog,
     part: &Genuine<'_>,
 ) -> anyhow::Result<Tally> {
-    let host = host::label(connection, part.record)?;
+    let host = host::label(connection, part)?;
     let origin = Origin {
         host: host.clone(),
-        collection: part.record.collection.to_string(),
+        collection: part.collection(),
         part: part.record.part,
     };
     let shown = part.path.display();
@@ -126,7 +152,7 @@ pub(super) fn load(
     };
     let tally = rows.tally;
     drop(rows);
-    note_collection(connection, part.record, &host, order.as_ref())?;
+    note_collection(connection, part, &host, order.as_ref())?;
     note_part(connection, part, &host, tally)?;
     Ok(tally)
 }
@@ -214,7 +240,8 @@ fn document(plain: &mut dyn Read, into: &mut Vec<u8>) -> anyhow::Result<Digest> 
     Ok(Digest::of(into))
 }
 
-/// Whether each entry that was read has its digest in the very SHA256SUMS that the verifier read.
+/// Whether each entry that was read has its digest in the very SHA256SUMS that the verifier read, and each that stands
+/// in it and is wanted was read.
 fn is_as_verified(
     digests: &HashMap<String, Digest>,
     sums: &[u8],
@@ -232,7 +259,10 @@ fn is_as_verified(
                 .get(name.as_str())
                 .is_some_and(|l| *l == digest.to_string())
     };
-    verified == Some(Digest::of(sums)) && digests.iter().all(is_listed)
+    let is_read = |name: &&str| !is_wanted(name) || digests.contains_key(*name);
+    verified == Some(Digest::of(sums))
+        && digests.iter().all(is_listed)
+        && listed.keys().all(is_read)
 }
 
 fn time(at: Instant) -> Option<String> {
@@ -241,14 +271,20 @@ fn time(at: Instant) -> Option<String> {
 
 fn note_collection(
     connection: &Connection,
-    record: &CollectionRecord,
+    part: &Genuine<'_>,
     host: &str,
     order: Option<&Order>,
 ) -> anyhow::Result<()> {
+    let record = part.record;
     let order_id = record.order.map(|o| o.to_string());
     if let Some(id) = &order_id {
+        // What an unknown signer says of an order never stands in a known one's place.
+        let otherwise = match part.unknown_signer() {
+            Some(_) => "IGNORE",
+            None => "REPLACE",
+        };
         connection.execute(
-            "INSERT OR IGNORE INTO orders VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            &format!("INSERT OR {otherwise} INTO orders VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
             params![
                 id,
                 record.order_sha256.map(|d| d.to_string()),
@@ -269,7 +305,7 @@ fn note_collection(
             last_part = coalesce(excluded.last_part, last_part),
             details = iif(excluded.last_part IS NULL, details, excluded.details)",
         params![
-            record.collection.to_string(),
+            part.collection(),
             host,
             order_id,
             record.order_sha256.map(|d| d.to_string()),
@@ -306,7 +342,7 @@ fn note_part(
         "INSERT INTO parts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
          ?19, ?20, ?21)",
         params![
-            record.collection.to_string(),
+            part.collection(),
             record.part,
             host,
             absolute(part.path),
@@ -336,4 +372,30 @@ fn note_part(
 pub(super) fn absolute(path: &Path) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     absolute.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_is_gone_at_the_second_read_is_noticed() {
+        let [list, results, content] = [b"a", b"b", b"c"].map(|bytes| Digest::of(bytes));
+        let sums = format!(
+            "{content}  files/etc/passwd\n{list}  gaps.jsonl\n{results}  results/processes.jsonl\n"
+        );
+        let verified = Some(Digest::of(sums.as_bytes()));
+        let is_same = |read: &[(&str, Digest)]| {
+            let read = read
+                .iter()
+                .map(|(name, digest)| ((*name).to_owned(), *digest));
+            is_as_verified(&read.collect(), sums.as_bytes(), verified)
+        };
+        let both = [("gaps.jsonl", list), ("results/processes.jsonl", results)];
+        assert!(is_same(&both));
+        assert!(!is_same(&both[..1]));
+        assert!(!is_same(&both[1..]));
+        assert!(!is_same(&[both[0], (both[1].0, list)]));
+        assert!(!is_same(&[both[0], both[1], ("log.jsonl", list)]));
+    }
 }

@@ -1,9 +1,10 @@
-//! Real archives for tests: parts as an agent without enrolment makes them, sealed and, where wanted, encrypted.
+//! Real archives for tests: parts of agents that are trusted, and of strangers, sealed and, where wanted, encrypted.
 
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use evidence::{
@@ -18,7 +19,7 @@ use evidence::{
         CollectionRecord, Counts, FileRecord, FileType, HostIdentity, LogLine, Times, VERSION,
     },
     seal,
-    verify::Options,
+    verify::{Options, Trust},
     wrap::{self, Identity},
 };
 use serde_json::value::RawValue;
@@ -38,10 +39,38 @@ pub(crate) fn at(seconds: i64) -> Instant {
     }
 }
 
+/// The agents that are trusted, by number: each its own key and certificate.
+static AGENTS: LazyLock<Vec<(SigningKey, Vec<u8>)>> =
+    LazyLock::new(|| (0..=9).map(key_of).collect());
+
+fn key_of(number: u8) -> (SigningKey, Vec<u8>) {
+    let key = SigningKey::generate().unwrap();
+    let certificate = seal::self_signed_seal(&key, agent(number), NOW).unwrap();
+    (key, certificate)
+}
+
+/// Trusts the agents.
+pub(crate) fn trust() -> Trust {
+    let pem = |der: &[u8]| {
+        let text = data_encoding::BASE64.encode(der);
+        let lines: Vec<_> = text
+            .as_bytes()
+            .chunks(64)
+            .map(String::from_utf8_lossy)
+            .collect();
+        let text = lines.join("\n");
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+    };
+    let all: String = AGENTS.iter().map(|(_, der)| pem(der)).collect();
+    Trust::from_pem(&all).unwrap()
+}
+
 /// A part before it is sealed.
 pub(crate) struct Draft {
     pub(crate) collection: u8,
     pub(crate) host: u8,
+    /// Who seals, up to 9; the others are strangers, each with a key for this one part.
+    pub(crate) agent: u8,
     pub(crate) hostname: String,
     pub(crate) case: Option<String>,
     pub(crate) part: u32,
@@ -59,6 +88,7 @@ impl Default for Draft {
         Self {
             collection: 1,
             host: 1,
+            agent: 1,
             hostname: "web-1".to_owned(),
             case: Some("C-1".to_owned()),
             part: 1,
@@ -128,10 +158,11 @@ impl Draft {
             order: b"",
             policy: b"",
         };
-        let key = SigningKey::generate().unwrap();
-        let chain = [seal::self_signed_seal(&key, agent(self.host), NOW).unwrap()];
+        let stranger = key_of(self.agent);
+        let (key, certificate) = AGENTS.get(usize::from(self.agent)).unwrap_or(&stranger);
+        let chain = std::slice::from_ref(certificate);
         let sealed = part
-            .seal(&closing, |sums| seal::sign(sums, &key, &chain, at(30)))
+            .seal(&closing, |sums| seal::sign(sums, key, chain, at(30)))
             .unwrap();
         let folder = folder.join(self.id());
         fs::create_dir_all(&folder).unwrap();
@@ -153,7 +184,7 @@ impl Draft {
         CollectionRecord {
             v: VERSION,
             collection: CollectionId::from_bytes([self.collection; 16]),
-            agent: Some(agent(self.host)),
+            agent: Some(agent(self.agent)),
             host: Some(HostId::from_bytes([self.host; 16])),
             order: None,
             order_sha256: None,
@@ -190,8 +221,8 @@ impl Draft {
     }
 }
 
-fn agent(host: u8) -> AgentId {
-    AgentId::from_bytes([host; 16])
+fn agent(number: u8) -> AgentId {
+    AgentId::from_bytes([number; 16])
 }
 
 fn store(part: &mut PartWriter<Vec<u8>>, path: &[u8], bytes: &[u8]) {
@@ -223,8 +254,18 @@ fn gap(number: u32) -> Gap {
 
 /// Loads what lies in `folder` into one file.
 pub(crate) fn load(folder: &Path, database: &Path, options: &Options) -> Outcome {
+    load_from(folder, database, options, false)
+}
+
+/// The same, where strangers may be let in.
+pub(crate) fn load_from(
+    folder: &Path,
+    database: &Path,
+    options: &Options,
+    allow_unknown: bool,
+) -> Outcome {
     let found = crate::commands::files::parts(&[folder.to_owned()]).unwrap();
     let place = Place::File(database.to_owned());
-    let loader = Loader::new(place, None, options);
+    let loader = Loader::new(place, None, options).allow_unknown(allow_unknown);
     loader.load(&found.parts, &mut |_| Ok(())).unwrap()
 }

@@ -1,4 +1,5 @@
-//! Parts in portions, each judged by the verifier before anything of it is loaded; who is not genuine stays outside.
+//! Parts in portions, each judged by the verifier before anything of it is loaded; who is not genuine stays outside,
+//! and who is unknown too, unless a person lets them in.
 
 use std::{
     collections::HashMap,
@@ -12,7 +13,7 @@ use std::{
     thread,
 };
 
-use evidence::verify::{self, Findings, Options, PartReport, Verdict, Weight};
+use evidence::verify::{self, CollectionReport, Findings, Options, PartReport, Verdict, Weight};
 use serde::Serialize;
 
 use crate::commands::files;
@@ -21,6 +22,9 @@ use crate::commands::files;
 const PORTION: usize = 16;
 /// So many reasons are named of one part.
 const REASONS: usize = 5;
+/// Why a sound part of an unknown signer stays outside.
+const UNKNOWN: &str = "Nothing shows who sealed it. Name the root with --trust; or load it all the same with \
+     --allow-unknown, and it stands under a host of its own.";
 
 /// A part that was not loaded.
 #[derive(Debug, Clone, Serialize)]
@@ -78,8 +82,8 @@ pub(super) fn portions(paths: &[PathBuf]) -> Vec<&[PathBuf]> {
     portions
 }
 
-/// Judges a portion, each part on a processor of its own.
-pub(super) fn judge(paths: &[PathBuf], options: &Options) -> Judged {
+/// Judges a portion, each part on a processor of its own; unknown signers stay outside unless they are let in.
+pub(super) fn judge(paths: &[PathBuf], options: &Options, allow_unknown: bool) -> Judged {
     let (next, reports) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
@@ -97,7 +101,7 @@ pub(super) fn judge(paths: &[PathBuf], options: &Options) -> Judged {
     // Workers end in any order.
     reports.sort_by(|a, b| a.file.cmp(&b.file));
     let by_name = paths.iter().map(|path| (path.display().to_string(), path));
-    sort_out(reports, &by_name.collect())
+    sort_out(reports, &by_name.collect(), allow_unknown)
 }
 
 fn one(path: &Path, options: &Options) -> PartReport {
@@ -115,7 +119,16 @@ fn one(path: &Path, options: &Options) -> PartReport {
     }
 }
 
-fn sort_out(reports: Vec<PartReport>, by_name: &HashMap<String, &PathBuf>) -> Judged {
+/// Whether a trusted root stands behind who sealed it.
+pub(super) fn is_known(report: &PartReport) -> bool {
+    report.signer.as_ref().is_some_and(|signer| signer.trusted)
+}
+
+fn sort_out(
+    reports: Vec<PartReport>,
+    by_name: &HashMap<String, &PathBuf>,
+    allow_unknown: bool,
+) -> Judged {
     let mut judged = Judged::default();
     // A false part says nothing about its neighbours: those are judged among themselves.
     let (good, bad): (Vec<_>, Vec<_>) = reports
@@ -126,6 +139,31 @@ fn sort_out(reports: Vec<PartReport>, by_name: &HashMap<String, &PathBuf>) -> Ju
         judged.refused.push(Refused::of(&report, why, true));
     }
     for collection in verify::collections(good) {
+        let contradictory = collection.findings.verdict() == Verdict::NotGenuine;
+        if !contradictory || !collection.parts.iter().any(is_known) {
+            judged.settle(collection, by_name, allow_unknown);
+            continue;
+        }
+        // Anybody can seal parts that name a collection. What they contradict is judged without them.
+        let why = reasons(&collection.findings, Weight::Fatal);
+        let (known, unknown): (Vec<_>, Vec<_>) = collection.parts.into_iter().partition(is_known);
+        for report in unknown {
+            judged.refused.push(Refused::of(&report, why.clone(), true));
+        }
+        for collection in verify::collections(known) {
+            judged.settle(collection, by_name, allow_unknown);
+        }
+    }
+    judged
+}
+
+impl Judged {
+    fn settle(
+        &mut self,
+        collection: CollectionReport,
+        by_name: &HashMap<String, &PathBuf>,
+        allow_unknown: bool,
+    ) {
         let between = collection.findings.verdict() == Verdict::NotGenuine;
         for report in collection.parts {
             if between || report.findings.verdict() == Verdict::NotGenuine {
@@ -133,16 +171,18 @@ fn sort_out(reports: Vec<PartReport>, by_name: &HashMap<String, &PathBuf>) -> Ju
                 if between {
                     why = reasons(&collection.findings, Weight::Fatal);
                 }
-                judged.refused.push(Refused::of(&report, why, true));
+                self.refused.push(Refused::of(&report, why, true));
             } else if !report.opened || report.record.is_none() {
                 let why = reasons(&report.findings, Weight::Reservation);
-                judged.refused.push(Refused::of(&report, why, false));
+                self.refused.push(Refused::of(&report, why, false));
+            } else if !is_known(&report) && !allow_unknown {
+                let why = UNKNOWN.to_owned();
+                self.refused.push(Refused::of(&report, why, false));
             } else if let Some(path) = by_name.get(&report.file) {
-                judged.genuine.push((report, (*path).clone()));
+                self.genuine.push((report, (*path).clone()));
             }
         }
     }
-    judged
 }
 
 /// The first findings of this weight, in words.

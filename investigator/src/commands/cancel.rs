@@ -5,11 +5,9 @@ use std::{
     time::Duration,
 };
 
-use evidence::envelope::Envelope;
-use protocol::order::Order;
 use serde_json::json;
 
-use crate::{cancel, cli::Cancel, exit::Exit, home::Home, inert::inert, session::Session};
+use crate::{cancel, cli::Cancel, exit::Exit, home::Home, inert::inert, session::Session, shown};
 
 /// Runs it.
 ///
@@ -19,12 +17,8 @@ pub fn run(args: &Cancel, home: Home) -> anyhow::Result<Exit> {
     let session = Session::open(home)?;
     cancel::demand(&session)?;
     let status = session.remote.order(args.order, 0, Duration::ZERO)?;
-    let envelope = Envelope::parse(status.order.as_bytes())?;
-    let order = Order::read(&envelope)?;
-    anyhow::ensure!(
-        order.id == args.order,
-        "The server shows another order than the one asked for. Tell its operator."
-    );
+    let policy = &session.believed.policy;
+    let (envelope, order) = shown::order(&status.order, args.order, policy)?;
     writeln!(
         io::stderr(),
         "To be signed by {}: order {} of {} (case {}) stops on all of its hosts; what they have is sealed.",

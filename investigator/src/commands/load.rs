@@ -41,7 +41,7 @@ pub fn run(args: &Load, home: impl FnOnce() -> anyhow::Result<Home>) -> anyhow::
             Place::Home(home)
         }
     };
-    let loader = Loader::new(place, args.case.clone(), &options);
+    let loader = Loader::new(place, args.case.clone(), &options).allow_unknown(args.allow_unknown);
     let outcome = load(loader, &args.paths)?;
     if args.json {
         let mut out = io::stdout().lock();
@@ -118,6 +118,20 @@ fn tell(outcome: &Outcome) -> io::Result<()> {
         outcome.kept,
         outcome.refused.len()
     )?;
+    if outcome.reserved > 0 {
+        writeln!(
+            out,
+            "{} parts are genuine with reservations: see `findings` in the table parts",
+            outcome.reserved
+        )?;
+    }
+    if outcome.unknown > 0 {
+        writeln!(
+            out,
+            "ATTENTION: nothing shows who sealed {} parts; their hosts and collections are called by the signer",
+            outcome.unknown
+        )?;
+    }
     if outcome.faults > 0 {
         writeln!(
             out,
@@ -131,9 +145,28 @@ fn tell(outcome: &Outcome) -> io::Result<()> {
 fn exit(outcome: &Outcome) -> Exit {
     if outcome.refused.iter().any(|r| r.not_genuine) {
         Exit::Failed
-    } else if outcome.faults > 0 || !outcome.refused.is_empty() {
+    } else if outcome.faults > 0 || outcome.reserved > 0 || !outcome.refused.is_empty() {
         Exit::Partial
     } else {
         Exit::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_loaded_with_reservations_is_not_simply_done() {
+        let outcome = Outcome {
+            loaded: 2,
+            ..Outcome::default()
+        };
+        assert_eq!(exit(&outcome), Exit::Done);
+        let reserved = Outcome {
+            reserved: 1,
+            ..outcome
+        };
+        assert_eq!(exit(&reserved), Exit::Partial);
     }
 }

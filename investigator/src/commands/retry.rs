@@ -2,10 +2,9 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use evidence::{envelope::Envelope, instant::Instant};
+use evidence::instant::Instant;
 use protocol::{
     messages::{HostRow, HostState, OrderHost},
-    order::Order,
     policy::Role,
 };
 
@@ -17,6 +16,7 @@ use crate::{
     home::Home,
     ordering,
     session::Session,
+    shown,
     targets::Chosen,
 };
 
@@ -29,12 +29,8 @@ pub fn run(args: &Retry, home: Home) -> anyhow::Result<Exit> {
     session.demand(Role::Investigator)?;
     let (all, now) = (session.remote.hosts()?.hosts, Instant::now());
     let status = session.remote.order(args.order, 0, Duration::ZERO)?;
-    let envelope = Envelope::parse(status.order.as_bytes())?;
-    let before = Order::read(&envelope)?;
-    anyhow::ensure!(
-        before.id == args.order && !session.believed.policy.signers(&envelope).is_empty(),
-        "The server shows an order that nobody of the policy has signed. Tell its operator."
-    );
+    let policy = &session.believed.policy;
+    let (envelope, before) = shown::order(&status.order, args.order, policy)?;
     let wish = Wish {
         profile: before.profile,
         paths: before.parameters.paths,

@@ -101,10 +101,10 @@ pub fn policy(path: &Path) -> anyhow::Result<(Policy, Option<Envelope>)> {
     }
 }
 
-/// Reads signed root documents, the oldest first; each that follows another here must continue it.
+/// Reads signed root documents, the oldest first; each must continue the one before, and none between is left out.
 ///
 /// # Errors
-/// One is none, not signed by itself, or not by the one before.
+/// One is none, not signed by itself, not by the one before, or that one is not there.
 pub fn roots(paths: &[impl AsRef<Path>]) -> anyhow::Result<Vec<(Root, Envelope)>> {
     let mut all = Vec::new();
     for path in paths {
@@ -125,10 +125,15 @@ pub fn roots(paths: &[impl AsRef<Path>]) -> anyhow::Result<Vec<(Root, Envelope)>
             "Root {} was given twice. Give each once.",
             new.version
         );
-        if new.version == old.version + 1 {
-            old.open_next(envelope)
-                .context("The roots that were given do not continue one another.")?;
-        }
+        // Across a hole nothing would hold an old root to the new one.
+        ensure!(
+            old.version.checked_add(1) == Some(new.version),
+            "Between root {} and root {} one is missing. Give all of them.",
+            old.version,
+            new.version
+        );
+        old.open_next(envelope)
+            .context("The roots that were given do not continue one another.")?;
     }
     Ok(all)
 }

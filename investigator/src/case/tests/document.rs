@@ -93,23 +93,23 @@ fn hunts_are_answered_by_indexes() {
     for (sql, index) in [
         (
             "SELECT sha256, count(DISTINCT host) FROM running_executables GROUP BY sha256",
-            "COVERING INDEX by_running_executables_sha256",
+            "COVERING INDEX by_running_executables.sha256",
         ),
         (
             "SELECT DISTINCT host, path FROM file_hashes WHERE sha256 = 'x'",
-            "by_file_hashes_sha256",
+            "by_file_hashes.sha256",
         ),
         (
             "SELECT host, count(*) FROM processes GROUP BY host",
-            "COVERING INDEX by_processes_host",
+            "COVERING INDEX by_processes.host",
         ),
         (
             "SELECT version, count(DISTINCT host) FROM packages WHERE name = 'x' GROUP BY version",
-            "by_packages_name",
+            "by_packages.name",
         ),
         (
             "SELECT * FROM timeline WHERE time >= 'a' AND time < 'b' ORDER BY time LIMIT 9",
-            "by_processes_start_time",
+            "by_processes.start_time",
         ),
     ] {
         let plan = stage.query(&format!("EXPLAIN QUERY PLAN {sql}"));

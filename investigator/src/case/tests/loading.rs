@@ -77,7 +77,7 @@ fn every_record_becomes_a_row_of_its_artifact() {
     let verdicts = stage.query("SELECT DISTINCT verdict, signer_known FROM parts");
     assert_eq!(
         verdicts,
-        [vec![text("genuine_with_reservations"), number(0)]]
+        [vec![text("genuine_with_reservations"), number(1)]]
     );
 }
 
@@ -201,6 +201,7 @@ fn two_hosts_of_one_name_stay_two() {
         Draft {
             collection: number,
             host: number.min(2),
+            agent: number.min(2),
             ..Draft::default()
         }
         .make(&stage.evidence());
@@ -210,6 +211,50 @@ fn two_hosts_of_one_name_stay_two() {
     assert_eq!(hosts.len(), 2);
     assert_eq!(hosts[0], [text("web-1")]);
     assert!(hosts[1][0].to_text().starts_with("web-1 ("));
+}
+
+/// SQLite has one list of names for tables and indexes: what a hostile part's artifact is called never meets an index.
+#[test]
+fn no_artifact_takes_the_name_of_an_index() {
+    let hostile = |number| {
+        Draft {
+            collection: number,
+            ..Draft::default()
+        }
+        .result("by_processes_host", &[r#"{"a":1}"#])
+        .result("by_processes.host", &[r#"{"a":1}"#])
+        .result("part_rows_by_source", &[r#"{"a":1}"#])
+        .result("json_each", &[r#"{"a":1}"#])
+        .result("a", &[r#"{"b_time":"2026-01-01T00:00:00.000000000Z"}"#])
+        .result("a_b", &[r#"{"time":"2026-01-01T00:00:00.000000000Z"}"#])
+    };
+    let honest = |stage: &Stage, number| {
+        let draft = Draft {
+            collection: number,
+            ..Draft::default()
+        };
+        draft
+            .result("processes", &[r#"{"pid":1}"#])
+            .make(&stage.evidence());
+        assert_eq!(stage.load().loaded, 1);
+    };
+    for hostile_first in [true, false] {
+        let stage = Stage::new();
+        if !hostile_first {
+            honest(&stage, 1);
+        }
+        hostile(2).make(&stage.evidence());
+        assert_eq!(stage.load().loaded, 1);
+        honest(&stage, 3);
+        let others = stage.query("SELECT artifact FROM other_records ORDER BY artifact");
+        let wanted = ["by_processes.host", "by_processes_host", "json_each"];
+        assert_eq!(others, wanted.map(|name| [text(name)]));
+        assert_eq!(stage.number("SELECT a FROM part_rows_by_source"), 1);
+        // By host and by time, each of the two.
+        let indexes =
+            "SELECT count(*) FROM sqlite_master WHERE type = 'index' AND tbl_name IN ('a', 'a_b')";
+        assert_eq!(stage.number(indexes), 4);
+    }
 }
 
 #[test]

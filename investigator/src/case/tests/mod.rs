@@ -4,6 +4,7 @@ mod document;
 mod loading;
 mod reading;
 mod refusing;
+mod unknown;
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +26,10 @@ impl Stage {
     fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
-            options: Options::default(),
+            options: Options {
+                trust: testing::trust(),
+                ..Options::default()
+            },
         }
     }
 
@@ -39,6 +43,11 @@ impl Stage {
 
     fn load(&self) -> Outcome {
         testing::load(&self.evidence(), &self.database(), &self.options)
+    }
+
+    /// Strangers are let in.
+    fn load_unknown(&self) -> Outcome {
+        testing::load_from(&self.evidence(), &self.database(), &self.options, true)
     }
 
     fn open(&self) -> Database {
@@ -97,6 +106,7 @@ fn two_hosts(stage: &Stage) {
         let draft = Draft {
             collection: number,
             host: number,
+            agent: number,
             hostname: name.to_owned(),
             gaps: 1,
             ..Draft::default()

@@ -66,7 +66,7 @@ fn what_verify_refuses_is_refused() {
             }
         }
         let parts = files::parts(&[home.join(name)]).unwrap().parts;
-        let judged = verified::judge(&parts, &options);
+        let judged = verified::judge(&parts, &options, true);
         let is_false = entry["exit_code"] == 1;
         let refused = judged.refused.iter().any(|r| r.not_genuine);
         assert_eq!(refused, is_false, "{name}: {:?}", judged.refused);
@@ -210,7 +210,7 @@ fn what_is_no_case_database_is_refused() {
     assert!(Database::open_read(&other).is_err());
     assert!(Database::open_read(Path::new("nowhere.sqlite")).is_err());
     assert!(!exists(Path::new("nowhere.sqlite")));
-    let options = Options::default();
+    let options = stage.options.clone();
     let place = crate::case::load::Place::File(other);
     let loader = crate::case::Loader::new(place, None, &options);
     let parts = files::parts(&[stage.evidence()]).unwrap().parts;

@@ -102,18 +102,32 @@ fn show_policy(args: &SignPolicy, policy: &Policy, roots: &[Root]) -> anyhow::Re
     Ok(root.map(Signers::of).into_iter().collect())
 }
 
-/// The policy that is followed: signed, and by its root where that is there.
+/// The policy that is followed: sound, signed, and by its root, which must be there where any root is.
 fn old_policy(path: &Path, roots: &[Root]) -> anyhow::Result<Policy> {
     let (policy, envelope) = document::policy(path)?;
     let shown = path.display();
     let envelope = envelope.with_context(|| {
         format!("{shown} is not signed. Give the policy in force, as `fieldseal policy show --save` keeps it.")
     })?;
-    let root = roots.iter().find(|r| r.version == policy.root_version);
-    if let Some(root) = root {
-        Policy::open(&envelope, root).with_context(|| format!("{shown} is not the root's."))?;
+    policy
+        .validate()
+        .with_context(|| format!("{shown} is not sound. Give the policy in force."))?;
+    if roots.is_empty() {
+        writeln!(
+            io::stderr(),
+            "ATTENTION: without --root ROOT.json nobody can say whether {shown} is the policy in force: what changes, \
+             and whether the server's own keys do, is UNPROVEN."
+        )?;
+        return Ok(policy);
     }
-    Ok(policy)
+    let root = roots.iter().find(|r| r.version == policy.root_version);
+    let root = root.with_context(|| {
+        format!(
+            "{shown} is by root {}, which was not given with --root: nobody can say whether it was in force. Give it too.",
+            policy.root_version
+        )
+    })?;
+    Policy::open(&envelope, root).with_context(|| format!("{shown} is not the root's."))
 }
 
 /// The same for a root: the thresholds of the one before and of its own must sign.
