@@ -13,10 +13,13 @@ use axum::{
 use evidence::{digest::Digest, ids::AgentId};
 use protocol::policy::{Person, Policy, Role};
 
+use tokio::time::Instant;
+
 use crate::{
+    rates::Source,
     refusal::Refusal,
     router::Route,
-    serve::{Peer, Role as PeerRole},
+    serve::{Origin, Peer, Role as PeerRole},
     state::Server,
     store::Scope,
 };
@@ -122,7 +125,13 @@ pub(crate) async fn authorise(
     next: Next,
 ) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
-    match caller(&server, route.who, peer.unwrap_or(Peer::ANONYMOUS)).await {
+    let peer = peer.unwrap_or(Peer::ANONYMOUS);
+    let from = request.extensions().get::<Origin>().copied();
+    let asked = match in_time(&server, peer, from) {
+        Ok(()) => caller(&server, route.who, peer).await,
+        Err(refusal) => Err(refusal),
+    };
+    match asked {
         Ok(caller) => {
             let extensions = request.extensions_mut();
             extensions.insert(caller);
@@ -131,6 +140,16 @@ pub(crate) async fn authorise(
         }
         Err(refusal) => refusal.into_response(),
     }
+}
+
+/// Counts the request to whoever sent it, before anything is done for it.
+fn in_time(server: &Server, peer: Peer, from: Option<Origin>) -> Result<(), Refusal> {
+    let Some(Origin(from)) = from else {
+        return Ok(()); // No connection: the router is asked from within.
+    };
+    let source = Source::of(peer, from, &server.documents().policy);
+    let wait = server.rates.take(source, Instant::now());
+    wait.map_err(|wait| Refusal::Often(u32::try_from(wait.as_secs()).map_or(u32::MAX, |s| s + 1)))
 }
 
 async fn caller(server: &Server, who: Who, peer: Peer) -> Result<Caller, Refusal> {

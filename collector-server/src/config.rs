@@ -93,6 +93,12 @@ pub struct Config {
     pub max_polls: usize,
     /// Those of them that may be one agent's, or one person's.
     pub max_polls_per_caller: usize,
+    /// Requests that one agent may make a minute.
+    pub max_requests_per_minute_per_agent: u32,
+    /// Requests that one person may make a minute.
+    pub max_requests_per_minute_per_person: u32,
+    /// Requests a minute from one address, of all there whose key is nobody's.
+    pub max_requests_per_minute_per_address: u32,
     /// How long an upload may take.
     pub upload_expiry_s: u32,
     /// How long a body may stand still.
@@ -122,6 +128,9 @@ impl Default for Config {
             max_connections_per_client: 64,
             max_polls: 10_000,
             max_polls_per_caller: 16,
+            max_requests_per_minute_per_agent: 3_000,
+            max_requests_per_minute_per_person: 12_000,
+            max_requests_per_minute_per_address: 3_000,
             upload_expiry_s: 30 * 86_400,
             upload_idle_ms: 60_000,
             upload_min_bytes: 64 << 10,
@@ -202,6 +211,18 @@ impl Config {
             (
                 (1..=self.max_polls).contains(&self.max_polls_per_caller),
                 "`max_polls_per_caller` is out of range. Give it 1 to `max_polls`.",
+            ),
+            (
+                self.max_requests_per_minute_per_agent >= 60,
+                "`max_requests_per_minute_per_agent` is too low for questions, reports and uploads. Give it at least 60.",
+            ),
+            (
+                self.max_requests_per_minute_per_person >= 60,
+                "`max_requests_per_minute_per_person` is too low for one command. Give it at least 60.",
+            ),
+            (
+                self.max_requests_per_minute_per_address >= 10,
+                "`max_requests_per_minute_per_address` is too low to enrol. Give it at least 10.",
             ),
             (
                 self.tsa.as_ref().is_none_or(|t| is_plain_http(&t.url)),
@@ -302,6 +323,18 @@ const ABOUT: &[(&str, &str)] = &[
     (
         "max_polls_per_caller",
         "Those of them that may be one agent's, or one person's.",
+    ),
+    (
+        "max_requests_per_minute_per_agent",
+        "Requests that one agent may make a minute, all at once or evenly; more are told to come later (429).",
+    ),
+    (
+        "max_requests_per_minute_per_person",
+        "The same for one person of the policy; fetching takes four requests a part.",
+    ),
+    (
+        "max_requests_per_minute_per_address",
+        "The same for all at one address whose key is nobody's: hosts that enrol, and strangers.",
     ),
     (
         "upload_expiry_s",

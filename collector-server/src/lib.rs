@@ -14,6 +14,7 @@ pub mod init;
 pub mod intake;
 pub mod keyfile;
 pub mod metrics;
+pub mod rates;
 pub mod refusal;
 pub mod router;
 pub mod serve;

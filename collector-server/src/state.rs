@@ -28,6 +28,7 @@ use crate::{
     folder::Folder,
     intake::Uploads,
     metrics::Metrics,
+    rates::Rates,
     refusal::Refusal,
     shares::{Share, Shares},
     store::{
@@ -72,6 +73,8 @@ pub struct Server {
     pub polls: Semaphore,
     /// Those of each who asks.
     pub polls_of: Shares<Asker>,
+    /// How often each may ask.
+    pub rates: Rates,
     /// A part without time stamp may be there.
     pub unstamped: Notify,
     /// Turns true when the server is to stop: whoever waits must answer.
@@ -118,6 +121,7 @@ impl Server {
             metrics: Arc::default(),
             polls: Semaphore::new(config.max_polls),
             polls_of: Shares::new(config.max_polls_per_caller),
+            rates: Rates::new(config),
             unstamped: Notify::new(),
             stopping: watch::Sender::new(false),
             config: config.clone(),

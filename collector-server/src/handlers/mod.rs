@@ -8,6 +8,7 @@ pub(crate) mod enrolment;
 pub(crate) mod hosts;
 mod lacking;
 mod message;
+pub(crate) mod openapi;
 pub(crate) mod orders;
 pub(crate) mod parts;
 mod poll;

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use anyhow::{Context as _, ensure};
 use evidence::count;
-use protocol::messages::MAX_LEAVES;
+use protocol::messages::{MAX_LEAVES, WITHHELD};
 use serde_json::json;
 
 use crate::{
@@ -57,6 +57,11 @@ fn download(session: &Session, examiner: &mut Examiner) -> anyhow::Result<()> {
             "The server shows other leaves than were asked for. It holds some back, or is at fault."
         );
         for leaf in &answer.leaves {
+            if let Some(hash) = leaf.strip_prefix(WITHHELD) {
+                let hash = hash.parse().ok();
+                examiner.withheld(hash.context("The server shows a leaf's hash that is none.")?);
+                continue;
+            }
             let leaf = data_encoding::BASE64.decode(leaf.as_bytes());
             examiner.leaf(&leaf.context("The server shows a leaf that is not base64.")?);
         }
@@ -105,6 +110,13 @@ fn print(session: &Session, outcome: &Outcome, names: &words::Names) -> anyhow::
     } else {
         "THE LOG DOES NOT HOLD: see above. Keep this output and tell the deployment's auditors."
     };
+    if outcome.withheld > 0 {
+        let those = count::of(outcome.withheld, "leaf is", "leaves are");
+        writeln!(
+            out,
+            "{those} of other agencies: counted into the tree by hash, not read here."
+        )?;
+    }
     writeln!(
         out,
         "{verdict}\n{}: {}, root {}",
