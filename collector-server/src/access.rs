@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
+    http::StatusCode,
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use evidence::{digest::Digest, ids::AgentId};
 use protocol::policy::{Person, Policy, Role};
 
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
@@ -20,6 +22,7 @@ use crate::{
     refusal::Refusal,
     router::Route,
     serve::{Origin, Peer, Role as PeerRole},
+    siem::Severity,
     state::Server,
     store::Scope,
 };
@@ -131,7 +134,7 @@ pub(crate) async fn authorise(
         Ok(()) => caller(&server, route.who, peer).await,
         Err(refusal) => Err(refusal),
     };
-    match asked {
+    let response = match asked {
         Ok(caller) => {
             let extensions = request.extensions_mut();
             extensions.insert(caller);
@@ -139,7 +142,28 @@ pub(crate) async fn authorise(
             next.run(request).await
         }
         Err(refusal) => refusal.into_response(),
+    };
+    tell(&server, route, peer, response.status());
+    response
+}
+
+/// Tells whoever watches of refusals that mean something, and of failures.
+fn tell(server: &Server, route: &Route, peer: Peer, status: StatusCode) {
+    let (kind, severity) = match status.as_u16() {
+        403 | 422 | 429 => ("request.refused", Severity::Warning),
+        500 => ("alarm.server_failed", Severity::Alert),
+        507 => ("alarm.store_full", Severity::Alert),
+        _ => return,
+    };
+    let mut data = json!({"method": route.method, "route": route.path, "status": status.as_u16()});
+    match peer.role {
+        PeerRole::Agent(id) | PeerRole::EndedAgent(id) => data["agent"] = json!(id),
+        PeerRole::Key | PeerRole::Anonymous => {}
     }
+    if let Some(key) = peer.key {
+        data["tls_key"] = json!(key);
+    }
+    server.bulletin.tell(kind, severity, data);
 }
 
 /// Counts the request to whoever sent it, before anything is done for it.

@@ -9,7 +9,7 @@ use std::{
 use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 
-use crate::{intake::UploadLimits, serve::Limits};
+use crate::{intake::UploadLimits, serve::Limits, siem::Siem};
 
 /// The settings' file, in the server's folder.
 pub const FILE: &str = "server.toml";
@@ -108,6 +108,9 @@ pub struct Config {
     /// The time-stamping authority, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tsa: Option<Tsa>,
+    /// Where events are sent, where anybody wants them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub siem: Option<Siem>,
 }
 
 impl Default for Config {
@@ -135,6 +138,7 @@ impl Default for Config {
             upload_idle_ms: 60_000,
             upload_min_bytes: 64 << 10,
             tsa: None,
+            siem: None,
         }
     }
 }
@@ -243,7 +247,10 @@ impl Config {
         ];
         match rules.iter().find(|(holds, _)| !holds) {
             Some((_, why)) => Err(ConfigError::Value(why)),
-            None => Ok(()),
+            None => match self.siem.as_ref().and_then(Siem::fault) {
+                Some(why) => Err(ConfigError::Value(why)),
+                None => Ok(()),
+            },
         }
     }
 
@@ -357,6 +364,17 @@ const ABOUT_TSA: &str = "
 # url = \"http://tsa.example.org/tsr\"
 ";
 
+const ABOUT_SIEM: &str = "
+# Custody leaves, refusals and alarms for a SIEM, in ids and digests: by syslog (RFC 5424; udp://, tcp:// or tls://), as
+# \"cef\" or \"json\", and by webhook (CloudEvents, signed with the secret in a file). Take away what you don't use.
+# [siem]
+# syslog = \"tls://siem.example.org:6514\"
+# format = \"cef\"
+# webhook = \"https://siem.example.org/fieldseal\"
+# webhook_secret_file = \"keys/webhook.secret\"
+# ca_file = \"keys/siem-ca.pem\"
+";
+
 /// The settings as a file, each with what it is for.
 ///
 /// # Errors
@@ -373,6 +391,9 @@ pub fn to_text(config: &Config) -> Result<String, toml::ser::Error> {
     }
     if config.tsa.is_none() {
         text.push_str(ABOUT_TSA);
+    }
+    if config.siem.is_none() {
+        text.push_str(ABOUT_SIEM);
     }
     Ok(text)
 }
@@ -396,6 +417,9 @@ mod tests {
         let told: Vec<_> = ABOUT.iter().map(|(name, _)| *name).collect();
         assert_eq!(keys.collect::<Vec<_>>(), told);
         // What is offered there works once the number signs are gone.
+        let with_siem = text.split_once("# [siem]").unwrap().1.replace("# ", "");
+        let siem: Siem = toml::from_str(&with_siem).unwrap();
+        assert_eq!(siem.fault(), None);
         let with_tsa = text.replace("# [tsa]", "[tsa]").replace("# url", "url");
         let url = "http://tsa.example.org/tsr".to_owned();
         assert_eq!(load(&with_tsa).unwrap().tsa, Some(Tsa { url }));
@@ -422,6 +446,9 @@ mod tests {
             "[tsa]\nurl = \"http://x/\"\nurls = 1",
             "tsa = { url = \"http://x/\", policy = \"1.2\" }",
             "[tsa.more]\nx = 1",
+            "[siem]\nsyslog = \"udp://x:1\"\nfacility = 1",
+            "[siem.webhook]\nurl = \"https://x/\"",
+            "[siem]\nformat = \"leef\"",
             "[tas]\nurl = \"http://x/\"",
             "[listen]\nport = 1",
         ] {
@@ -450,6 +477,7 @@ mod tests {
             load("tsa = { url = \"https://x\" }"),
             Err(ConfigError::Value(_))
         ));
+        assert!(matches!(load("[siem]"), Err(ConfigError::Value(_))));
         assert!(matches!(
             load("max_receiving = 0"),
             Err(ConfigError::Value(_))

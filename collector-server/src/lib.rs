@@ -19,6 +19,7 @@ pub mod refusal;
 pub mod router;
 pub mod serve;
 pub mod shares;
+pub mod siem;
 pub mod state;
 pub mod status;
 pub mod store;

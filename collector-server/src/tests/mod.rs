@@ -12,6 +12,8 @@ mod openapi;
 mod orders;
 mod rates;
 mod rollout;
+mod schemathesis;
+mod siem;
 mod signatures;
 mod stamp;
 mod tenancy;
