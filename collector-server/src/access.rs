@@ -7,16 +7,22 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
+    http::StatusCode,
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use evidence::{digest::Digest, ids::AgentId};
 use protocol::policy::{Person, Policy, Role};
 
+use serde_json::json;
+use tokio::time::Instant;
+
 use crate::{
+    rates::Source,
     refusal::Refusal,
     router::Route,
-    serve::{Peer, Role as PeerRole},
+    serve::{Origin, Peer, Role as PeerRole},
+    siem::Severity,
     state::Server,
     store::Scope,
 };
@@ -122,7 +128,13 @@ pub(crate) async fn authorise(
     next: Next,
 ) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
-    match caller(&server, route.who, peer.unwrap_or(Peer::ANONYMOUS)).await {
+    let peer = peer.unwrap_or(Peer::ANONYMOUS);
+    let from = request.extensions().get::<Origin>().copied();
+    let asked = match in_time(&server, peer, from) {
+        Ok(()) => caller(&server, route.who, peer).await,
+        Err(refusal) => Err(refusal),
+    };
+    let response = match asked {
         Ok(caller) => {
             let extensions = request.extensions_mut();
             extensions.insert(caller);
@@ -130,7 +142,38 @@ pub(crate) async fn authorise(
             next.run(request).await
         }
         Err(refusal) => refusal.into_response(),
+    };
+    tell(&server, route, peer, response.status());
+    response
+}
+
+/// Tells whoever watches of refusals that mean something, and of failures.
+fn tell(server: &Server, route: &Route, peer: Peer, status: StatusCode) {
+    let (kind, severity) = match status.as_u16() {
+        403 | 422 | 429 => ("request.refused", Severity::Warning),
+        500 => ("alarm.server_failed", Severity::Alert),
+        507 => ("alarm.store_full", Severity::Alert),
+        _ => return,
+    };
+    let mut data = json!({"method": route.method, "route": route.path, "status": status.as_u16()});
+    match peer.role {
+        PeerRole::Agent(id) | PeerRole::EndedAgent(id) => data["agent"] = json!(id),
+        PeerRole::Key | PeerRole::Anonymous => {}
     }
+    if let Some(key) = peer.key {
+        data["tls_key"] = json!(key);
+    }
+    server.bulletin.tell(kind, severity, data);
+}
+
+/// Counts the request to whoever sent it, before anything is done for it.
+fn in_time(server: &Server, peer: Peer, from: Option<Origin>) -> Result<(), Refusal> {
+    let Some(Origin(from)) = from else {
+        return Ok(()); // No connection: the router is asked from within.
+    };
+    let source = Source::of(peer, from, &server.documents().policy);
+    let wait = server.rates.take(source, Instant::now());
+    wait.map_err(|wait| Refusal::Often(u32::try_from(wait.as_secs()).map_or(u32::MAX, |s| s + 1)))
 }
 
 async fn caller(server: &Server, who: Who, peer: Peer) -> Result<Caller, Refusal> {

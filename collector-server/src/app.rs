@@ -20,6 +20,7 @@ use crate::{
     refusal::chain,
     router::router,
     serve::{self, Shown, serve},
+    siem,
     state::Server,
     trust::{Anchors, Documents, Keys},
 };
@@ -45,7 +46,7 @@ pub async fn launch(
     let tls = Arc::new(serve::server_config(shown.clone())?);
 
     let (ending, ended) = watch::channel(());
-    let tasks = Tasks::start(&server, folder, shown);
+    let tasks = Tasks::start(&server, folder, shown)?;
     let asked = axum::serve(metrics_listener, metrics::router(server.clone()))
         .with_graceful_shutdown(wait_for(ended));
     let mut asked = tokio::spawn(asked.into_future());
@@ -76,8 +77,11 @@ async fn wait_for(mut ended: watch::Receiver<()>) {
 /// Checks what `serve` needs, without serving.
 ///
 /// # Errors
-/// A document, key or certificate is missing or does not belong to the others.
-pub fn check(dir: &Path) -> anyhow::Result<()> {
+/// A document, key, certificate or file of `[siem]` is missing or does not belong to the others.
+pub fn check(dir: &Path, config: &Config) -> anyhow::Result<()> {
+    if let Some(siem) = &config.siem {
+        siem.check_files(dir)?;
+    }
     let folder = Folder::new(dir);
     let documents = Documents::load(&folder)?;
     Anchors::load(&folder)?;
@@ -92,12 +96,13 @@ pub fn check(dir: &Path) -> anyhow::Result<()> {
 struct Tasks(Vec<JoinHandle<()>>);
 
 impl Tasks {
-    fn start(server: &Arc<Server>, folder: Folder, shown: Arc<Shown>) -> Self {
-        let mut tasks = vec![
+    fn start(server: &Arc<Server>, folder: Folder, shown: Arc<Shown>) -> anyhow::Result<Self> {
+        let mut tasks = siem::start(server, &folder)?;
+        tasks.extend([
             tokio::spawn(sweep(server.clone())),
             tokio::spawn(write_seen(server.clone())),
             tokio::spawn(renew(server.clone(), folder.clone(), shown)),
-        ];
+        ]);
         match server.config.tsa.clone() {
             Some(tsa) => {
                 let stamping = stamp::run(server.clone(), tsa, folder.stamp_fault());
@@ -105,7 +110,7 @@ impl Tasks {
             }
             None => stamp::take_down(&folder.stamp_fault()),
         }
-        Self(tasks)
+        Ok(Self(tasks))
     }
 }
 

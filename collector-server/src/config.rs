@@ -9,7 +9,7 @@ use std::{
 use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 
-use crate::{intake::UploadLimits, serve::Limits};
+use crate::{intake::UploadLimits, serve::Limits, siem::Siem};
 
 /// The settings' file, in the server's folder.
 pub const FILE: &str = "server.toml";
@@ -93,6 +93,12 @@ pub struct Config {
     pub max_polls: usize,
     /// Those of them that may be one agent's, or one person's.
     pub max_polls_per_caller: usize,
+    /// Requests that one agent may make a minute.
+    pub max_requests_per_minute_per_agent: u32,
+    /// Requests that one person may make a minute.
+    pub max_requests_per_minute_per_person: u32,
+    /// Requests a minute from one address, of all there whose key is nobody's.
+    pub max_requests_per_minute_per_address: u32,
     /// How long an upload may take.
     pub upload_expiry_s: u32,
     /// How long a body may stand still.
@@ -102,6 +108,9 @@ pub struct Config {
     /// The time-stamping authority, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tsa: Option<Tsa>,
+    /// Where events are sent, where anybody wants them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub siem: Option<Siem>,
 }
 
 impl Default for Config {
@@ -122,10 +131,14 @@ impl Default for Config {
             max_connections_per_client: 64,
             max_polls: 10_000,
             max_polls_per_caller: 16,
+            max_requests_per_minute_per_agent: 3_000,
+            max_requests_per_minute_per_person: 12_000,
+            max_requests_per_minute_per_address: 3_000,
             upload_expiry_s: 30 * 86_400,
             upload_idle_ms: 60_000,
             upload_min_bytes: 64 << 10,
             tsa: None,
+            siem: None,
         }
     }
 }
@@ -204,6 +217,18 @@ impl Config {
                 "`max_polls_per_caller` is out of range. Give it 1 to `max_polls`.",
             ),
             (
+                self.max_requests_per_minute_per_agent >= 60,
+                "`max_requests_per_minute_per_agent` is too low for questions, reports and uploads. Give it at least 60.",
+            ),
+            (
+                self.max_requests_per_minute_per_person >= 60,
+                "`max_requests_per_minute_per_person` is too low for one command. Give it at least 60.",
+            ),
+            (
+                self.max_requests_per_minute_per_address >= 10,
+                "`max_requests_per_minute_per_address` is too low to enrol. Give it at least 10.",
+            ),
+            (
                 self.tsa.as_ref().is_none_or(|t| is_plain_http(&t.url)),
                 "`tsa.url` is no plain HTTP address; `https://` is not supported. Give `http://HOST[:PORT]/PATH`: the answer is signed and needs no TLS.",
             ),
@@ -222,7 +247,10 @@ impl Config {
         ];
         match rules.iter().find(|(holds, _)| !holds) {
             Some((_, why)) => Err(ConfigError::Value(why)),
-            None => Ok(()),
+            None => match self.siem.as_ref().and_then(Siem::fault) {
+                Some(why) => Err(ConfigError::Value(why)),
+                None => Ok(()),
+            },
         }
     }
 
@@ -304,6 +332,18 @@ const ABOUT: &[(&str, &str)] = &[
         "Those of them that may be one agent's, or one person's.",
     ),
     (
+        "max_requests_per_minute_per_agent",
+        "Requests that one agent may make a minute, all at once or evenly; more are told to come later (429).",
+    ),
+    (
+        "max_requests_per_minute_per_person",
+        "The same for one person of the policy; fetching takes four requests a part.",
+    ),
+    (
+        "max_requests_per_minute_per_address",
+        "The same for all at one address whose key is nobody's: hosts that enrol, and strangers.",
+    ),
+    (
         "upload_expiry_s",
         "How long an upload may take before it is dropped.",
     ),
@@ -324,6 +364,17 @@ const ABOUT_TSA: &str = "
 # url = \"http://tsa.example.org/tsr\"
 ";
 
+const ABOUT_SIEM: &str = "
+# Custody leaves, refusals and alarms for a SIEM, in ids and digests: by syslog (RFC 5424; udp://, tcp:// or tls://), as
+# \"cef\" or \"json\", and by webhook (CloudEvents, signed with the secret in a file). Take away what you don't use.
+# [siem]
+# syslog = \"tls://siem.example.org:6514\"
+# format = \"cef\"
+# webhook = \"https://siem.example.org/fieldseal\"
+# webhook_secret_file = \"keys/webhook.secret\"
+# ca_file = \"keys/siem-ca.pem\"
+";
+
 /// The settings as a file, each with what it is for.
 ///
 /// # Errors
@@ -340,6 +391,9 @@ pub fn to_text(config: &Config) -> Result<String, toml::ser::Error> {
     }
     if config.tsa.is_none() {
         text.push_str(ABOUT_TSA);
+    }
+    if config.siem.is_none() {
+        text.push_str(ABOUT_SIEM);
     }
     Ok(text)
 }
@@ -363,6 +417,9 @@ mod tests {
         let told: Vec<_> = ABOUT.iter().map(|(name, _)| *name).collect();
         assert_eq!(keys.collect::<Vec<_>>(), told);
         // What is offered there works once the number signs are gone.
+        let with_siem = text.split_once("# [siem]").unwrap().1.replace("# ", "");
+        let siem: Siem = toml::from_str(&with_siem).unwrap();
+        assert_eq!(siem.fault(), None);
         let with_tsa = text.replace("# [tsa]", "[tsa]").replace("# url", "url");
         let url = "http://tsa.example.org/tsr".to_owned();
         assert_eq!(load(&with_tsa).unwrap().tsa, Some(Tsa { url }));
@@ -389,6 +446,9 @@ mod tests {
             "[tsa]\nurl = \"http://x/\"\nurls = 1",
             "tsa = { url = \"http://x/\", policy = \"1.2\" }",
             "[tsa.more]\nx = 1",
+            "[siem]\nsyslog = \"udp://x:1\"\nfacility = 1",
+            "[siem.webhook]\nurl = \"https://x/\"",
+            "[siem]\nformat = \"leef\"",
             "[tas]\nurl = \"http://x/\"",
             "[listen]\nport = 1",
         ] {
@@ -417,6 +477,7 @@ mod tests {
             load("tsa = { url = \"https://x\" }"),
             Err(ConfigError::Value(_))
         ));
+        assert!(matches!(load("[siem]"), Err(ConfigError::Value(_))));
         assert!(matches!(
             load("max_receiving = 0"),
             Err(ConfigError::Value(_))

@@ -24,7 +24,7 @@ use evidence::{
     keys::SigningKey,
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::{JoinHandle, spawn_blocking},
 };
 
@@ -114,6 +114,8 @@ struct Shared {
     log: Mutex<Log>,
     signer: LogSigner,
     note: RwLock<String>,
+    /// How many leaves are in the file and recorded.
+    grown: watch::Sender<u64>,
 }
 
 impl Shared {
@@ -197,6 +199,7 @@ impl Custody {
             log: Mutex::new(log),
             signer,
             note: RwLock::default(),
+            grown: watch::Sender::new(0),
         });
         catch_up(&shared, &index).await?;
         let (jobs, queue) = mpsc::channel(1024);
@@ -256,6 +259,11 @@ impl Custody {
     /// How many leaves there are.
     pub fn size(&self) -> u64 {
         self.shared.log().tree().size()
+    }
+
+    /// Rings when there are more leaves.
+    pub fn grown(&self) -> watch::Receiver<u64> {
+        self.shared.grown.subscribe()
     }
 
     /// That the log of `to` leaves continues that of `from`; none where it has not so many.
@@ -383,5 +391,6 @@ async fn append_group(
         note,
     };
     index.change(Change::Leaf(change)).await?;
+    shared.grown.send_replace(size);
     Ok(numbers)
 }

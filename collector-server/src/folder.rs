@@ -99,6 +99,11 @@ impl Folder {
         self.0.join("tsa-fault.txt")
     }
 
+    /// How far the events have been sent to this receiver.
+    pub fn siem_cursor(&self, receiver: &str) -> PathBuf {
+        self.0.join(format!("siem-{receiver}.cursor"))
+    }
+
     /// Uploads on their way.
     pub fn staging(&self) -> PathBuf {
         self.0.join("evidence/staging")

@@ -173,8 +173,7 @@ async fn start(command: Command) -> anyhow::Result<()> {
         }
         Command::CheckConfig(at) => {
             let dir = at.path();
-            Config::load(&dir)?;
-            app::check(&dir)?;
+            app::check(&dir, &Config::load(&dir)?)?;
             say("The settings, keys and documents are fit for use.\n")
         }
     }

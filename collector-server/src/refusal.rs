@@ -80,6 +80,9 @@ pub enum Refusal {
     /// The range is outside the part.
     #[error("The part has {0} bytes. Ask for a range within them.")]
     Range(u64),
+    /// Too many requests; in so many seconds there may be one more.
+    #[error("You ask more often than the server allows. Ask again in {0} s.")]
+    Often(u32),
     /// Too much at once.
     #[error("The server is busy. Try again later.")]
     Busy,
@@ -121,6 +124,7 @@ impl Refusal {
             Self::Checksum => 460,
             Self::Digest | Self::Unacceptable(_) => 422,
             Self::Locked => 423,
+            Self::Often(_) => 429,
             Self::Busy => 503,
             Self::Full => 507,
             Self::Failed(_) => 500,
@@ -130,6 +134,7 @@ impl Refusal {
 
     fn retry_after_s(&self) -> Option<u32> {
         match self {
+            Self::Often(wait_s) => Some(*wait_s),
             Self::Full => Some(600),
             Self::Busy | Self::Slow | Self::Failed(_) => Some(10),
             Self::Locked => Some(1),

@@ -12,8 +12,8 @@ use protocol::{messages::MAX_MESSAGE_BYTES, policy::Role};
 use crate::{
     access::{Who, authorise},
     handlers::{
-        agent_orders, cancels, collections, custody, enrolment, health, hosts, order_parts, orders,
-        parts, reports, signatures, trust,
+        agent_orders, cancels, collections, custody, enrolment, health, hosts, openapi,
+        order_parts, orders, parts, reports, signatures, trust,
     },
     intake::tus,
     metrics,
@@ -62,6 +62,7 @@ macro_rules! route {
 /// Every route.
 #[rustfmt::skip]
 pub const ROUTES: &[Route] = &[
+    route!("GET" "/v1/openapi.json" Who::Anybody, 0, get(openapi::show)),
     route!("GET" "/v1/trust" Who::Anybody, 0, get(trust::show)),
     route!("POST" "/v1/trust" Who::People(ADMIN), MAX_MESSAGE_BYTES, post(trust::publish)),
     route!("POST" "/v1/time" Who::Anybody, KIB, post(trust::time)),

@@ -28,8 +28,10 @@ use crate::{
     folder::Folder,
     intake::Uploads,
     metrics::Metrics,
+    rates::Rates,
     refusal::Refusal,
     shares::{Share, Shares},
+    siem::Bulletin,
     store::{
         agents,
         blobs::Blobs,
@@ -72,6 +74,10 @@ pub struct Server {
     pub polls: Semaphore,
     /// Those of each who asks.
     pub polls_of: Shares<Asker>,
+    /// How often each may ask.
+    pub rates: Rates,
+    /// What whoever watches is told beside the custody log's leaves.
+    pub bulletin: Bulletin,
     /// A part without time stamp may be there.
     pub unstamped: Notify,
     /// Turns true when the server is to stop: whoever waits must answer.
@@ -118,6 +124,8 @@ impl Server {
             metrics: Arc::default(),
             polls: Semaphore::new(config.max_polls),
             polls_of: Shares::new(config.max_polls_per_caller),
+            rates: Rates::new(config),
+            bulletin: Bulletin::default(),
             unstamped: Notify::new(),
             stopping: watch::Sender::new(false),
             config: config.clone(),

@@ -128,7 +128,8 @@ pub(crate) struct Deployment {
 }
 
 impl Deployment {
-    /// Agencies `lab` (ann investigates, bob approves, aud audits, eve administers) and `navy` (nat does it all).
+    /// Agencies `lab` (ann investigates, bob approves, aud audits, eve administers) and `navy` (nan, ned, nic, nell
+    /// likewise, and nat does it all).
     pub(crate) async fn new() -> Self {
         let all = [
             Role::Investigator,
@@ -142,6 +143,10 @@ impl Deployment {
             TestPerson::new("aud", &[Role::Auditor], "lab"),
             TestPerson::new("eve", &[Role::Admin], "lab"),
             TestPerson::new("nat", &all, "navy"),
+            TestPerson::new("nan", &[Role::Investigator], "navy"),
+            TestPerson::new("ned", &[Role::Approver], "navy"),
+            TestPerson::new("nic", &[Role::Auditor], "navy"),
+            TestPerson::new("nell", &[Role::Admin], "navy"),
         ];
         let vault = || [(); 2].map(|()| Vault::generate().recipient()).to_vec();
         let vaults = BTreeMap::from([(name("lab"), vault()), (name("navy"), vault())]);

@@ -19,6 +19,9 @@ pub const MAX_WAIT_MS: u64 = 55_000;
 /// The most custody leaves in one answer.
 pub const MAX_LEAVES: u64 = 1000;
 
+/// What the hash of a leaf begins with that is shown in the place of the leaf itself.
+pub const WITHHELD: &str = "sha256:";
+
 /// The header by which an answer of 403 says why, where a program must know it.
 pub const REASON_HEADER: &str = "fieldseal-reason";
 /// Its value for an agent that was revoked.

@@ -6,13 +6,17 @@ use axum::{
     http::header::CONTENT_TYPE,
     response::IntoResponse as _,
 };
+use data_encoding::BASE64;
 use evidence::{
-    custody::event::{Action, Event, Outcome, StoredPart},
+    custody::{
+        event::{Action, Event, Outcome, StoredPart},
+        leaf_hash,
+    },
     ids::AgentId,
     instant::Instant,
 };
 use protocol::{
-    messages::{Consistency, Leaves, Logged, MAX_LEAVES, SubmitEvent},
+    messages::{Consistency, Leaves, Logged, MAX_LEAVES, SubmitEvent, WITHHELD},
     policy::Role,
     version::VERSION,
 };
@@ -23,7 +27,11 @@ use crate::{
     access::{Caller, CallingPerson},
     refusal::Refusal,
     state::Server,
-    store::{agents::Change as AgentChange, index::Change},
+    store::{
+        agents::Change as AgentChange,
+        index::Change,
+        sight::{About, Sight},
+    },
 };
 
 /// The most bytes of leaves in one answer, the message's ceiling in mind.
@@ -71,14 +79,25 @@ pub(crate) struct Which {
 /// `GET /v1/custody/leaves`.
 pub(crate) async fn leaves(
     State(server): App,
+    Extension(caller): Extension<Caller>,
     which: Result<Query<Which>, axum::extract::rejection::QueryRejection>,
 ) -> Answer {
     let Query(which) = which.map_err(|e| Refusal::Malformed(e.body_text()))?;
+    let asker = caller.person()?;
     let count = which.count.min(MAX_LEAVES);
-    let leaves = server
+    let mut leaves = server
         .custody
         .leaves(which.from, count, LEAVES_BYTES)
         .await?;
+    let mut sight = Sight::of(&server.index, &asker.scope, &asker.person.id);
+    for leaf in &mut leaves {
+        let bytes = BASE64.decode(leaf.as_bytes()).map_err(Refusal::failed)?;
+        // What no program reads as an event is about nobody.
+        let about = Event::read(&bytes).map_or(About::All, |(_, event)| About::of(&event.action));
+        if !sight.holds(about).await? {
+            *leaf = format!("{WITHHELD}{}", leaf_hash(&bytes));
+        }
+    }
     json(&Leaves {
         v: VERSION,
         from: which.from,

@@ -9,6 +9,7 @@ pub(crate) mod health;
 pub(crate) mod hosts;
 mod lacking;
 mod message;
+pub(crate) mod openapi;
 pub(crate) mod order_parts;
 pub(crate) mod orders;
 pub(crate) mod parts;

@@ -207,7 +207,7 @@ async fn targets(
         let pair = row.zip(list.prove(&agent));
         found.push(pair.ok_or_else(|| {
             Refusal::unacceptable(format!(
-                "{agent} is no host that you may order for. Take it off the list."
+                "the list names {agent}, which is no host that you may order for. Take it off."
             ))
         })?);
     }

@@ -11,10 +11,13 @@ use protocol::{
     order::RefusalNotice,
 };
 
+use serde_json::json;
+
 use super::{Answer, App, Message, enrolment::seal_keys};
 use crate::{
     access::Caller,
     refusal::Refusal,
+    siem::Severity,
     state::Server,
     store::{
         index::Change,
@@ -104,6 +107,11 @@ async fn refused(
         };
         server.custody.log(action).await?;
     } else {
+        let what =
+            json!({"agent": agent, "order": held.order, "handed_sha256": said.handed_digest});
+        server
+            .bulletin
+            .tell("alarm.other_copy_of_an_order", Severity::Alert, what);
         tracing::warn!(%agent, order = %held.order, "an agent refuses another copy of an order than it was handed; the order goes on waiting");
     }
     let handed = said.handed_digest;

@@ -22,6 +22,7 @@ use ureq::Agent;
 use crate::{
     config::Tsa,
     keyfile,
+    siem::Severity,
     state::Server,
     store::{index::Change, parts},
 };
@@ -109,6 +110,10 @@ pub async fn run(server: Arc<Server>, tsa: Tsa, notice: PathBuf) {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
             Err(Missed::ForGood(text)) => {
+                let none = serde_json::json!({});
+                server
+                    .bulletin
+                    .tell("alarm.no_time_stamps", Severity::Warning, none);
                 notice.put_up(text);
                 tokio::time::sleep(UNTIL_MENDED).await;
             }

@@ -25,7 +25,7 @@ use tower::ServiceExt as _;
 
 use crate::shares::Shares;
 
-pub use peer::{Peer, Role};
+pub use peer::{Origin, Peer, Role};
 pub use tls::{Shown, TlsError, server_config};
 
 /// What one client may take of the server's time and memory.
@@ -60,7 +60,7 @@ impl Default for Limits {
 
 /// Serves `router` on `listener` until `stop` ends, then lets open requests finish.
 ///
-/// Every request carries a [`Peer`] as an extension.
+/// Every request carries a [`Peer`] and a [`Origin`] as extensions.
 pub async fn serve(
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
@@ -109,7 +109,10 @@ pub async fn serve(
                     let share = peer.key.map(|key| clients.take(key));
                     match share {
                         Some(None) => tracing::debug!(%from, "client has its share of connections"),
-                        _ => converse(stream, peer, router, &limits, watcher).await,
+                        _ => {
+                            let who = (peer, Origin(from.ip()));
+                            converse(stream, who, router, &limits, watcher).await;
+                        }
                     }
                 }
                 Ok(Err(error)) => tracing::debug!(%from, %error, "handshake failed"),
@@ -126,9 +129,16 @@ pub async fn serve(
 
 type Tls = tokio_rustls::server::TlsStream<TcpStream>;
 
-async fn converse(stream: Tls, peer: Peer, router: Router, limits: &Limits, watcher: Watcher) {
+async fn converse(
+    stream: Tls,
+    (peer, from): (Peer, Origin),
+    router: Router,
+    limits: &Limits,
+    watcher: Watcher,
+) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(from);
         let router = router.clone();
         async move {
             let answer: Result<_, Infallible> = router.oneshot(request.map(Body::new)).await;

@@ -2,7 +2,7 @@
 //!
 //! Whether the policy knows the key, and what its holder may do, is asked at each request.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use evidence::{digest::Digest, ids::AgentId, seal::parse_agent_uri};
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
@@ -23,6 +23,10 @@ pub enum Role {
     /// The same with a certificate that ended less than a year ago: it may renew and nothing else.
     EndedAgent(AgentId),
 }
+
+/// Where the connection comes from; no header is believed about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin(pub IpAddr);
 
 /// The client of one connection; stands in every request's extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

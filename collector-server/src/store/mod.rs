@@ -11,6 +11,7 @@ pub mod leaves;
 pub mod orders;
 pub mod parts;
 mod scope;
+pub mod sight;
 pub mod survey;
 pub mod uploads;
 mod writer;

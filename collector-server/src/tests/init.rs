@@ -68,7 +68,7 @@ async fn keys_are_their_owners_alone() {
 async fn the_server_serves_without_the_root_key_counts_and_stops() {
     let d = Deployment::new().await;
     fs::remove_dir_all(d.folder().offline()).unwrap();
-    app::check(&d.path()).unwrap();
+    app::check(&d.path(), &d.config()).unwrap();
     let config = d.config();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let metrics = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -151,10 +151,14 @@ async fn documents_of_another_deployment_are_noticed() {
         let own = fs::read(&file).unwrap();
         let place = file.strip_prefix(d.path()).unwrap();
         fs::copy(other.path().join(place), &file).unwrap();
-        assert!(app::check(&d.path()).is_err(), "{}", file.display());
+        assert!(
+            app::check(&d.path(), &d.config()).is_err(),
+            "{}",
+            file.display()
+        );
         fs::write(&file, own).unwrap();
     }
-    app::check(&d.path()).unwrap();
+    app::check(&d.path(), &d.config()).unwrap();
 }
 
 #[tokio::test]

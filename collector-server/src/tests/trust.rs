@@ -221,7 +221,7 @@ async fn what_does_not_follow_is_refused_and_changes_nothing() {
     }
     assert_eq!(shown(&s).await, before);
     s.stop().await;
-    app::check(&d.path()).unwrap();
+    app::check(&d.path(), &d.config()).unwrap();
     assert!(!d.folder().root_document(2).exists());
 }
 

@@ -1,7 +1,10 @@
 //! Brings the custody log from the server and has every leaf of it examined.
 
 use anyhow::{Context as _, ensure};
-use protocol::{messages::MAX_LEAVES, policy::Policy};
+use protocol::{
+    messages::{MAX_LEAVES, WITHHELD},
+    policy::Policy,
+};
 
 use super::{Examiner, Outcome, case::CaseFilter};
 use crate::session::Session;
@@ -28,6 +31,11 @@ fn download(session: &Session, examiner: &mut Examiner) -> anyhow::Result<()> {
             "The server shows other leaves than were asked for. It holds some back, or is at fault."
         );
         for leaf in &answer.leaves {
+            if let Some(hash) = leaf.strip_prefix(WITHHELD) {
+                let hash = hash.parse().ok();
+                examiner.withheld(hash.context("The server shows a leaf's hash that is none.")?);
+                continue;
+            }
             let leaf = data_encoding::BASE64.decode(leaf.as_bytes());
             examiner.leaf(&leaf.context("The server shows a leaf that is not base64.")?);
         }

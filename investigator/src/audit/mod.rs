@@ -70,6 +70,7 @@ pub struct Examiner {
     rows: Vec<Row>,
     faults: Vec<Fault>,
     seen: Seen,
+    withheld: u64,
 }
 
 /// What earlier leaves have said.
@@ -90,6 +91,8 @@ pub struct Outcome {
     pub faults: Vec<Fault>,
     /// How many leaves there are.
     pub size: u64,
+    /// Of how many of them the hash alone was shown, since they are of other agencies.
+    pub withheld: u64,
     /// The root over them, recomputed.
     pub root: Digest,
     /// The tree, recomputed: it gives the proof of each leaf.
@@ -107,6 +110,7 @@ impl Examiner {
             rows: Vec::new(),
             faults: Vec::new(),
             seen: Seen::default(),
+            withheld: 0,
         };
         for policy in policies {
             for key in &policy.time_keys {
@@ -140,6 +144,12 @@ impl Examiner {
                 });
             }
         }
+    }
+
+    /// The next leaf, of which the server shows the hash alone: it is of another agency.
+    pub fn withheld(&mut self, hash: Digest) {
+        self.tree.push(hash);
+        self.withheld += 1;
     }
 
     fn fault(&mut self, index: u64, text: impl Into<String>) {
@@ -272,6 +282,7 @@ impl Examiner {
         Outcome {
             size: self.tree.size(),
             root: self.tree.root(),
+            withheld: self.withheld,
             rows: self.rows,
             faults: self.faults,
             tree: self.tree,

@@ -127,6 +127,20 @@ fn an_honest_log_holds_and_says_who_did_what() {
 }
 
 #[test]
+fn of_leaves_of_other_agencies_the_hashes_suffice_and_are_counted() {
+    let world = World::new();
+    let leaves = life(&world);
+    let mut examiner = Examiner::new(std::slice::from_ref(&world.policy));
+    let foreign = signed(received(5), &world.time_key);
+    examiner.withheld(leaf_hash(&foreign));
+    leaves.iter().for_each(|leaf| examiner.leaf(leaf));
+    let all: Vec<_> = std::iter::once(foreign).chain(leaves).collect();
+    let outcome = examiner.finish(&checkpoint(&all), None);
+    assert_eq!((outcome.faults, outcome.withheld), (Vec::new(), 1));
+    assert_eq!(outcome.rows[0].index, 1);
+}
+
+#[test]
 fn a_leaf_by_the_wrong_hand_is_named_with_its_place() {
     let world = World::new();
     let stranger = SigningKey::generate().unwrap();

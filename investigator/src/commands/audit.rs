@@ -68,6 +68,13 @@ fn print(session: &Session, outcome: &Outcome, names: &words::Names) -> anyhow::
     } else {
         "THE LOG DOES NOT HOLD: see above. Keep this output and tell the deployment's auditors."
     };
+    if outcome.withheld > 0 {
+        let those = count::of(outcome.withheld, "leaf is", "leaves are");
+        writeln!(
+            out,
+            "{those} of other agencies: counted into the tree by hash, not read here."
+        )?;
+    }
     writeln!(
         out,
         "{verdict}\n{}: {}, root {}",

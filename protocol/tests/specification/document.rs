@@ -7,7 +7,7 @@ pub(crate) const EXAMPLE: &str = "## 11. Worked example\n";
 
 /// Where the specification lies.
 pub(crate) fn path() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("PROTOCOL.md")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../protocol/PROTOCOL.md")
 }
 
 /// The specification.

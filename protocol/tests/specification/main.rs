@@ -5,4 +5,5 @@
 mod document;
 mod example;
 mod samples;
+mod schemas;
 mod tables;

@@ -28,9 +28,9 @@ use crate::{
 };
 
 /// A type of the specification: its title, and how the code judges an object of it.
-struct Type {
-    title: &'static str,
-    sample: Map<String, Value>,
+pub(crate) struct Type {
+    pub(crate) title: &'static str,
+    pub(crate) sample: Map<String, Value>,
     reads: fn(&Value) -> bool,
 }
 
@@ -49,7 +49,7 @@ fn first<T: Clone>(list: &[T]) -> T {
     list[0].clone()
 }
 
-fn types() -> Vec<Type> {
+pub(crate) fn types() -> Vec<Type> {
     let (policy, order, profile) = (samples::policy(), samples::order(), samples::profile());
     let (orders, hosts) = (samples::agent_orders(), samples::hosts());
     let (status, kept) = (samples::order_status(), samples::collections());
