@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -45,8 +45,8 @@ fn watch(stage: &Stage, order: &str) -> (i32, Value) {
     (watched.code, json(&watched.out))
 }
 
-/// Fetches `order` and gives the lines of one file of records, of all parts together.
-fn fetched(stage: &Stage, dir: &Path, order: &str, file: &str) -> Vec<Value> {
+/// Fetches `order` and extracts it.
+fn extracted(stage: &Stage, dir: &Path, order: &str) -> PathBuf {
     let (output, opened) = (dir.join("fetched"), dir.join("opened"));
     let vault = stage.path("vault/one.txt");
     let fetched = stage
@@ -56,8 +56,13 @@ fn fetched(stage: &Stage, dir: &Path, order: &str, file: &str) -> Vec<Value> {
     let arguments = args!["open", output, "--identity", vault, "--extract", opened];
     let done = stage.fieldseal(&arguments).unwrap();
     assert_eq!(done.code, 0, "{done:?}");
+    opened
+}
+
+/// The lines of one file of records, of all parts together.
+fn lines(opened: &Path, file: &str) -> Vec<Value> {
     let mut lines = Vec::new();
-    let mut folders = vec![opened];
+    let mut folders = vec![opened.to_path_buf()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -170,14 +175,15 @@ fn a_scope_is_shown_to_who_approves_and_held_to_by_the_host() {
         (2, &"delivered".into()),
         "{view}"
     );
-    let hashes = fetched(&stage, dir.path(), &order, "file_hashes.jsonl");
+    let opened = extracted(&stage, dir.path(), &order);
+    let hashes = lines(&opened, "file_hashes.jsonl");
     let paths: Vec<_> = hashes.iter().map(|r| r["path"].as_str().unwrap()).collect();
     assert_eq!(paths.len(), 2, "{paths:?}");
     assert!(
         paths.iter().all(|p| Path::new(p).starts_with(&inside)),
         "{paths:?}"
     );
-    let gaps = fetched(&stage, dir.path(), &order, "gaps.jsonl");
+    let gaps = lines(&opened, "gaps.jsonl");
     let is_out = |of: &str| {
         gaps.iter()
             .any(|g| g["artifact"] == of && g["reason"] == "out_of_scope")

@@ -31,7 +31,7 @@ fn fits(document: &Value, schema: &Value, value: &Value) -> bool {
             "const" => says == value,
             "enum" => says.as_array().unwrap().contains(value),
             "type" => match says.as_str().unwrap() {
-                "integer" => value.is_u64(),
+                "integer" => value.is_u64() || value.is_i64(),
                 "string" => value.is_string(),
                 "boolean" => value.is_boolean(),
                 "array" => value.is_array(),

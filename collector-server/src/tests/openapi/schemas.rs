@@ -74,6 +74,9 @@ impl<'t> Tables<'t> {
         };
         match word {
             "integer" | "integers" => json!({"type": "integer", "minimum": 0, "maximum": most}),
+            "signed integer" => {
+                json!({"type": "integer", "minimum": i64::MIN, "maximum": i64::MAX})
+            }
             "true, false" => json!({"type": "boolean"}),
             "state" => json!({"enum": code(what)}),
             "report" => self.report(),
