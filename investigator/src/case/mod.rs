@@ -2,7 +2,7 @@
 //!
 //! `load` puts in what was verified, and nothing else; `read` is for who looks at it. The tables are described in
 //! `investigator/CASE.md`. Everything in a record is hostile: names of artifacts and fields become SQL only after
-//! [`names`] has let them pass, and values are bound, never written into a statement.
+//! `names` has let them pass, and values are bound, never written into a statement.
 
 mod catalog;
 mod declared;

@@ -52,7 +52,7 @@ pub fn follow(
     follow_with(session, order, at_most, shower(json)?.as_mut())
 }
 
-/// As [`follow`], with news shown by `show`.
+/// As [`follow()`], with news shown by `show`.
 ///
 /// # Errors
 /// As for [`run`].
