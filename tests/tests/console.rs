@@ -91,11 +91,14 @@ fn stage(dir: &Path) -> Stage {
     stage
 }
 
-/// As a server that was taken over would.
+/// As a server that was taken over would: whatever its agent says of itself later.
 fn rename_host(stage: &Stage) {
     let rename = "import sqlite3, sys\n\
         base = sqlite3.connect(sys.argv[1], timeout=20)\n\
-        print(base.execute('UPDATE agents SET hostname = ?', [sys.argv[2]]).rowcount)\n\
+        name = \"'\" + sys.argv[2] + \"'\"\n\
+        base.execute(f'CREATE TRIGGER renamed AFTER UPDATE OF hostname ON agents BEGIN '\n\
+        \x20   f'UPDATE agents SET hostname = {name} WHERE id = NEW.id; END')\n\
+        print(base.execute('UPDATE agents SET hostname = id').rowcount)\n\
         base.commit()\n";
     let renamed = Command::new("python3")
         .args(["-c", rename])
