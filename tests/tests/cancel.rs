@@ -187,7 +187,10 @@ fn nobody_begins_it_any_more_whatever_the_server_says_later() {
     }
     // Somebody who has taken the server over has it approved, and hands it out without the cancellation.
     stage.stop().unwrap();
-    in_index("db.execute('UPDATE orders SET cancel = NULL')");
+    in_index(
+        "db.execute('UPDATE orders SET cancel = NULL')\n\
+         db.execute('UPDATE order_hosts SET cancel = NULL, cancel_held = 0')",
+    );
     stage.serve().unwrap();
     let approved = stage.fieldseal_at(BOBS, &args!["approve", order]).unwrap();
     assert_eq!(approved.code, 0, "{approved:?}");

@@ -12,7 +12,8 @@ use evidence::{
 };
 use protocol::{
     messages::{
-        CancelOrder, Collections, Hosts, Leaves, Orders, Report, SignOrder, SubmitEvent, WITHHELD,
+        AgentHealth, CancelOrder, Collections, Health, Hosts, Leaves, Orders, Report, SignOrder,
+        SubmitEvent, WITHHELD,
     },
     order::{Cancel, Order},
     version::VERSION,
@@ -122,6 +123,10 @@ impl<'d> World<'d> {
                 let cancel = text(&signed);
                 message(json!(CancelOrder { v: VERSION, cancel }))
             }
+            ("POST", "/v1/agent/health") => message(json!(AgentHealth {
+                v: VERSION,
+                health: Health::default()
+            })),
             ("POST", "/v1/custody/events") if by == "nell" => event(Action::Revoked {
                 agent: self.own.id,
                 invalid_from: Instant::now(),
@@ -184,6 +189,8 @@ fn expected(route: &Route) -> &'static [u16] {
         ("POST", "/v1/orders") => &[403],
         ("POST", "/v1/parts" | "/v1/trust") => &[400, 422],
         ("POST", "/v1/agent/reports" | "/v1/agent/renew") => &[400],
+        // Of the agent itself.
+        ("POST", "/v1/agent/health") => &[204],
         _ => &[404],
     }
 }

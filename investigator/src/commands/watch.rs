@@ -33,7 +33,11 @@ fn notice(session: &Session, order: OrderId) -> anyhow::Result<()> {
         return Ok(());
     };
     let envelope = Envelope::parse(status.order.as_bytes())?;
-    if let Some(text) = session.notice_policy_of(&envelope, &Order::read(&envelope)?)? {
+    // One that nobody can read is refused by its hosts, and that is what is followed.
+    let Ok(order) = Order::read(&envelope) else {
+        return Ok(());
+    };
+    if let Some(text) = session.notice_policy_of(&envelope, &order)? {
         writeln!(io::stderr(), "{text}")?;
     }
     Ok(())
