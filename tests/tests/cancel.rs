@@ -18,8 +18,8 @@ use serde_json::Value;
 const BOBS: &str = "home-of-bob";
 const OLGAS: &str = "home-of-olga";
 const MIB: usize = 1 << 20;
-/// At so many bytes a second it takes a minute.
-const FILES: usize = 60;
+/// At so many bytes a second it takes minutes.
+const FILES: usize = 180;
 
 fn quiet(_: &str) {}
 
@@ -63,7 +63,7 @@ fn begin_slow(stage: &Stage, dir: &Path) -> String {
     let tree = dir.join("tree");
     fs::create_dir(&tree).unwrap();
     for n in 0..FILES {
-        fs::write(tree.join(format!("{n:02}")), vec![n as u8; MIB]).unwrap();
+        fs::write(tree.join(format!("{n:03}")), vec![n as u8; MIB]).unwrap();
     }
     let profile = dir.join("slow.yaml");
     let text = format!(
@@ -113,7 +113,7 @@ fn a_host_that_is_at_it_stops_and_seals_what_it_has() {
     cancel(&stage, &order);
     let begun = Instant::now();
     let (exit, host) = watch(&stage, &order, "1m");
-    // What it would have gone on reading takes most of a minute.
+    // What it would have gone on reading takes minutes.
     assert!(
         begun.elapsed() < Duration::from_secs(20),
         "{:?}",
