@@ -23,8 +23,9 @@ async function look(page, name, texts = []) {
 /** Fills the form of a new order in by keyboard alone, and sends it. */
 async function fillIn(page, hosts) {
   await tabTo(page, "input[name=profile]");
-  for (let n = 0; n < 3; n += 1) await page.keyboard.press("ArrowDown");
-  must(await page.evaluate(() => document.activeElement.value === "own"), "arrows do not choose a profile");
+  const chosen = () => page.evaluate(() => document.activeElement.value);
+  for (let n = 0; n < 20 && await chosen() !== "own"; n += 1) await page.keyboard.press("ArrowDown");
+  must(await chosen() === "own", "arrows do not choose a profile");
   for (const [field, text] of [["#yaml", told.yaml], ["#paths", told.paths], ["#filter", hosts], ["#case", told.case],
     ["#reason", told.reason]]) {
     await tabTo(page, field);
