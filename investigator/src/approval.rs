@@ -35,11 +35,8 @@ impl Approval {
         )?;
         let profile = Profile::parse(&order.profile)?;
         let agencies: BTreeSet<_> = hosts.iter().map(|h| &h.agency).collect();
-        let counted =
-            |agency: &Name| order_check::counted_signers(envelope, requester, policy, agency);
-        let fewest = agencies.into_iter().map(counted).min_by_key(Vec::len);
         Ok(Self {
-            signers: fewest.unwrap_or_else(|| vec![requester.id.clone()]),
+            signers: order_check::fewest_signers(envelope, requester, policy, agencies),
             needed: order_check::signatures_needed(&profile, policy, &artifacts::class_of),
         })
     }

@@ -373,15 +373,9 @@ pub struct Ordering {
     /// The order stops by itself once more than this share of the hosts that answered has failed, in percent.
     #[arg(long, value_name = "PERCENT", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub stop_past: u8,
-    /// Stay and follow the order.
-    #[arg(long)]
-    pub watch: bool,
-    /// With --watch: stop following after this time.
-    #[arg(long = "for", value_name = "TIME", requires = "watch")]
-    pub at_most: Option<Span>,
-    /// Print JSON, one object a line.
-    #[arg(long)]
-    pub json: bool,
+    /// What follows once it is handed in.
+    #[command(flatten)]
+    pub after: After,
 }
 
 /// `fieldseal hits`.
@@ -444,6 +438,21 @@ pub struct Approve {
     pub json: bool,
 }
 
+/// What follows once an order is handed in.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub struct After {
+    /// Stay and follow the order.
+    #[arg(long)]
+    pub watch: bool,
+    /// With --watch: stop following after this time.
+    #[arg(long = "for", value_name = "TIME", requires = "watch")]
+    pub at_most: Option<Span>,
+    /// Print JSON, one object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `fieldseal retry`.
 #[derive(Debug, Args)]
 pub struct Retry {
@@ -462,15 +471,9 @@ pub struct Retry {
     /// How long hosts may begin the order.
     #[arg(long, value_name = "TIME", default_value = "24h")]
     pub expires: Span,
-    /// Stay and follow the order.
-    #[arg(long)]
-    pub watch: bool,
-    /// With --watch: stop following after this time.
-    #[arg(long = "for", value_name = "TIME", requires = "watch")]
-    pub at_most: Option<Span>,
-    /// Print JSON, one object a line.
-    #[arg(long)]
-    pub json: bool,
+    /// What follows once it is handed in.
+    #[command(flatten)]
+    pub after: After,
 }
 
 /// `fieldseal cancel`.

@@ -294,6 +294,19 @@ pub fn counted_signers(
         .collect()
 }
 
+/// [`counted_signers`] for the agency for which the fewest count; the requester alone where no agency is known yet.
+pub fn fewest_signers<'a>(
+    envelope: &Envelope,
+    requester: &Person,
+    policy: &Policy,
+    agencies: impl IntoIterator<Item = &'a Name>,
+) -> Vec<Name> {
+    let agencies = agencies.into_iter();
+    let counted = agencies.map(|agency| counted_signers(envelope, requester, policy, agency));
+    let fewest = counted.min_by_key(Vec::len);
+    fewest.unwrap_or_else(|| vec![requester.id.clone()])
+}
+
 /// The requester and the approvers, who must be as many as the widest class wants.
 fn check_threshold(
     envelope: &Envelope,

@@ -345,6 +345,32 @@ impl Stage {
         Ok(())
     }
 
+    /// A deployment that serves, with this host enrolled under `label` by the first of `people` (id, name, roles), at
+    /// whose home the tool is set up. Its agent does not run yet.
+    ///
+    /// # Errors
+    /// As for each step.
+    pub fn deployed(
+        dir: &Path,
+        say: fn(&str),
+        people: &[(&str, &str, &[&str])],
+        policy: &[&str],
+        label: &str,
+    ) -> anyhow::Result<Self> {
+        let mut stage = Self::new(dir, say)?;
+        for (id, name, roles) in people {
+            stage.make_person(id, name, roles)?;
+        }
+        let vaults = [stage.make_vault("one")?, stage.make_vault("two")?];
+        let ids: Vec<_> = people.iter().map(|(id, ..)| *id).collect();
+        stage.init(&ids, &vaults, policy)?;
+        stage.serve()?;
+        let first = ids.first().context("A deployment has people.")?;
+        stage.enrol(first, &[label])?;
+        stage.set_up(first)?;
+        Ok(stage)
+    }
+
     /// Tells the investigator's tool whom it works for.
     ///
     /// # Errors

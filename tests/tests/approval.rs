@@ -15,17 +15,18 @@ fn quiet(_: &str) {}
 
 /// A deployment in which two must sign, ann investigates and bob approves; its agent runs.
 fn stage(dir: &Path) -> Stage {
-    let mut stage = Stage::new(dir, quiet).unwrap();
-    let roles = ["investigator", "admin"];
-    stage.make_person("ann", "Ann Example", &roles).unwrap();
-    let roles = ["approver", "investigator"];
-    stage.make_person("bob", "Bob Example", &roles).unwrap();
-    let vaults = ["one", "two"].map(|name| stage.make_vault(name).unwrap());
-    let two = ["--threshold-triage", "2"];
-    stage.init(&["ann", "bob"], &vaults, &two).unwrap();
-    stage.serve().unwrap();
-    stage.enrol("ann", &["approval"]).unwrap();
-    stage.set_up("ann").unwrap();
+    let people: [(&str, &str, &[&str]); 2] = [
+        ("ann", "Ann Example", &["investigator", "admin"]),
+        ("bob", "Bob Example", &["approver", "investigator"]),
+    ];
+    let mut stage = Stage::deployed(
+        dir,
+        quiet,
+        &people,
+        &["--threshold-triage", "2"],
+        "approval",
+    )
+    .unwrap();
     stage.set_up_at(BOBS, "bob").unwrap();
     stage.run_agent().unwrap();
     stage

@@ -25,22 +25,12 @@ fn quiet(_: &str) {}
 
 /// Ann investigates, bob approves, olga audits.
 fn stage(dir: &Path, policy: &[&str]) -> Stage {
-    let mut stage = Stage::new(dir, quiet).unwrap();
-    let roles = ["investigator", "admin"];
-    stage.make_person("ann", "Ann Example", &roles).unwrap();
-    stage
-        .make_person("bob", "Bob Example", &["approver"])
-        .unwrap();
-    stage
-        .make_person("olga", "Olga Example", &["auditor"])
-        .unwrap();
-    let vaults = ["one", "two"].map(|name| stage.make_vault(name).unwrap());
-    stage
-        .init(&["ann", "bob", "olga"], &vaults, policy)
-        .unwrap();
-    stage.serve().unwrap();
-    stage.enrol("ann", &["cancel"]).unwrap();
-    stage.set_up("ann").unwrap();
+    let people: [(&str, &str, &[&str]); 3] = [
+        ("ann", "Ann Example", &["investigator", "admin"]),
+        ("bob", "Bob Example", &["approver"]),
+        ("olga", "Olga Example", &["auditor"]),
+    ];
+    let stage = Stage::deployed(dir, quiet, &people, policy, "cancel").unwrap();
     stage.set_up_at(BOBS, "bob").unwrap();
     stage.set_up_at(OLGAS, "olga").unwrap();
     stage

@@ -11,18 +11,11 @@ fn quiet(_: &str) {}
 /// A deployment in which ann is investigator and admin and bob approves, with this host enrolled; its agent does not
 /// run yet.
 fn stage(dir: &Path, init: &[&str]) -> Stage {
-    let mut stage = Stage::new(dir, quiet).unwrap();
-    let roles = ["investigator", "admin"];
-    stage.make_person("ann", "Ann Example", &roles).unwrap();
-    stage
-        .make_person("bob", "Bob Example", &["approver"])
-        .unwrap();
-    let vaults = ["one", "two"].map(|name| stage.make_vault(name).unwrap());
-    stage.init(&["ann", "bob"], &vaults, init).unwrap();
-    stage.serve().unwrap();
-    stage.enrol("ann", &["story"]).unwrap();
-    stage.set_up("ann").unwrap();
-    stage
+    let people: [(&str, &str, &[&str]); 2] = [
+        ("ann", "Ann Example", &["investigator", "admin"]),
+        ("bob", "Bob Example", &["approver"]),
+    ];
+    Stage::deployed(dir, quiet, &people, init, "story").unwrap()
 }
 
 #[test]

@@ -18,17 +18,11 @@ const BOBS: &str = "home-of-bob";
 fn quiet(_: &str) {}
 
 fn stage(dir: &Path, policy: &[&str]) -> Stage {
-    let mut stage = Stage::new(dir, quiet).unwrap();
-    let roles = ["investigator", "admin"];
-    stage.make_person("ann", "Ann Example", &roles).unwrap();
-    stage
-        .make_person("bob", "Bob Example", &["approver"])
-        .unwrap();
-    let vaults = ["one", "two"].map(|name| stage.make_vault(name).unwrap());
-    stage.init(&["ann", "bob"], &vaults, policy).unwrap();
-    stage.serve().unwrap();
-    stage.enrol("ann", &["fleet"]).unwrap();
-    stage.set_up("ann").unwrap();
+    let people: [(&str, &str, &[&str]); 2] = [
+        ("ann", "Ann Example", &["investigator", "admin"]),
+        ("bob", "Bob Example", &["approver"]),
+    ];
+    let mut stage = Stage::deployed(dir, quiet, &people, policy, "fleet").unwrap();
     stage.set_up_at(BOBS, "bob").unwrap();
     stage.run_agent().unwrap();
     stage

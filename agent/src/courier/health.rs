@@ -38,7 +38,6 @@ pub(super) fn serve(context: &Context) -> Result<(), CourierError> {
         match tell(context, &health) {
             Ok(()) => backoff.reset(),
             Err(error) => {
-                // A server that is older has no such address; the next period is soon enough.
                 tracing::debug!(error = error.chain(), "the health was not told");
                 context.rest(&mut backoff, error.retry());
                 continue;

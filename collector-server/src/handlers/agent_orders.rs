@@ -103,7 +103,7 @@ async fn look(
     keep_signed(server, agent, &mut waiting, now).await?;
     release(server, &mut waiting, now).await?;
     let (mut due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|o| o.due(now) <= now);
-    due.truncate(asked.room.min(MAX_ORDERS));
+    due.truncate(as_many_as_fit(&due, asked.room.min(MAX_ORDERS)));
     let newest = server.documents().policy.version;
     let mut cancels = server.index.cancels(agent, now).await?;
     let is_known =
@@ -128,20 +128,20 @@ async fn look(
     Ok(Look::News(AgentOrders {
         v: VERSION,
         policy_version: newest,
-        orders: as_many_as_fit(due.into_iter().map(|o| o.handed)),
+        orders: due.into_iter().map(|o| o.handed).collect(),
         cancels,
     }))
 }
 
-/// The first ones, at least one, that one message can hold.
-fn as_many_as_fit(due: impl Iterator<Item = HandedOrder>) -> Vec<HandedOrder> {
+/// How many of the first ones, at least one and at most `most`, one message can hold.
+fn as_many_as_fit(due: &[Waiting], most: usize) -> usize {
     let mut taken = 0;
-    let fits = |order: &HandedOrder| {
+    let fits = |order: &&Waiting| {
         let is_first = taken == 0;
-        taken += order.order.len();
+        taken += order.handed.order.len();
         is_first || taken <= ORDERS_BYTES
     };
-    due.take(MAX_ORDERS).take_while(fits).collect()
+    due.iter().take(most).take_while(fits).count()
 }
 
 fn until(at: Instant, now: Instant) -> Duration {

@@ -8,7 +8,7 @@ use protocol::{
     messages::OrderRow,
     name::Name,
     order::Order,
-    order_check::{counted_signers, signatures_needed},
+    order_check::{fewest_signers, signatures_needed},
     policy::Policy,
     profile::Profile,
 };
@@ -44,10 +44,8 @@ fn lacking(envelope: &str, policy: &Policy, agencies: &BTreeSet<Name>) -> u32 {
         let profile = Profile::parse(&order.profile).ok()?;
         let requester = policy.person(&order.requester)?;
         let needed = signatures_needed(&profile, policy, &artifacts::class_of);
-        let counted = agencies
-            .iter()
-            .map(|agency| counted_signers(&envelope, requester, policy, agency).len());
-        Some(needed.saturating_sub(counted.min().unwrap_or(1)))
+        let counted = fewest_signers(&envelope, requester, policy, agencies).len();
+        Some(needed.saturating_sub(counted))
     };
     read().map_or(0, |lacking| u32::try_from(lacking).unwrap_or(u32::MAX))
 }

@@ -32,11 +32,7 @@ pub fn run(args: &Collect, home: Home) -> anyhow::Result<Exit> {
     let paths = paths(args, from.as_ref())?;
     let common = &args.ordering;
     let wish = ordering::wish(common, (profile, paths), &hosts, from.as_ref(), now)?;
-    let order = ordering::place(&session, &wish, common.json, now)?;
-    if common.watch {
-        return watch::follow(&session, order, common.at_most, common.json);
-    }
-    Ok(Exit::Done)
+    watch::placed(&session, &wish, &common.after, now)
 }
 
 /// The paths that were given; else those of the hunt's hits.

@@ -24,6 +24,7 @@ use crate::{
 pub fn run(args: &Hunt, home: Home) -> anyhow::Result<Exit> {
     let profile = question::profile(args)?;
     let common = &args.ordering;
+    let after = &common.after;
     let from = FromHunt::read(common, &home)?;
     let keys = Keys::of(&home, None)?;
     let session = Session::open(home)?;
@@ -31,11 +32,11 @@ pub fn run(args: &Hunt, home: Home) -> anyhow::Result<Exit> {
     let (hosts, now) = (session.remote.hosts()?.hosts, Instant::now());
     // The profile has its paths.
     let wish = ordering::wish(common, (profile, Vec::new()), &hosts, from.as_ref(), now)?;
-    let order = ordering::place(&session, &wish, common.json, now)?;
-    if !common.watch {
+    let order = ordering::place(&session, &wish, after.json, now)?;
+    if !after.watch {
         return Ok(Exit::Done);
     }
-    let (progress, style): (Box<dyn Show>, _) = match common.json {
+    let (progress, style): (Box<dyn Show>, _) = match after.json {
         true => (Box::new(Json::new(io::stdout())), Style::Json),
         false => (Box::new(Plain::new(io::stderr())), Style::Lines),
     };
@@ -43,7 +44,7 @@ pub fn run(args: &Hunt, home: Home) -> anyhow::Result<Exit> {
         progress,
         watched: Watched::new(&session.remote, order, keys, style),
     };
-    let exit = watch::follow_with(&session, order, common.at_most, &mut show)?;
+    let exit = watch::follow_with(&session, order, after.at_most, &mut show)?;
     Ok(exit.worse(show.watched.end()?))
 }
 

@@ -14,7 +14,6 @@ use crate::{
     draft::Wish,
     exit::{Exit, misuse},
     home::Home,
-    ordering,
     session::Session,
     shown,
     targets::Chosen,
@@ -47,11 +46,7 @@ pub fn run(args: &Retry, home: Home) -> anyhow::Result<Exit> {
         predecessor: Some(envelope.digest()),
         rollout: before.rollout,
     };
-    let order = ordering::place(&session, &wish, args.json, now)?;
-    if args.watch {
-        return watch::follow(&session, order, args.at_most, args.json);
-    }
-    Ok(Exit::Done)
+    watch::placed(&session, &wish, &args.after, now)
 }
 
 /// The hosts that failed and that can still be asked.

@@ -5,14 +5,16 @@ use std::{
     time,
 };
 
-use evidence::{envelope::Envelope, ids::OrderId};
+use evidence::{envelope::Envelope, ids::OrderId, instant::Instant};
 use protocol::order::Order;
 
 use crate::{
-    cli::Watch,
+    cli::{After, Watch},
+    draft::Wish,
     exit::Exit,
-    follow::{self, Show, Source, bars::Bars, json::Json, judge, plain::Plain},
+    follow::{self, Show, Source, bars::Bars, json::Json, judge::Judge, plain::Plain},
     home::Home,
+    ordering,
     session::Session,
     span::Span,
 };
@@ -43,6 +45,23 @@ fn notice(session: &Session, order: OrderId) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Places the order of `wish`, and follows it where that is wanted.
+///
+/// # Errors
+/// As for [`ordering::place`] and [`run`].
+pub fn placed(
+    session: &Session,
+    wish: &Wish<'_>,
+    after: &After,
+    now: Instant,
+) -> anyhow::Result<Exit> {
+    let order = ordering::place(session, wish, after.json, now)?;
+    if after.watch {
+        return follow(session, order, after.at_most, after.json);
+    }
+    Ok(Exit::Done)
+}
+
 /// Follows `order` in a session that is open.
 ///
 /// # Errors
@@ -68,12 +87,13 @@ pub fn follow_with(
 ) -> anyhow::Result<Exit> {
     notice(session, order)?;
     let hosts = session.remote.hosts()?.hosts;
+    let judge = Judge::new(session, &hosts)?;
     let start = time::Instant::now();
     let forever = time::Duration::from_secs(u64::MAX);
     let source = Source {
         ask: &|since, wait| session.remote.order(order, since, wait),
-        judge: &|status, host, notice| judge::refusal(session, &hosts, status, host, notice),
-        lacking: &|status| judge::lacking(session, &hosts, status),
+        judge: &|status, host, notice| judge.refusal(status, host, notice),
+        lacking: &|status| judge.lacking(status),
         pause: &std::thread::sleep,
         left: &|| match at_most {
             None => Some(forever),

@@ -21,7 +21,7 @@ use super::{
     view::Answer,
 };
 use crate::{
-    follow::{self, Show, Source, View, judge},
+    follow::{self, Show, Source, View, judge::Judge},
     remote::RemoteError,
 };
 
@@ -60,12 +60,13 @@ fn answer(receive: Receiver<Event>) -> Response {
 fn run(app: &App, order: OrderId, show: &mut Sending) -> anyhow::Result<()> {
     let session = app.desk.session()?;
     let hosts = session.remote.hosts()?.hosts;
+    let judge = Judge::new(&session, &hosts)?;
     let start = std::time::Instant::now();
     let send = show.send.clone();
     let source = Source {
         ask: &|since, wait| session.remote.order(order, since, wait),
-        judge: &|status, host, notice| judge::refusal(&session, &hosts, status, host, notice),
-        lacking: &|status| judge::lacking(&session, &hosts, status),
+        judge: &|status, host, notice| judge.refusal(status, host, notice),
+        lacking: &|status| judge.lacking(status),
         pause: &std::thread::sleep,
         left: &|| {
             let left = AT_MOST.checked_sub(start.elapsed())?;

@@ -72,26 +72,14 @@ pub(super) fn says(
     name: &'static str,
     speech: impl Fn(&mut dyn Sink) -> Result<(), Stopped> + Send + Sync + 'static,
 ) -> &'static dyn Artifact {
-    let speech = Box::new(speech);
-    Box::leak(Box::new(Says {
-        name,
-        is_volatile: false,
-        extent: Extent::Host,
-        speech,
-    }))
+    telling(Extent::Host, name, speech)
 }
 
 pub(super) fn volatile(
     name: &'static str,
     speech: impl Fn(&mut dyn Sink) -> Result<(), Stopped> + Send + Sync + 'static,
 ) -> &'static dyn Artifact {
-    let speech = Box::new(speech);
-    Box::leak(Box::new(Says {
-        name,
-        is_volatile: true,
-        extent: Extent::Host,
-        speech,
-    }))
+    artifact(name, true, Extent::Host, Box::new(speech))
 }
 
 /// An artifact of which a scope may take some.
@@ -100,10 +88,18 @@ pub(super) fn telling(
     name: &'static str,
     speech: impl Fn(&mut dyn Sink) -> Result<(), Stopped> + Send + Sync + 'static,
 ) -> &'static dyn Artifact {
-    let speech = Box::new(speech);
+    artifact(name, false, extent, Box::new(speech))
+}
+
+fn artifact(
+    name: &'static str,
+    is_volatile: bool,
+    extent: Extent,
+    speech: Speech,
+) -> &'static dyn Artifact {
     Box::leak(Box::new(Says {
         name,
-        is_volatile: false,
+        is_volatile,
         extent,
         speech,
     }))

@@ -7,7 +7,7 @@ use evidence::{
     ids::{AgentId, OrderId},
 };
 use protocol::messages::HandedOrder;
-use sqlx::{Row as _, SqliteConnection, query, query_scalar};
+use sqlx::{Row as _, SqliteConnection, query, query_scalar, sqlite::SqliteRow};
 
 use super::{Change, NewHost, NewOrder, Said, read_handed};
 use crate::store::{
@@ -123,6 +123,20 @@ async fn revise_all(to: &mut SqliteConnection, order: OrderId) -> Result<Woken, 
     Ok(Woken {
         orders: vec![order],
         ..Woken::default()
+    })
+}
+
+/// [`revise_all`], and wakes the agents of `rows`.
+async fn revise_and_wake(
+    to: &mut SqliteConnection,
+    order: OrderId,
+    rows: &[SqliteRow],
+) -> Result<Woken, IndexError> {
+    let agents = rows.iter().map(|row| parsed(row, "agent"));
+    let agents = agents.collect::<Result<_, _>>()?;
+    Ok(Woken {
+        agents,
+        ..revise_all(to, order).await?
     })
 }
 
@@ -254,11 +268,7 @@ async fn stop(
     .bind(agencies.json())
     .fetch_all(&mut *to)
     .await?;
-    let mut woken = revise_all(to, order).await?;
-    for row in &rows {
-        woken.agents.push(parsed(row, "agent")?);
-    }
-    Ok(woken)
+    revise_and_wake(to, order, &rows).await
 }
 
 /// Puts a fuller envelope of the same order in the place of the one held: whoever refused the other is asked again.
@@ -284,11 +294,7 @@ async fn approve(
         .bind(order.to_string())
         .fetch_all(&mut *to)
         .await?;
-    let mut woken = revise_all(to, order).await?;
-    for row in &rows {
-        woken.agents.push(parsed(row, "agent")?);
-    }
-    Ok(woken)
+    revise_and_wake(to, order, &rows).await
 }
 
 /// The signatures of `sent` by keys of which `held` has none.

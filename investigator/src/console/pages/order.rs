@@ -17,7 +17,7 @@ use crate::{
     },
     countersign::Asked,
     draft::{self, Line},
-    follow::{self, HostView, View, judge, plain},
+    follow::{self, HostView, View, judge::Judge, plain},
 };
 
 #[derive(Template)]
@@ -164,8 +164,8 @@ fn one(app: &App, order: OrderId) -> Answer {
     let (session, now) = (app.desk.session()?, Instant::now());
     let hosts = session.remote.hosts().map_err(anyhow::Error::from)?.hosts;
     let asked = Asked::get(&session, order, &hosts)?;
-    let judge =
-        |status: &_, host: &_, notice: &str| judge::refusal(&session, &hosts, status, host, notice);
+    let judge = Judge::new(&session, &hosts)?;
+    let judge = |status: &_, host: &_, notice: &str| judge.refusal(status, host, notice);
     let approval = asked.approval(&session)?;
     let view = follow::view(order, &asked.status, &judge, approval.lacking(), Vec::new());
     let collections = unless_forbidden(session.remote.collections(Some(order)))?;
