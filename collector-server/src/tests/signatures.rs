@@ -98,7 +98,7 @@ async fn only_an_approvers_own_signature_on_this_very_order_counts() {
         assert_eq!(answer.status, expected, "{who}: {}", answer.text());
     }
     assert_eq!(handed(&s, &agent).await, 0);
-    let (late, ended) = order(&d, &[agent.id], |o| o.expires = later(1), &["ann"]);
+    let (late, ended) = order(&d, &[agent.id], |o| o.expires = later(4), &["ann"]);
     let sent = submit(&ended, &[agent.id]);
     assert_eq!(s.post_as("ann", "/v1/orders", &sent).await.status, 200);
     while status(&s, &late).await.hosts[0].state != HostState::Expired {

@@ -8,28 +8,28 @@ use crate::remote::RemoteError;
 /// Writes JSON lines.
 pub struct Json<W: Write> {
     out: W,
-    last: String,
+    /// Of the last line.
+    revision: Option<u64>,
 }
 
 impl<W: Write> Json<W> {
     /// Writes to `out`.
     pub const fn new(out: W) -> Self {
-        let last = String::new();
-        Self { out, last }
+        let revision = None;
+        Self { out, revision }
     }
 }
 
 impl<W: Write> Show for Json<W> {
     fn news(&mut self, view: &View) -> anyhow::Result<()> {
-        // JSON escapes control characters; a script decides what to show.
+        if self.revision.replace(view.revision) == Some(view.revision) {
+            return Ok(());
+        }
         let is_new = |h: &&HostView| view.changed.contains(&h.agent);
         let mut told = view.clone();
         told.hosts = view.hosts.iter().filter(is_new).cloned().collect();
-        let text = serde_json::to_string(&told)?;
-        if text != self.last {
-            writeln!(self.out, "{text}")?;
-            self.last = text;
-        }
+        // JSON escapes control characters; a script decides what to show.
+        writeln!(self.out, "{}", serde_json::to_string(&told)?)?;
         Ok(self.out.flush()?)
     }
 

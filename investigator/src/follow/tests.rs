@@ -187,3 +187,20 @@ fn json_has_one_object_for_each_change() {
     assert_eq!(objects[1]["settled"], true);
     assert_eq!(objects[1]["hosts"][0]["state"], "delivered");
 }
+
+#[test]
+fn an_answer_without_news_is_no_line_of_json() {
+    let script = Script::new(vec![
+        Ok(status(3, vec![host(1, HostState::Running)])),
+        Ok(status(3, Vec::new())),
+        Ok(status(4, vec![host(1, HostState::Delivered)])),
+    ]);
+    let mut out = Vec::new();
+    script.run(&mut json::Json::new(&mut out)).unwrap();
+    let lines: Vec<serde_json::Value> = serde_json::Deserializer::from_slice(&out)
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    let states: Vec<_> = lines.iter().map(|l| &l["hosts"][0]["state"]).collect();
+    assert_eq!(states, ["running", "delivered"]);
+}
