@@ -372,6 +372,8 @@ impl Running<'_> {
         let mut stream = stream.unwrap();
         // A refusal may come, and the connection end, before all was sent.
         let _ = stream.write_all(bytes).await;
+        // The end of it may still wait inside TLS.
+        let _ = stream.flush().await;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
         Answer::read(&answer)
