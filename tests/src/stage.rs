@@ -102,6 +102,11 @@ impl Stage {
         Ok(())
     }
 
+    /// The server's process, while it runs.
+    pub fn server_id(&self) -> Option<u32> {
+        self.server.as_ref().map(Running::id)
+    }
+
     /// Kills the server, as a power failure would.
     ///
     /// # Errors

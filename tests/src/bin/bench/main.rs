@@ -4,6 +4,7 @@
 //! is skipped loudly, with what to install.
 
 mod case;
+mod fleet;
 mod hashing;
 mod idle;
 mod process;
@@ -27,11 +28,11 @@ use crate::{
     report::{Report, Section},
 };
 
-/// Measures the agent beside hashdeep, openssl and acquire.
+/// Measures the agent beside hashdeep, openssl and acquire, the case database beside plain inserts, the server beside nginx.
 #[derive(Parser)]
 #[command(after_help = "\
 Exit codes: 0 every goal met, 2 a goal missed or a peer skipped, 1 failed.
-Peers: hashdeep and openssl from the distribution; acquire by `python3 -m venv DIR && DIR/bin/pip install acquire`,
+Peers: hashdeep, openssl and nginx from the distribution; acquire by `python3 -m venv DIR && DIR/bin/pip install acquire`,
 then `--acquire DIR/bin/acquire` or put it on PATH. Stop everything else that runs on the machine first.")]
 struct Arguments {
     /// What to measure; all when left out.
@@ -55,6 +56,9 @@ struct Arguments {
     /// How many records the case has that is loaded.
     #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1_000..50_000_000))]
     records: u32,
+    /// How many agents the simulated fleets have, from small to large.
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 5_000])]
+    agents: Vec<usize>,
     /// The acquire program, where it isn't on PATH.
     #[arg(long, value_name = "FILE")]
     acquire: Option<PathBuf>,
@@ -75,6 +79,8 @@ enum Part {
     Idle,
     /// A case's database: loading, searching, summing.
     Case,
+    /// A server with thousands of agents at rest, against nginx with as many connections.
+    Fleet,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -90,7 +96,13 @@ fn main() -> anyhow::Result<ExitCode> {
         let section = case::measure(&program, &work, arguments.records, arguments.runs)?;
         add(&mut report, section);
     }
-    if arguments.only != [Part::Case] {
+    if wants(Part::Fleet) {
+        for section in fleet::measure(&work, &arguments.agents)? {
+            add(&mut report, section);
+        }
+    }
+    let agent = [Part::Stages, Part::Hashing, Part::Triage, Part::Idle];
+    if agent.into_iter().any(wants) {
         measure_agent(&arguments, &work, &mut report)?;
     }
     if let Some(path) = &arguments.json {

@@ -113,6 +113,25 @@ pub(crate) fn pss_bytes(pid: u32) -> Option<u64> {
     kilobytes(&text, "Pss:")
 }
 
+/// What a process holds in memory now; none where it has ended.
+pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// The seconds that a process has had of the cores since its start; none where it has ended.
+pub(crate) fn cpu_seconds(pid: u32) -> Option<f64> {
+    ticks(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+        .map(|ticks| ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// User and system time of a `stat` line; the name in brackets may hold anything.
+fn ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    Some(next()? + next()?)
+}
+
 fn kilobytes(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     let number: u64 = line.split_whitespace().next()?.parse().ok()?;
@@ -139,6 +158,12 @@ mod tests {
         command.args(["-c", "echo broken >&2; exit 1"]);
         let error = run(command, &[0]).err().unwrap().to_string();
         assert!(error.contains("broken"), "{error}");
+    }
+
+    #[test]
+    fn user_and_system_time_count_whatever_the_program_is_called() {
+        let stat = "7 (a ) b) S 1 7 7 0 -1 4194304 1 2 3 4 250 50 8 9 20 0 1 0 5 6 7";
+        assert_eq!(ticks(stat), Some(300));
     }
 
     #[test]

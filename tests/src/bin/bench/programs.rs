@@ -78,7 +78,8 @@ fn build(package: &str, program: &str, target: &Path) -> anyhow::Result<PathBuf>
     Ok(target.join("release").join(program))
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
+/// A program on PATH.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     find_in(&path, program)
 }
