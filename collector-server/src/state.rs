@@ -26,6 +26,7 @@ use crate::{
     config::Config,
     custody::{Custody, CustodyError},
     folder::Folder,
+    handlers::Lacking,
     intake::Uploads,
     metrics::Metrics,
     rates::Rates,
@@ -76,6 +77,8 @@ pub struct Server {
     pub polls_of: Shares<Asker>,
     /// How often each may ask.
     pub rates: Rates,
+    /// Which orders too few people have signed.
+    pub(crate) lacking: Lacking,
     /// What whoever watches is told beside the custody log's leaves.
     pub bulletin: Bulletin,
     /// A part without time stamp may be there.
@@ -125,6 +128,7 @@ impl Server {
             polls: Semaphore::new(config.max_polls),
             polls_of: Shares::new(config.max_polls_per_caller),
             rates: Rates::new(config),
+            lacking: Lacking::default(),
             bulletin: Bulletin::default(),
             unstamped: Notify::new(),
             stopping: watch::Sender::new(false),

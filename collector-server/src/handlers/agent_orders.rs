@@ -100,7 +100,7 @@ async fn look(
     join(server, agent, now).await?;
     let mut waiting = server.index.waiting(agent, now).await?;
     waiting.retain(|order| !known.contains(order.handed.digest().to_string().as_str()));
-    keep_signed(server, agent, &mut waiting, now).await?;
+    keep_signed(server, agent, &mut waiting).await?;
     release(server, &mut waiting, now).await?;
     let (mut due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|o| o.due(now) <= now);
     due.truncate(as_many_as_fit(&due, asked.room.min(MAX_ORDERS)));
@@ -149,12 +149,12 @@ fn until(at: Instant, now: Instant) -> Duration {
     Duration::from_secs(seconds.clamp(1, 3_600).unsigned_abs())
 }
 
-/// Leaves out those that too few people have signed: they wait here, and not as a refusal on the host.
+/// Leaves out those that too few people have signed: they wait here, and not as a refusal on the host. One that can't
+/// even be read goes out: the agent says so under its own signature, and nothing is held up.
 async fn keep_signed(
     server: &Server,
     agent: AgentId,
     waiting: &mut Vec<Waiting>,
-    now: Instant,
 ) -> Result<(), Refusal> {
     if waiting.is_empty() {
         return Ok(());
@@ -162,12 +162,12 @@ async fn keep_signed(
     let Some(row) = server.index.agent(agent).await? else {
         return Ok(());
     };
-    let subject = row.subject();
-    waiting.retain(|order| {
-        // One that can't even be read goes out: the agent says so under its own signature, and nothing is held up.
-        let answer = would(server, &subject, &order.handed, now);
-        !matches!(answer, Ok(Err(OrderRefusal::BelowThreshold { .. })))
-    });
+    let documents = server.documents();
+    let is_lacking = |order: &Waiting| {
+        let envelope = &order.handed.order;
+        server.lacking.is_lacking(&documents, envelope, &row.agency)
+    };
+    waiting.retain(|order| !is_lacking(order));
     Ok(())
 }
 

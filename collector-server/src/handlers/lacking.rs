@@ -1,8 +1,12 @@
-//! How many more people must sign an order before it goes out: told with a list of orders.
+//! How many more people must sign an order before it goes out: told with a list of orders, and asked before each handing
+//! over.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Mutex, PoisonError},
+};
 
-use evidence::{envelope::Envelope, instant::Instant};
+use evidence::{digest::Digest, envelope::Envelope, instant::Instant};
 use protocol::{
     artifacts,
     messages::OrderRow,
@@ -13,7 +17,37 @@ use protocol::{
     profile::Profile,
 };
 
-use crate::{refusal::Refusal, state::Server, store::Scope};
+use crate::{refusal::Refusal, state::Server, store::Scope, trust::Documents};
+
+/// Answers kept at one time: far more than orders are on their way.
+const KEPT: usize = 4_096;
+
+/// What was found of orders on their way: the same signatures are not verified again for each of ten thousand hosts.
+#[derive(Default)]
+pub(crate) struct Lacking(Mutex<HashMap<(Digest, Digest, Name), bool>>);
+
+impl Lacking {
+    /// Whether hosts of this agency may not have the order yet.
+    pub(super) fn is_lacking(&self, documents: &Documents, envelope: &str, agency: &Name) -> bool {
+        let key = (
+            Digest::of(envelope.as_bytes()),
+            documents.policy_sha256,
+            agency.clone(),
+        );
+        let held = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = held().get(&key) {
+            return *found;
+        }
+        let of = BTreeSet::from([agency.clone()]);
+        let found = lacking(envelope, &documents.policy, &of) > 0;
+        let mut held = held();
+        if held.len() >= KEPT {
+            held.clear();
+        }
+        held.insert(key, found);
+        found
+    }
+}
 
 /// Fills in [`OrderRow::lacking`] of the orders that may still go out.
 pub(super) async fn note(

@@ -25,6 +25,7 @@ use axum::{extract::State, response::Response};
 
 use crate::{refusal::Refusal, state::Server};
 
+pub(crate) use lacking::Lacking;
 pub(crate) use message::{Message, json};
 
 /// The server, as handlers take it.

@@ -151,7 +151,8 @@ fn order(
     deployment: &Deployment,
     section: &mut Section,
 ) -> anyhow::Result<()> {
-    let start = Instant::now();
+    let pid = deployment.server()?;
+    let (before, start) = (cpu(pid)?, Instant::now());
     deployment.order()?;
     let command = start.elapsed().as_secs_f64();
     let moments = runtime.block_on(fleet.all_ordered(PATIENCE));
@@ -161,6 +162,7 @@ fn order(
         moments.len(),
         fleet.len()
     );
+    let used = (cpu(pid)? - before) / fleet.len() as f64;
     let after = |moment: Option<&Instant>| {
         moment.map_or(f64::NAN, |at| at.duration_since(start).as_secs_f64())
     };
@@ -176,6 +178,11 @@ fn order(
         vec![first],
     );
     section.figure("from the first agent to the last", "s", vec![last - first]);
+    section.figure(
+        "the server's time for an agent's order",
+        "ms",
+        vec![used * 1e3],
+    );
     section.at_most(
         "from the command's start to the last agent",
         "s",
