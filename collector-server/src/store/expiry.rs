@@ -34,6 +34,9 @@ pub enum Change {
     Gone(CollectionId),
     /// What is due was looked for.
     Ran(Instant),
+    /// What [`Change::Gone`] did is taken back.
+    #[cfg(test)]
+    NotGone,
 }
 
 /// What is due at a time: the last of its conditions stands in `WHERE`.
@@ -74,6 +77,8 @@ pub(super) async fn apply(to: &mut SqliteConnection, change: &Change) -> Result<
         Change::Gone(collection) => {
             query("UPDATE parts SET gone = 1 WHERE collection = ?").bind(collection.to_string())
         }
+        #[cfg(test)]
+        Change::NotGone => query("UPDATE parts SET gone = 0"),
         Change::Ran(at) => query(
             "INSERT INTO expiry_runs (only, ran_ns) VALUES (1, ?1) \
              ON CONFLICT DO UPDATE SET ran_ns = ?1",
@@ -247,6 +252,14 @@ impl Index {
         .fetch_optional(&self.reader)
         .await?;
         Ok(found.is_some())
+    }
+
+    /// Takes back that ciphertext is gone, as a crash before the last step leaves it.
+    #[cfg(test)]
+    pub(crate) async fn forget_that_it_is_gone(&self) {
+        let change = Change::NotGone;
+        let changed = self.change(super::index::Change::Expiry(change)).await;
+        changed.unwrap();
     }
 
     /// When what is due was last looked for.

@@ -181,7 +181,7 @@ impl Index {
             .transpose()
     }
 
-    /// Whether what the hold names is there, in its agency; of a case nobody knows.
+    /// Whether what the hold names is there, in its agency, and has not expired; of a case nobody knows.
     ///
     /// # Errors
     /// The database failed.
@@ -193,7 +193,9 @@ impl Index {
                  WHERE h.order_id = ? AND a.agency = ? LIMIT 1"
             }
             Covers::Host { .. } => "SELECT 1 FROM agents WHERE host = ? AND agency = ? LIMIT 1",
-            Covers::Collection { .. } => "SELECT 1 FROM fates WHERE id = ? AND agency = ?",
+            Covers::Collection { .. } => {
+                "SELECT 1 FROM fates WHERE id = ? AND agency = ? AND expired_ns IS NULL"
+            }
         };
         let found: Option<i64> = query_scalar(question)
             .bind(hold.covers.parts().1)
