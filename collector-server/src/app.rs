@@ -14,6 +14,7 @@ use tokio::{
 use crate::{
     certificate,
     config::Config,
+    expiry,
     folder::Folder,
     intake::stamp,
     metrics,
@@ -101,6 +102,7 @@ impl Tasks {
         tasks.extend([
             tokio::spawn(sweep(server.clone())),
             tokio::spawn(write_seen(server.clone())),
+            tokio::spawn(expire(server.clone())),
             tokio::spawn(renew(server.clone(), folder.clone(), shown)),
         ]);
         match server.config.tsa.clone() {
@@ -137,6 +139,16 @@ async fn sweep(server: Arc<Server>) {
                 error = chain(&error),
                 "expired uploads could not be dropped"
             ),
+        }
+    }
+}
+
+async fn expire(server: Arc<Server>) {
+    let mut ticks = every(Duration::from_secs(server.config.expiry_every_s.into()));
+    loop {
+        ticks.tick().await;
+        if let Err(error) = expiry::run(&server, Instant::now()).await {
+            tracing::error!(error = chain(&error), "what is due could not expire");
         }
     }
 }

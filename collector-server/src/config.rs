@@ -105,6 +105,10 @@ pub struct Config {
     pub upload_idle_ms: u64,
     /// What a body must bring in each `upload_idle_ms`; a slower request is ended, and its upload can be resumed.
     pub upload_min_bytes: u64,
+    /// How often evidence is looked through for what has expired.
+    pub expiry_every_s: u32,
+    /// How long after a retention rule came nothing expires by it.
+    pub retention_notice_s: u32,
     /// The time-stamping authority, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tsa: Option<Tsa>,
@@ -137,6 +141,8 @@ impl Default for Config {
             upload_expiry_s: 30 * 86_400,
             upload_idle_ms: 60_000,
             upload_min_bytes: 64 << 10,
+            expiry_every_s: 3_600,
+            retention_notice_s: 86_400,
             tsa: None,
             siem: None,
         }
@@ -243,6 +249,10 @@ impl Config {
             (
                 i64::try_from(self.upload_min_bytes).is_ok(),
                 "`upload_min_bytes` is too large. Give it what the slowest line brings in `upload_idle_ms`.",
+            ),
+            (
+                (60..=86_400).contains(&self.expiry_every_s),
+                "`expiry_every_s` is out of range. Give it 60 to 86400: once a day at least.",
             ),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
@@ -354,6 +364,14 @@ const ABOUT: &[(&str, &str)] = &[
     (
         "upload_min_bytes",
         "What a body must bring in each such window; a slower request is ended, and its upload can be resumed.",
+    ),
+    (
+        "expiry_every_s",
+        "How often evidence is looked through for what has expired by a retention rule; at each start too.",
+    ),
+    (
+        "retention_notice_s",
+        "How long after a retention rule came nothing expires by it, so that a hold can still be placed.",
     ),
 ];
 

@@ -98,6 +98,16 @@ fn key_of(action: &Action, leaf: &[u8]) -> String {
         Action::Received { part, .. } => of_part("received", part),
         Action::Fetched { part, by_key } => format!("{} {by_key}", of_part("fetched", part)),
         Action::Quarantined { part } => of_part("quarantined", part),
+        Action::Retention { rule_sha256, .. } => format!("retention {rule_sha256}"),
+        Action::Held { hold, .. } => format!("held {hold}"),
+        Action::HoldLifted { hold, .. } => format!("hold lifted {hold}"),
+        Action::Expired {
+            collection, parts, ..
+        } => {
+            // Many parts take several leaves.
+            let first = parts.first().map(Digest::to_string).unwrap_or_default();
+            format!("expired {collection} {first}")
+        }
         _ => format!("leaf {}", Digest::of(leaf)),
     }
 }

@@ -99,6 +99,11 @@ impl Folder {
         self.0.join("tsa-fault.txt")
     }
 
+    /// At what time somebody last said that the server's clock is right.
+    pub fn clock_confirmed(&self) -> PathBuf {
+        self.0.join("clock-confirmed.txt")
+    }
+
     /// How far the events have been sent to this receiver.
     pub fn siem_cursor(&self, receiver: &str) -> PathBuf {
         self.0.join(format!("siem-{receiver}.cursor"))

@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use collector_server::{
     app,
     config::{Config, LogFormat},
+    expiry,
     folder::Folder,
     init, keyfile,
     status::Status,
@@ -52,6 +53,16 @@ enum Command {
     },
     /// Check the settings, keys and documents without serving.
     CheckConfig(DirArgs),
+    /// Say that this machine's clock is right, after it has leapt and the server lets nothing expire for that.
+    ///
+    /// Look at another clock first. The server takes it into account when it next looks for what is due.
+    ConfirmClock {
+        #[command(flatten)]
+        at: DirArgs,
+        /// The date that the other clock shows (UTC), as in 2026-11-28; another one than this machine's is refused.
+        #[arg(long, value_name = "DATE")]
+        today: String,
+    },
 }
 
 #[derive(Args)]
@@ -175,6 +186,12 @@ async fn start(command: Command) -> anyhow::Result<()> {
             let dir = at.path();
             app::check(&dir, &Config::load(&dir)?)?;
             say("The settings, keys and documents are fit for use.\n")
+        }
+        Command::ConfirmClock { at, today } => {
+            let confirmed = expiry::confirm(&Folder::new(&at.path()), &today, Instant::now())?;
+            say(&format!(
+                "It is {confirmed}. The server lets evidence expire again when it next looks for what is due.\n"
+            ))
         }
     }
 }

@@ -37,14 +37,19 @@ pub struct Metrics {
     part_bytes: Counter,
     /// Parts handed out.
     pub fetched: Counter,
+    /// Collections that expired since the server began.
+    pub expired: Counter,
+    /// Whether nothing expires, because the clock is not believed.
+    pub clock_doubted: Gauge,
     kept: Family<ByWhat, Gauge>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("fieldseal");
-        let (requests, polling) = (Family::default(), Gauge::default());
-        let [parts, part_bytes, fetched] = [(); 3].map(|()| Counter::default());
+        let (requests, polling, clock_doubted) =
+            (Family::default(), Gauge::default(), Gauge::default());
+        let [parts, part_bytes, fetched, expired] = [(); 4].map(|()| Counter::default());
         let kept = Family::default();
         registry.register("requests", "Requests answered, by status", requests.clone());
         registry.register(
@@ -59,6 +64,12 @@ impl Default for Metrics {
             part_bytes.clone(),
         );
         registry.register("parts_fetched", "Parts handed out", fetched.clone());
+        registry.register("expired", "Collections that expired", expired.clone());
+        registry.register(
+            "clock_doubted",
+            "1 while nothing expires, because the clock leapt and nobody confirmed it",
+            clock_doubted.clone(),
+        );
         registry.register("kept", "What the index holds now", kept.clone());
         Self {
             registry,
@@ -67,6 +78,8 @@ impl Default for Metrics {
             parts,
             part_bytes,
             fetched,
+            expired,
+            clock_doubted,
             kept,
         }
     }

@@ -10,6 +10,7 @@ use axum::{
 use protocol::{
     error::DocumentError,
     messages::{REASON_HEADER, REVOKED},
+    retention::Expired,
 };
 
 use crate::{
@@ -43,6 +44,11 @@ pub enum Refusal {
     /// The upload took too long.
     #[error("The upload has expired. Create a new one.")]
     Expired,
+    /// The stored part is deleted: by which rule, and when.
+    #[error(
+        "The part is gone: it {0}. Its statement, receipt and time stamp are still there, and the custody log says what was done."
+    )]
+    Gone(Box<Expired>),
     /// Another protocol version.
     #[error("This is not tus 1.0.0. Send Tus-Resumable: 1.0.0.")]
     Version,
@@ -113,7 +119,7 @@ impl Refusal {
             Self::Denied(_) | Self::Revoked => 403,
             Self::NotFound => 404,
             Self::Slow => 408,
-            Self::Expired => 410,
+            Self::Expired | Self::Gone(_) => 410,
             Self::Version => 412,
             Self::Header(_) | Self::Cut | Self::Malformed(_) => 400,
             Self::Type => 415,

@@ -12,8 +12,8 @@ use protocol::{messages::MAX_MESSAGE_BYTES, policy::Role};
 use crate::{
     access::{Who, authorise},
     handlers::{
-        agent_orders, cancels, collections, custody, enrolment, health, hosts, openapi,
-        order_parts, orders, parts, reports, signatures, trust,
+        agent_orders, cancels, collections, custody, enrolment, health, holds, hosts, openapi,
+        order_parts, orders, parts, reports, retention, signatures, trust,
     },
     intake::tus,
     metrics,
@@ -41,7 +41,8 @@ const READERS: &[Role] = &[
 ];
 const INVESTIGATOR: &[Role] = &[Role::Investigator];
 const APPROVER: &[Role] = &[Role::Approver];
-const CANCEL: &[Role] = &[Role::Investigator, Role::Approver, Role::Admin];
+/// Those who may stop an order, and place a hold.
+const ACTORS: &[Role] = &[Role::Investigator, Role::Approver, Role::Admin];
 const ADMIN: &[Role] = &[Role::Admin];
 const EVIDENCE: &[Role] = &[Role::Investigator, Role::Auditor];
 const EVENTS: &[Role] = &[Role::Investigator, Role::Admin];
@@ -86,11 +87,17 @@ pub const ROUTES: &[Route] = &[
     route!("GET" "/v1/hosts" Who::People(READERS), 0, get(hosts::list)),
     route!("POST" "/v1/orders" Who::People(INVESTIGATOR), MAX_MESSAGE_BYTES, post(orders::submit)),
     route!("POST" "/v1/orders/{order}/signatures" Who::People(APPROVER), MAX_MESSAGE_BYTES, post(signatures::sign)),
-    route!("POST" "/v1/orders/{order}/cancel" Who::People(CANCEL), 64 * KIB, post(cancels::cancel)),
+    route!("POST" "/v1/orders/{order}/cancel" Who::People(ACTORS), 64 * KIB, post(cancels::cancel)),
     route!("GET" "/v1/orders" Who::People(READERS), 0, get(orders::list)),
     route!("GET" "/v1/orders/{order}" Who::People(READERS), 0, get(orders::follow)),
     route!("GET" "/v1/orders/{order}/parts" Who::People(INVESTIGATOR), 0, get(order_parts::stream)),
     route!("GET" "/v1/collections" Who::People(EVIDENCE), 0, get(collections::list)),
+    route!("GET" "/v1/retention" Who::People(READERS), 0, get(retention::list)),
+    route!("POST" "/v1/retention" Who::People(ADMIN), 64 * KIB, post(retention::set)),
+    route!("GET" "/v1/retention/due" Who::People(READERS), 0, get(retention::due)),
+    route!("GET" "/v1/holds" Who::People(READERS), 0, get(holds::list)),
+    route!("POST" "/v1/holds" Who::People(ACTORS), 64 * KIB, post(holds::place)),
+    route!("POST" "/v1/holds/{hold}/lift" Who::People(ADMIN), 64 * KIB, post(holds::lift)),
     route!("POST" "/v1/custody/events" Who::People(EVENTS), 128 * KIB, post(custody::submit)),
     route!("GET" "/v1/custody/leaves" Who::People(EVIDENCE), 0, get(custody::leaves)),
 ];

@@ -85,8 +85,12 @@ pub struct Server {
     pub unstamped: Notify,
     /// Turns true when the server is to stop: whoever waits must answer.
     pub stopping: watch::Sender<bool>,
+    /// Held by whoever changes what is kept, until it is in the log: the log tells rules, holds and expiries in the order
+    /// in which they counted.
+    pub keeping: tokio::sync::Mutex<()>,
+    /// Where everything lies.
+    pub folder: Folder,
     documents: RwLock<Arc<Documents>>,
-    folder: Folder,
     publishing: tokio::sync::Mutex<()>,
     seen: Mutex<HashMap<AgentId, Instant>>,
     log_writer: Mutex<Option<JoinHandle<()>>>,
@@ -132,6 +136,7 @@ impl Server {
             bulletin: Bulletin::default(),
             unstamped: Notify::new(),
             stopping: watch::Sender::new(false),
+            keeping: tokio::sync::Mutex::default(),
             config: config.clone(),
             seen: Mutex::default(),
             log_writer: Mutex::new(Some(opened.writer)),
@@ -275,6 +280,7 @@ impl Server {
         for order in self.index.halted().await? {
             self.log_halted(order).await?;
         }
+        self.finish_keeping().await?;
         Ok(())
     }
 

@@ -416,7 +416,17 @@ impl Running<'_> {
         self.post(Some(tls), path, message).await
     }
 
+    /// Gives the answer, the TLS key and the seal key.
     pub(crate) async fn try_enrol(&self, token: String) -> (Answer, KeyPair, SigningKey) {
+        let (answer, tls, seal, _) = self.try_enrol_as(token, facts()).await;
+        (answer, tls, seal)
+    }
+
+    async fn try_enrol_as(
+        &self,
+        token: String,
+        host: HostFacts,
+    ) -> (Answer, KeyPair, SigningKey, HostId) {
         let (tls, seal) = (ca::new_key().unwrap(), SigningKey::generate().unwrap());
         let sealing = KeyPair::from_pem(&seal.to_pem().unwrap()).unwrap();
         let request = EnrolRequest {
@@ -424,15 +434,16 @@ impl Running<'_> {
             token,
             tls_csr: ca::request(&tls).unwrap(),
             seal_csr: ca::request(&sealing).unwrap(),
-            host: facts(),
+            host,
         };
-        (self.post(None, "/v1/enrol", &request).await, tls, seal)
+        let id = request.host.id;
+        (self.post(None, "/v1/enrol", &request).await, tls, seal, id)
     }
 
     /// Enrols a host of this agency.
     pub(crate) async fn enrol(&self, agency: &str) -> TestAgent {
         let token = self.deployment.token(agency, 1);
-        let (answer, tls, seal) = self.try_enrol(token).await;
+        let (answer, tls, seal, host) = self.try_enrol_as(token, facts()).await;
         let response: EnrolResponse = answer.message();
         TestAgent {
             id: response.agent,
@@ -441,6 +452,7 @@ impl Running<'_> {
                 key_pem: tls.serialize_pem(),
             },
             seal,
+            host,
             response,
         }
     }
@@ -462,6 +474,7 @@ pub(crate) struct TestAgent {
     pub(crate) id: AgentId,
     pub(crate) tls: Identity,
     pub(crate) seal: SigningKey,
+    pub(crate) host: HostId,
     pub(crate) response: EnrolResponse,
 }
 

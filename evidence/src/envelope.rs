@@ -43,6 +43,12 @@ pub const SEAL_REQUEST: &str = "application/vnd.fieldseal.seal-request+json";
 pub const TIME: &str = "application/vnd.fieldseal.time+json";
 /// The payload type of a cancellation.
 pub const CANCEL: &str = "application/vnd.fieldseal.cancel+json";
+/// The payload type of a retention rule.
+pub const RETENTION: &str = "application/vnd.fieldseal.retention+json";
+/// The payload type of a legal hold.
+pub const HOLD: &str = "application/vnd.fieldseal.hold+json";
+/// The payload type of the lifting of a legal hold.
+pub const HOLD_LIFT: &str = "application/vnd.fieldseal.hold-lift+json";
 
 /// What can be wrong with an envelope.
 #[derive(Debug, thiserror::Error)]

@@ -92,6 +92,7 @@ id!(AgentId, "a-", "agent");
 id!(OrderId, "o-", "order");
 id!(CollectionId, "c-", "collection");
 id!(KitId, "k-", "kit");
+id!(HoldId, "l-", "legal hold");
 
 fn parse(prefix: &str, text: &str) -> Option<[u8; 16]> {
     let rest = text.strip_prefix(prefix)?;

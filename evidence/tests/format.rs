@@ -14,7 +14,7 @@ use evidence::{
     custody::event::{Action, Event, Outcome, StoredPart},
     digest::Digest,
     envelope::Envelope,
-    ids::{AgentId, CollectionId, HostId, OrderId},
+    ids::{AgentId, CollectionId, HoldId, HostId, OrderId},
     instant::Instant,
     records::{CollectionRecord, Extent, FileRecord, FileType, Piece, ReadBy, Times, Xattr},
     statement,
@@ -245,6 +245,27 @@ fn events() -> Vec<Action> {
             outcome: Outcome::Genuine,
         },
         Action::Quarantined { part },
+        Action::Retention {
+            rule_sha256: some,
+            version: 1,
+            by_key: some,
+        },
+        Action::Held {
+            hold: HoldId::from_bytes([6; 16]),
+            hold_sha256: some,
+            by_key: some,
+        },
+        Action::HoldLifted {
+            hold: HoldId::from_bytes([6; 16]),
+            hold_sha256: some,
+            lift_sha256: some,
+            by_key: some,
+        },
+        Action::Expired {
+            collection: part.collection,
+            parts: vec![some],
+            rule_sha256: some,
+        },
     ]
 }
 

@@ -1,6 +1,7 @@
 //! The command line as typed. It is parsed here and resolved in the commands.
 
 mod hunt;
+mod keep;
 mod policy;
 
 pub use policy::{DraftPolicy, Policy, PublishPolicy, RootDraft, RootKey, ShowPolicy, SignPolicy};
@@ -8,6 +9,9 @@ pub use policy::{DraftPolicy, Policy, PublishPolicy, RootDraft, RootKey, ShowPol
 use std::path::PathBuf;
 
 pub use hunt::Hunt;
+pub use keep::{
+    Hold, LiftHold, ListHolds, PlaceHold, Retention, RetentionDue, SetRetention, ShowRetention,
+};
 
 use clap::{Args, Parser, Subcommand};
 use evidence::ids::{AgentId, OrderId};
@@ -112,6 +116,12 @@ pub enum Command {
     Cases(Cases),
     /// Sign that an agent's certificates count no more (admins).
     Revoke(Revoke),
+    /// Show and set how long evidence is kept, and see what expires when.
+    #[command(subcommand)]
+    Retention(Retention),
+    /// Place, lift and list legal holds: what they cover does not expire.
+    #[command(subcommand)]
+    Hold(Hold),
     /// Download the custody log, recompute it and check every signature in it.
     ///
     /// Exit codes: 0 it holds; 1 it does not; 64 usage.

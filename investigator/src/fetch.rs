@@ -85,6 +85,8 @@ pub enum Fetched {
     New,
     /// It was there already.
     Kept,
+    /// The server has deleted it by a retention rule; what proves it was fetched.
+    Expired,
 }
 
 /// Fetches all parts of an order, each collection into a folder of its own below `output`; `say` hears of each part.
@@ -113,6 +115,8 @@ pub fn order(
                 parts: Vec::new(),
                 enrolment: head.enrolment.clone(),
                 revocation: head.revocation.clone(),
+                held: false,
+                expired: head.expired.clone(),
             });
         row.complete = head.complete;
         row.parts.push(part.clone());
@@ -141,6 +145,9 @@ fn streamed(
         receipt: head.receipt.into_bytes(),
         tsr: tsr.context("The time stamp that the server gave is no base64.")?,
     };
+    if head.expired.is_some() {
+        return keep_papers(head.collection, &head.part, &papers, folder).map(|_| Fetched::Expired);
+    }
     keep_part(source, head.collection, &head.part, papers, content, folder)
 }
 
@@ -163,6 +170,9 @@ fn prepare(row: &CollectionRow, output: &Path) -> anyhow::Result<PathBuf> {
     if let Some(revocation) = &row.revocation {
         keep_each(&folder, files::REVOCATION, revocation.as_bytes())?;
     }
+    for receipt in row.expired.iter().flat_map(|expired| &expired.receipts) {
+        keep_each(&folder, files::EXPIRY, receipt.as_bytes())?;
+    }
     Ok(folder)
 }
 
@@ -178,7 +188,7 @@ pub fn collection(
 ) -> anyhow::Result<PathBuf> {
     let folder = prepare(row, output)?;
     for part in &row.parts {
-        let fetched = one_part(source, row.collection, part, &folder).with_context(|| {
+        let fetched = one_part(source, row, part, &folder).with_context(|| {
             format!("Part {} of {} was not fetched.", part.part, row.collection)
         })?;
         say(part, fetched)?;
@@ -188,16 +198,20 @@ pub fn collection(
 
 fn one_part(
     source: &dyn Source,
-    collection: CollectionId,
+    row: &CollectionRow,
     part: &PartRow,
     folder: &Path,
 ) -> anyhow::Result<Fetched> {
+    let collection = row.collection;
     let beside = |which| source.beside(collection, part, which);
     let papers = Papers {
         statement: beside(Beside::Statement)?,
         receipt: beside(Beside::Receipt)?,
         tsr: part.has_tsr.then(|| beside(Beside::Tsr)).transpose()?,
     };
+    if row.expired.is_some() {
+        return keep_papers(collection, part, &papers, folder).map(|_| Fetched::Expired);
+    }
     keep_part(source, collection, part, papers, None, folder)
 }
 
@@ -206,6 +220,28 @@ struct Papers {
     statement: Vec<u8>,
     receipt: Vec<u8>,
     tsr: Option<Vec<u8>>,
+}
+
+fn stem(part: &PartRow) -> String {
+    format!("part-{:04}", part.part)
+}
+
+/// Writes what lies beside a part, and says how the part's own name ends.
+fn keep_papers(
+    collection: CollectionId,
+    part: &PartRow,
+    papers: &Papers,
+    folder: &Path,
+) -> anyhow::Result<&'static str> {
+    let stem = stem(part);
+    let ending = check_statement(&papers.statement, collection, part)?;
+    let statement = folder.join(format!("{stem}.statement.json"));
+    keep_same(&statement, &papers.statement)?;
+    keep(&folder.join(format!("{stem}.receipt")), &papers.receipt)?;
+    if let Some(tsr) = &papers.tsr {
+        keep(&folder.join(format!("{stem}.tsr")), tsr)?;
+    }
+    Ok(ending)
 }
 
 /// Writes a part and what lies beside it; the part itself is asked for where it has not come along.
@@ -217,14 +253,8 @@ fn keep_part(
     content: Option<Vec<u8>>,
     folder: &Path,
 ) -> anyhow::Result<Fetched> {
-    let stem = format!("part-{:04}", part.part);
-    let ending = check_statement(&papers.statement, collection, part)?;
-    let statement = folder.join(format!("{stem}.statement.json"));
-    keep_same(&statement, &papers.statement)?;
-    keep(&folder.join(format!("{stem}.receipt")), &papers.receipt)?;
-    if let Some(tsr) = &papers.tsr {
-        keep(&folder.join(format!("{stem}.tsr")), tsr)?;
-    }
+    let stem = stem(part);
+    let ending = keep_papers(collection, part, &papers, folder)?;
     // The part comes last: where it is, the rest is.
     let target = folder.join(format!("{stem}{ending}"));
     if target.exists() {

@@ -155,6 +155,7 @@ mod tests {
             tsr: None,
             enrolment: "{}".into(),
             revocation: None,
+            expired: None,
             content_bytes: content.len() as u64,
         };
         let mut bytes = serde_json::to_vec(&head).unwrap();

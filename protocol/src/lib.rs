@@ -7,6 +7,7 @@
 pub mod artifacts;
 pub mod enrolment;
 pub mod error;
+pub mod hold;
 pub mod messages;
 pub mod name;
 pub mod order;
@@ -15,6 +16,7 @@ pub mod person;
 pub mod policy;
 pub mod profile;
 pub mod reach;
+pub mod retention;
 pub mod root;
 pub mod scope;
 pub mod target;

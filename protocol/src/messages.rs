@@ -10,7 +10,7 @@ use evidence::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{name::Name, target::TargetProof};
+use crate::{name::Name, retention::Expired, target::TargetProof};
 
 /// The longest message body that any endpoint reads, parts of evidence apart.
 pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
@@ -452,6 +452,10 @@ pub struct CollectionRow {
     pub enrolment: String,
     /// The custody receipt of the agent's revocation, JSON, where it was revoked.
     pub revocation: Option<String>,
+    /// Whether a legal hold keeps it.
+    pub held: bool,
+    /// By which rule its stored parts are gone, where they are.
+    pub expired: Option<Expired>,
 }
 
 /// One stored part. Its files are at `/v1/parts/COLLECTION/PART/SHA256` and below it
@@ -509,7 +513,9 @@ pub struct PartFrame {
     pub enrolment: String,
     /// The custody receipt of the agent's revocation, JSON, where it was revoked.
     pub revocation: Option<String>,
-    /// How much follows: all of the stored file, or nothing of one that is longer than 1 MiB.
+    /// By which rule the stored file is gone, where it is.
+    pub expired: Option<Expired>,
+    /// How much follows: all of the stored file, or nothing of one that is longer than 1 MiB or has expired.
     pub content_bytes: u64,
 }
 

@@ -124,9 +124,7 @@ impl Cancel {
     ) -> Result<Self, DocumentError> {
         const MAY: [Role; 3] = [Role::Investigator, Role::Approver, Role::Admin];
         let cancel = Self::read(envelope)?;
-        let signed = policy.signers(envelope).into_iter().any(|person| {
-            person.id == cancel.by && MAY.iter().any(|role| person.may(*role, agency))
-        });
+        let signed = policy.is_signed_by(envelope, &cancel.by, &MAY, agency);
         if signed && cancel.deployment == policy.deployment {
             Ok(cancel)
         } else {

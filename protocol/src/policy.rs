@@ -151,6 +151,19 @@ impl Policy {
         self.people.iter().filter(signed).collect()
     }
 
+    /// Whether the person called `id` has signed `envelope`, and has one of these roles for `agency`.
+    pub fn is_signed_by(
+        &self,
+        envelope: &Envelope,
+        id: &Name,
+        roles: &[Role],
+        agency: &Name,
+    ) -> bool {
+        let may = |person: &Person| roles.iter().any(|role| person.may(*role, agency));
+        let mut signers = self.signers(envelope).into_iter();
+        signers.any(|person| person.id == *id && may(person))
+    }
+
     /// The custody log's public key.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ pub(crate) mod collections;
 pub(crate) mod custody;
 pub(crate) mod enrolment;
 pub(crate) mod health;
+pub(crate) mod holds;
 pub(crate) mod hosts;
 mod lacking;
 mod message;
@@ -16,6 +17,7 @@ pub(crate) mod parts;
 mod poll;
 mod range;
 pub(crate) mod reports;
+pub(crate) mod retention;
 pub(crate) mod signatures;
 pub(crate) mod trust;
 

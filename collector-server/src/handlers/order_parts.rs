@@ -144,7 +144,7 @@ async fn page(
 }
 
 fn goes_along(found: &StreamedPart) -> bool {
-    found.part.size_bytes <= MAX_INLINE_BYTES
+    found.part.size_bytes <= MAX_INLINE_BYTES && found.expired.is_none()
 }
 
 fn stored(found: &StreamedPart) -> StoredPart {
@@ -176,6 +176,7 @@ async fn frame(server: &Server, found: StreamedPart) -> Result<Bytes, Refusal> {
         tsr: found.tsr.map(|tsr| BASE64.encode(&tsr)),
         enrolment: found.enrolment,
         revocation: found.revocation,
+        expired: found.expired,
         content_bytes,
     };
     let mut frame = serde_json::to_vec(&head).map_err(Refusal::failed)?;

@@ -33,6 +33,9 @@ pub(crate) async fn content(
 ) -> Answer {
     let part = find(&server, &caller, &place).await?;
     let by = caller.person()?;
+    if let Some(expired) = part.expired {
+        return Err(Refusal::Gone(Box::new(expired)));
+    }
     let tag = format!("\"{}\"", part.part.stored_sha256);
     let wanted = range::wanted(&headers, &tag, part.size_bytes)?;
     if method != Method::HEAD {

@@ -363,8 +363,10 @@ impl Uploads {
             return Err(Refusal::Digest);
         }
         let (file, blobs) = (self.staged(&upload.id), self.blobs.clone());
+        let coming = self.blobs.coming().await;
         let moved = spawn_blocking(move || blobs.adopt(&file, promised)).await;
         moved.map_err(Refusal::failed)??;
+        drop(coming);
         self.record(upload).await
     }
 

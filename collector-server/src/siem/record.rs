@@ -92,6 +92,9 @@ fn gravity(action: &Action) -> Severity {
         Action::Refused { .. }
         | Action::Halted { .. }
         | Action::Revoked { .. }
+        | Action::Retention { .. }
+        | Action::HoldLifted { .. }
+        | Action::Expired { .. }
         | Action::PolicyPublished { .. } => Severity::Warning,
         _ => Severity::Notice,
     }

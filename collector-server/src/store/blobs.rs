@@ -17,6 +17,8 @@ use object_store::{
     path::Path as Key,
 };
 
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
 use crate::keyfile::sync_dir;
 
 /// What can go wrong in the store.
@@ -32,9 +34,9 @@ pub enum BlobError {
         /// What the store said.
         source: object_store::Error,
     },
-    /// A file could not be moved into the folder.
+    /// A file could not be moved into the folder, or removed from it.
     #[error(
-        "{path} could not be moved into the store. Check that it lies on the same file system."
+        "{path} could not be moved into the store or out of it. Check that it lies on the same file system, and its rights."
     )]
     Move {
         /// The file.
@@ -47,6 +49,7 @@ pub enum BlobError {
 /// The blobs below one folder.
 pub struct Blobs {
     store: LocalFileSystem,
+    shelving: RwLock<()>,
 }
 
 impl Blobs {
@@ -57,6 +60,7 @@ impl Blobs {
     pub fn open(dir: &Path) -> Result<Self, object_store::Error> {
         Ok(Self {
             store: LocalFileSystem::new_with_prefix(dir)?,
+            shelving: RwLock::default(),
         })
     }
 
@@ -70,6 +74,35 @@ impl Blobs {
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(BlobError::Store { digest, source }),
         }
+    }
+
+    /// To be held while a blob is moved to its place.
+    pub async fn coming(&self) -> RwLockReadGuard<'_, ()> {
+        self.shelving.read().await
+    }
+
+    /// To be held while somebody looks whether a blob is needed, and removes it: nothing goes that has just come.
+    pub async fn going(&self) -> RwLockWriteGuard<'_, ()> {
+        self.shelving.write().await
+    }
+
+    /// Deletes a blob durably; one that is not there is no failure.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn remove(&self, digest: Digest) -> Result<(), BlobError> {
+        let failed = |source| BlobError::Store { digest, source };
+        let place = self.store.path_to_filesystem(&key(digest));
+        let place = place.map_err(failed)?;
+        let removed = || match fs::remove_file(&place) {
+            Ok(()) => place.parent().map_or(Ok(()), sync_dir),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        };
+        removed().map_err(|source| BlobError::Move {
+            path: place.clone(),
+            source,
+        })
     }
 
     /// Moves a synced file, whose digest was checked, to its place, durably.

@@ -14,7 +14,7 @@ use sqlx::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    agents, leaves, orders, parts, uploads,
+    agents, expiry, holds, leaves, orders, parts, retention, uploads,
     writer::{self, Job},
 };
 
@@ -68,6 +68,12 @@ pub enum Change {
     Part(parts::Change),
     /// Of what is known about the custody log.
     Leaf(leaves::Change),
+    /// Of retention rules.
+    Retention(retention::Change),
+    /// Of legal holds.
+    Hold(holds::Change),
+    /// Of what has expired.
+    Expiry(expiry::Change),
 }
 
 /// Who is to be told of a change.

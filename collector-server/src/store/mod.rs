@@ -6,10 +6,13 @@
 pub mod agents;
 pub mod blobs;
 mod columns;
+pub mod expiry;
+pub mod holds;
 pub mod index;
 pub mod leaves;
 pub mod orders;
 pub mod parts;
+pub mod retention;
 mod scope;
 pub mod sight;
 pub mod survey;

@@ -10,12 +10,14 @@ use evidence::{
 use protocol::{
     messages::{CollectionRow, PartRow},
     name::Name,
+    retention::Expired,
 };
 use sqlx::{Row as _, SqliteConnection, query, query_scalar, sqlite::SqliteRow};
 
 use super::{
     Scope,
     columns::{parsed, parsed_or_none, size, time, to_ns},
+    expiry::{expired_by, expired_columns, read_expired},
     index::{Index, IndexError, Woken},
     orders,
     uploads::UploadId,
@@ -235,6 +237,8 @@ pub struct FoundPart {
     pub receipt: String,
     /// The time stamp.
     pub tsr: Option<Vec<u8>>,
+    /// By which rule it is gone, where it is.
+    pub expired: Option<Expired>,
 }
 
 /// A part in the stream of an order's parts.
@@ -262,6 +266,8 @@ pub struct StreamedPart {
     pub enrolment: String,
     /// The custody receipt of the agent's revocation.
     pub revocation: Option<String>,
+    /// By which rule it is gone, where it is.
+    pub expired: Option<Expired>,
 }
 
 fn read_streamed(row: &SqliteRow) -> Result<StreamedPart, IndexError> {
@@ -277,6 +283,7 @@ fn read_streamed(row: &SqliteRow) -> Result<StreamedPart, IndexError> {
         tsr: row.try_get("tsr")?,
         enrolment: row.try_get("enrolment")?,
         revocation: row.try_get("revocation")?,
+        expired: read_expired(row)?,
     })
 }
 
@@ -298,11 +305,14 @@ impl Index {
     /// # Errors
     /// The database failed or the row is damaged.
     pub async fn part(&self, part: StoredPart) -> Result<Option<FoundPart>, IndexError> {
-        let row = query(
-            "SELECT a.id, a.agency, p.size_bytes, p.statement, p.receipt, p.tsr FROM parts p \
-             JOIN collections c ON c.id = p.collection JOIN agents a ON a.id = c.agent \
-             WHERE p.collection = ? AND p.part = ? AND p.sha256 = ?",
-        )
+        let row = query(concat!(
+            "SELECT a.id, a.agency, p.size_bytes, p.statement, p.receipt, p.tsr, ",
+            expired_columns!(),
+            " FROM parts p JOIN collections c ON c.id = p.collection \
+             JOIN agents a ON a.id = c.agent ",
+            expired_by!(),
+            " WHERE p.collection = ? AND p.part = ? AND p.sha256 = ?",
+        ))
         .bind(part.collection.to_string())
         .bind(part.part)
         .bind(part.stored_sha256.to_string())
@@ -317,6 +327,7 @@ impl Index {
             statement: row.try_get("statement")?,
             receipt: row.try_get("receipt")?,
             tsr: row.try_get("tsr")?,
+            expired: read_expired(&row)?,
         }))
     }
 
@@ -329,13 +340,17 @@ impl Index {
         scope: &Scope,
         order: Option<OrderId>,
     ) -> Result<Vec<CollectionRow>, IndexError> {
-        let rows = query(
+        let rows = query(concat!(
             "SELECT c.id, c.agent, a.hostname, c.order_id, o.reference, c.complete, a.enrolment, \
-             a.revocation FROM collections c JOIN agents a ON a.id = c.agent \
-             LEFT JOIN orders o ON o.id = c.order_id \
-             WHERE a.agency IN (SELECT value FROM json_each(?1)) \
+             a.revocation, EXISTS (SELECT 1 FROM kept_by k WHERE k.collection = c.id \
+             AND k.lift_receipt IS NULL) AS held, ",
+            expired_columns!(),
+            " FROM collections c JOIN agents a ON a.id = c.agent \
+             LEFT JOIN orders o ON o.id = c.order_id ",
+            expired_by!(),
+            " WHERE a.agency IN (SELECT value FROM json_each(?1)) \
              AND (?2 IS NULL OR c.order_id = ?2) ORDER BY c.begun_ns DESC, c.id",
-        )
+        ))
         .bind(scope.json())
         .bind(order.map(|o| o.to_string()))
         .fetch_all(&self.reader)
@@ -353,6 +368,8 @@ impl Index {
                 parts: self.parts(collection).await?,
                 enrolment: row.try_get("enrolment")?,
                 revocation: row.try_get("revocation")?,
+                held: row.try_get("held")?,
+                expired: read_expired(row)?,
             });
         }
         Ok(found)
@@ -385,14 +402,17 @@ impl Index {
         most: u32,
     ) -> Result<Vec<StreamedPart>, IndexError> {
         // Rows are only ever added, by one writer: a later one has a greater number.
-        let rows = query(
+        let rows = query(concat!(
             "SELECT p.rowid AS number, p.collection, c.agent, a.hostname, c.complete, p.part, p.sha256, \
              p.size_bytes, p.received_ns, p.last, p.tsr IS NOT NULL AS has_tsr, p.quarantined, \
-             p.statement, p.receipt, p.tsr, a.enrolment, a.revocation \
-             FROM parts p JOIN collections c ON c.id = p.collection JOIN agents a ON a.id = c.agent \
-             WHERE c.order_id = ?1 AND p.rowid > ?2 \
+             p.statement, p.receipt, p.tsr, a.enrolment, a.revocation, ",
+            expired_columns!(),
+            " FROM parts p JOIN collections c ON c.id = p.collection \
+             JOIN agents a ON a.id = c.agent ",
+            expired_by!(),
+            " WHERE c.order_id = ?1 AND p.rowid > ?2 \
              AND a.agency IN (SELECT value FROM json_each(?3)) ORDER BY p.rowid LIMIT ?4",
-        )
+        ))
         .bind(order.to_string())
         .bind(i64::try_from(after).unwrap_or(i64::MAX))
         .bind(scope.json())
@@ -429,9 +449,10 @@ impl Index {
     /// # Errors
     /// The database failed.
     pub async fn stored_bytes(&self) -> Result<u64, IndexError> {
-        let sum: i64 = query_scalar("SELECT COALESCE(SUM(size_bytes), 0) FROM parts")
-            .fetch_one(&self.reader)
-            .await?;
+        let sum: i64 =
+            query_scalar("SELECT COALESCE(SUM(size_bytes), 0) FROM parts WHERE gone = 0")
+                .fetch_one(&self.reader)
+                .await?;
         Ok(sum.unsigned_abs())
     }
 }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use evidence::{
     custody::event::Action,
-    ids::{AgentId, CollectionId, OrderId},
+    digest::Digest,
+    ids::{AgentId, CollectionId, HoldId, OrderId},
 };
 use protocol::name::Name;
 use sqlx::query_scalar;
@@ -25,6 +26,10 @@ pub enum About {
     Order(OrderId),
     /// Of the agency of the agent whose collection it is.
     Collection(CollectionId),
+    /// Of the rule's agency.
+    Rule(Digest),
+    /// Of the hold's agency.
+    Hold(HoldId),
 }
 
 impl About {
@@ -43,6 +48,9 @@ impl About {
             | Action::Fetched { part, .. }
             | Action::Verified { part, .. }
             | Action::Quarantined { part } => Self::Collection(part.collection),
+            Action::Expired { collection, .. } => Self::Collection(*collection),
+            Action::Retention { rule_sha256, .. } => Self::Rule(*rule_sha256),
+            Action::Held { hold, .. } | Action::HoldLifted { hold, .. } => Self::Hold(*hold),
             _ => Self::All,
         }
     }
@@ -80,6 +88,8 @@ impl<'i> Sight<'i> {
             About::Agent(id) => self.finds(AGENT, id.to_string()).await?,
             About::Order(id) => self.finds(ORDER, id.to_string()).await?,
             About::Collection(id) => self.finds(COLLECTION, id.to_string()).await?,
+            About::Rule(sha256) => self.finds(RULE, sha256.to_string()).await?,
+            About::Hold(id) => self.finds(HOLD, id.to_string()).await?,
         };
         self.known.insert(about, found);
         Ok(found)
@@ -103,3 +113,7 @@ const ORDER: &str = "SELECT 1 FROM orders o WHERE o.id = ?1 AND (o.requester = ?
     AND a.agency IN (SELECT value FROM json_each(?2))))";
 const COLLECTION: &str = "SELECT 1 FROM collections c JOIN agents a ON a.id = c.agent \
     WHERE c.id = ?1 AND a.agency IN (SELECT value FROM json_each(?2)) AND ?3 IS NOT NULL";
+const RULE: &str = "SELECT 1 FROM retention_rules \
+    WHERE sha256 = ?1 AND agency IN (SELECT value FROM json_each(?2)) AND ?3 IS NOT NULL";
+const HOLD: &str = "SELECT 1 FROM holds \
+    WHERE id = ?1 AND agency IN (SELECT value FROM json_each(?2)) AND ?3 IS NOT NULL";

@@ -24,9 +24,13 @@ pub struct Survey {
     pub collections: u64,
     /// Collections of which the last part and all before it are here.
     pub collections_complete: u64,
+    /// Collections that have expired.
+    pub collections_expired: u64,
+    /// Legal holds that are not lifted.
+    pub holds: u64,
     /// Parts.
     pub parts: u64,
-    /// Their bytes.
+    /// The bytes of those that have not expired.
     pub stored_bytes: u64,
     /// Parts that are set apart.
     pub quarantined: u64,
@@ -42,7 +46,7 @@ pub struct Survey {
 
 impl Survey {
     /// Each number with its name.
-    pub fn counts(&self) -> [(&'static str, u64); 13] {
+    pub fn counts(&self) -> [(&'static str, u64); 15] {
         [
             ("hosts", self.hosts),
             ("hosts_revoked", self.hosts_revoked),
@@ -50,6 +54,8 @@ impl Survey {
             ("orders_open", self.orders_open),
             ("collections", self.collections),
             ("collections_complete", self.collections_complete),
+            ("collections_expired", self.collections_expired),
+            ("holds", self.holds),
             ("parts", self.parts),
             ("stored_bytes", self.stored_bytes),
             ("quarantined", self.quarantined),
@@ -78,8 +84,10 @@ impl Index {
              AND state IN ('waiting', 'running')))) AS orders_open, \
              (SELECT COUNT(*) FROM collections) AS collections, \
              (SELECT COUNT(*) FROM collections WHERE complete = 1) AS collections_complete, \
+             (SELECT COUNT(*) FROM collections WHERE expired_ns IS NOT NULL) AS collections_expired, \
+             (SELECT COUNT(*) FROM holds WHERE lift_receipt IS NULL) AS holds, \
              (SELECT COUNT(*) FROM parts) AS parts, \
-             (SELECT COALESCE(SUM(size_bytes), 0) FROM parts) AS stored_bytes, \
+             (SELECT COALESCE(SUM(size_bytes), 0) FROM parts WHERE gone = 0) AS stored_bytes, \
              (SELECT COUNT(*) FROM parts WHERE quarantined = 1) AS quarantined, \
              (SELECT COUNT(*) FROM parts WHERE tsr IS NULL) AS unstamped, \
              (SELECT COUNT(*) FROM uploads WHERE kept = 0) AS uploads_open, \
@@ -97,6 +105,8 @@ impl Index {
             orders_open: count("orders_open")?,
             collections: count("collections")?,
             collections_complete: count("collections_complete")?,
+            collections_expired: count("collections_expired")?,
+            holds: count("holds")?,
             parts: count("parts")?,
             stored_bytes: count("stored_bytes")?,
             quarantined: count("quarantined")?,

@@ -135,6 +135,7 @@ pub(super) async fn apply(to: &mut SqliteConnection, change: &Change) -> Result<
 async fn begin(to: &mut SqliteConnection, upload: &Upload, room: Room) -> Result<(), IndexError> {
     let promise = &upload.promise;
     check_owner(to, upload.agent, promise.collection).await?;
+    check_expired(to, promise.collection).await?;
     check_own(to, upload, room).await?;
     check_room(to, promise.length_bytes, room).await?;
     query(
@@ -197,12 +198,30 @@ async fn check_owner(
     }
 }
 
+/// Nothing is added to what has expired: it would be kept by nobody's rule.
+async fn check_expired(
+    to: &mut SqliteConnection,
+    collection: CollectionId,
+) -> Result<(), IndexError> {
+    let expired: Option<i64> =
+        query_scalar("SELECT 1 FROM collections WHERE id = ? AND expired_ns IS NOT NULL")
+            .bind(collection.to_string())
+            .fetch_optional(to)
+            .await?;
+    match expired {
+        Some(_) => Err(IndexError::Conflict(
+            "The collection has expired by a rule of retention. Nothing more of it is taken.",
+        )),
+        None => Ok(()),
+    }
+}
+
 /// What was promised counts as taken: no upload may run out of room half way.
 async fn check_room(to: &mut SqliteConnection, bytes: u64, room: Room) -> Result<(), IndexError> {
     let row = query(
         "SELECT (SELECT COALESCE(SUM(length_bytes), 0) FROM uploads WHERE kept = 0) AS promised, \
          (SELECT COALESCE(SUM(offset_bytes), 0) FROM uploads WHERE kept = 0) AS arrived, \
-         (SELECT COALESCE(SUM(size_bytes), 0) FROM parts) AS stored",
+         (SELECT COALESCE(SUM(size_bytes), 0) FROM parts WHERE gone = 0) AS stored",
     )
     .fetch_one(to)
     .await?;

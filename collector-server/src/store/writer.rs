@@ -4,9 +4,9 @@ use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    agents,
+    agents, expiry, holds,
     index::{Change, IndexError, Woken},
-    leaves, orders, parts, uploads,
+    leaves, orders, parts, retention, uploads,
 };
 
 /// Changes that share a commit at most.
@@ -70,5 +70,8 @@ async fn apply(to: &mut SqliteConnection, change: &Change) -> Result<Woken, Inde
         Change::Upload(change) => uploads::apply(to, change).await,
         Change::Part(change) => parts::apply(to, change).await,
         Change::Leaf(change) => leaves::apply(to, change).await,
+        Change::Retention(change) => retention::apply(to, change).await,
+        Change::Hold(change) => holds::apply(to, change).await,
+        Change::Expiry(change) => expiry::apply(to, change).await,
     }
 }

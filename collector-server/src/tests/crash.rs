@@ -7,19 +7,26 @@ use evidence::{
     ids::HostId,
     instant::Instant,
 };
-use protocol::messages::{Collections, Hosts};
+use protocol::{
+    hold::Covers,
+    messages::{Collections, Hosts},
+};
 
 use crate::{
     state::Server,
     store::{
         agents::{Change as AgentChange, NewAgent, SealKey},
-        index::Change,
+        expiry::Change as ExpiryChange,
+        holds as hold_rows,
+        index::{Change, Index},
+        retention::{self as retention_rows, NewRule},
         uploads::{Change as UploadChange, UploadId},
     },
-    testing::{Deployment, Running, TestAgent, TestPart, facts, later, name},
+    testing::{Deployment, Running, TestAgent, TestPart, facts, later, name, text},
     tests::{
         enrolment::revoke,
         evidence::{create, patch},
+        holds, retention,
     },
 };
 
@@ -262,4 +269,137 @@ async fn a_log_that_was_cut_or_changed_is_refused_with_its_place() {
     );
     fs::write(&path, good).unwrap();
     d.start().await.stop().await;
+}
+
+/// A collection that is due, its server stopped before anything of it has expired.
+async fn due(d: &Deployment) -> (TestPart, evidence::digest::Digest) {
+    let s = retention::started(d).await;
+    let agent = s.enrol("lab").await;
+    let part = retention::collected(&s, &agent).await;
+    let rule = retention::rule("eve", 1, Some(0));
+    assert_eq!(retention::set(&s, "eve", &rule).await.status, 200);
+    let sha256 = evidence::digest::Digest::of(&serde_json::to_vec(&rule).unwrap());
+    let mark = ExpiryChange::Mark {
+        collection: part.said.collection,
+        now: later(60),
+        notice_ns: 0,
+    };
+    s.server.change(Change::Expiry(mark)).await.unwrap();
+    s.stop().await;
+    (part, sha256)
+}
+
+/// Told once, gone, and no longer on anybody's list of what is left to do.
+async fn check_expired(d: &Deployment, part: &TestPart) {
+    let s = d.start().await;
+    assert!(!retention::is_stored(&s, part).await);
+    assert_eq!(s.get_as("ann", &part.url()).await.status, 410);
+    let told = |action: &Action| matches!(action, Action::Expired { .. });
+    let actions = retention::actions(&s).await;
+    assert_eq!(actions.iter().filter(|a| told(a)).count(), 1);
+    let row = retention::collections(&s).await.collections.remove(0);
+    assert_eq!(row.expired.unwrap().receipts.len(), 1);
+    assert!(s.server.index.expiring().await.unwrap().is_empty());
+    s.stop().await;
+}
+
+#[tokio::test]
+async fn cut_between_the_mark_and_the_leaf_a_collection_expires_at_the_start() {
+    let d = Deployment::new().await;
+    let (part, _) = due(&d).await;
+    check_expired(&d, &part).await;
+}
+
+#[tokio::test]
+async fn cut_between_the_leaf_and_its_receipt_it_is_told_once() {
+    let d = Deployment::new().await;
+    let (part, rule_sha256) = due(&d).await;
+    let time_key = crate::trust::Keys::load(&d.folder(), &d.policy())
+        .unwrap()
+        .time;
+    let mut log = evidence::custody::log::Log::open(&d.folder().log()).unwrap();
+    let action = Action::Expired {
+        collection: part.said.collection,
+        parts: vec![part.digest()],
+        rule_sha256,
+    };
+    let leaf = Event::sign(action, Instant::now(), &time_key).unwrap();
+    log.append(&leaf.to_json().unwrap()).unwrap();
+    drop(log);
+    check_expired(&d, &part).await;
+}
+
+#[tokio::test]
+async fn cut_before_or_after_the_ciphertext_went_the_rest_goes_at_the_start() {
+    for went in [false, true] {
+        let d = Deployment::new().await;
+        let (part, _) = due(&d).await;
+        let s = d.start().await;
+        s.stop().await;
+        // As it was before the last step: the leaf is there, the row does not know that the blob is gone.
+        let index = Index::open(&d.folder().index()).await.unwrap();
+        index.forget_that_it_is_gone().await;
+        drop(index);
+        if !went {
+            let digest = part.digest().to_string();
+            let shelf = d.folder().blobs().join(&digest[..2]);
+            fs::create_dir_all(&shelf).unwrap();
+            fs::write(shelf.join(&digest), &part.bytes).unwrap();
+        }
+        check_expired(&d, &part).await;
+    }
+}
+
+#[tokio::test]
+async fn rules_holds_and_liftings_that_were_cut_off_before_their_leaf_are_told_at_the_start() {
+    let d = Deployment::new().await;
+    let s = retention::started(&d).await;
+    let agent = s.enrol("lab").await;
+    let part = retention::collected(&s, &agent).await;
+    let key = |id: &str| d.person(id).signing.clone();
+    let rule = retention::rule("eve", 1, Some(0));
+    let signed = retention::signed_rule(&key("eve"), &rule);
+    let take = NewRule {
+        sha256: signed.digest(),
+        envelope: text(&signed),
+        taken: Instant::now(),
+        rule,
+    };
+    let take = retention_rows::Change::Take(Box::new(take));
+    s.server.change(Change::Retention(take)).await.unwrap();
+    let collection = part.said.collection;
+    let hold = holds::hold("ann", Covers::Collection { collection });
+    let signed = holds::signed_hold(&key("ann"), &hold);
+    let place = hold_rows::Change::Place {
+        hold: Box::new(hold.clone()),
+        sha256: signed.digest(),
+        envelope: text(&signed),
+        at: Instant::now(),
+    };
+    s.server.change(Change::Hold(place)).await.unwrap();
+    // Neither has a leaf: the rule does nothing yet, the hold keeps.
+    assert!(retention::collections(&s).await.collections[0].held);
+    let due = s.server.index.due_at(later(60), 0).await.unwrap();
+    assert!(due.is_empty());
+    let size = s.server.custody.size();
+    s.stop().await;
+    let s = d.start().await;
+    assert_eq!(s.server.custody.size(), size + 2);
+    let lift = hold_rows::Change::Lift {
+        hold: hold.id,
+        envelope: text(&holds::signed_lift(
+            &key("eve"),
+            &holds::lift_of(&hold, "eve"),
+        )),
+        at: Instant::now(),
+    };
+    s.server.change(Change::Hold(lift)).await.unwrap();
+    assert!(
+        retention::collections(&s).await.collections[0].held,
+        "still"
+    );
+    s.stop().await;
+    let s = d.start().await;
+    assert_eq!(s.server.custody.size(), size + 3);
+    assert!(!retention::collections(&s).await.collections[0].held);
 }

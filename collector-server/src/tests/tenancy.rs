@@ -11,11 +11,13 @@ use evidence::{
     instant::Instant,
 };
 use protocol::{
+    hold::{Covers, Hold, Holds, LiftHold, PlaceHold},
     messages::{
         AgentHealth, CancelOrder, Collections, Health, Hosts, Leaves, Orders, Report, SignOrder,
         SubmitEvent, WITHHELD,
     },
     order::{Cancel, Order},
+    retention::SetRetention,
     version::VERSION,
 };
 use serde_json::{Value, json};
@@ -26,7 +28,9 @@ use crate::{
     testing::{Answer, Deployment, Identity, Running, TestAgent, TestPart, name, order, text},
     tests::{
         evidence::{create, metadata, upload},
+        holds::{hold, lift_of, place, signed_hold, signed_lift},
         orders::{ordered, poll, report, submit},
+        retention::{rule, set, signed_rule},
     },
 };
 
@@ -43,6 +47,7 @@ struct World<'d> {
     upload: String,
     order: Order,
     signed: Envelope,
+    hold: Hold,
 }
 
 impl<'d> World<'d> {
@@ -56,6 +61,9 @@ impl<'d> World<'d> {
         let half = own.part_of(collection, 60, Some(&part), true, Some(signed.digest()));
         let created = create(&s, &own, &half).await;
         let upload = created.header("location").unwrap().to_owned();
+        assert_eq!(set(&s, "eve", &rule("eve", 1, Some(30))).await.status, 200);
+        let hold = hold("ann", Covers::Order { order: order.id });
+        assert_eq!(place(&s, "ann", &hold).await.status, 200);
         Self {
             s,
             own,
@@ -65,6 +73,7 @@ impl<'d> World<'d> {
             upload,
             order,
             signed,
+            hold,
         }
     }
 
@@ -80,6 +89,7 @@ impl<'d> World<'d> {
             .replace("{part}", &said.part.to_string())
             .replace("{sha256}", &self.part.digest().to_string())
             .replace("{order}", &self.order.id.to_string())
+            .replace("{hold}", &self.hold.id.to_string())
     }
 
     fn stored(&self) -> StoredPart {
@@ -123,6 +133,21 @@ impl<'d> World<'d> {
                 let cancel = text(&signed);
                 message(json!(CancelOrder { v: VERSION, cancel }))
             }
+            ("POST", "/v1/retention") => {
+                let rule = text(&signed_rule(key(), &rule(by, 2, Some(0))));
+                message(json!(SetRetention { v: VERSION, rule }))
+            }
+            ("POST", "/v1/holds") => {
+                let covers = Covers::Order {
+                    order: self.order.id,
+                };
+                let hold = text(&signed_hold(key(), &hold(by, covers)));
+                message(json!(PlaceHold { v: VERSION, hold }))
+            }
+            ("POST", "/v1/holds/{hold}/lift") => {
+                let lift = text(&signed_lift(key(), &lift_of(&self.hold, by)));
+                message(json!(LiftHold { v: VERSION, lift }))
+            }
             ("POST", "/v1/agent/health") => message(json!(AgentHealth {
                 v: VERSION,
                 health: Health::default()
@@ -154,28 +179,34 @@ impl<'d> World<'d> {
     }
 
     /// All that the agency itself can see of its things.
-    async fn state(&self) -> (Hosts, Orders, Collections, String, u64) {
+    async fn state(&self) -> (Hosts, Orders, Collections, [String; 4], u64) {
         let s = &self.s;
         let mut hosts: Hosts = s.get_as("ann", "/v1/hosts").await.message();
         hosts.hosts.iter_mut().for_each(|h| h.last_seen = None);
         let path = format!("/v1/orders/{}", self.order.id);
+        let kept = ["/v1/retention", "/v1/retention/due", "/v1/holds"];
+        let mut texts = [path.as_str(), kept[0], kept[1], kept[2]].map(str::to_owned);
+        for text in &mut texts {
+            *text = s.get_as("ann", text).await.text();
+        }
         (
             hosts,
             s.get_as("ann", "/v1/orders").await.message(),
             s.get_as("ann", "/v1/collections").await.message(),
-            s.get_as("ann", &path).await.text(),
+            texts,
             s.server.custody.size(),
         )
     }
 
     /// Whatever names the agency's things.
-    fn names(&self) -> [String; 5] {
+    fn names(&self) -> [String; 6] {
         [
             self.own.id.to_string(),
             self.order.id.to_string(),
             self.part.said.collection.to_string(),
             self.part.digest().to_string(),
             self.signed.digest().to_string(),
+            self.hold.id.to_string(),
         ]
     }
 }
@@ -186,7 +217,7 @@ fn expected(route: &Route) -> &'static [u16] {
         // Of a list, only the own things.
         ("GET", path) if !path.contains('{') => &[200, 204],
         // Another's order in one's own name, a host that one may not order for, a part that one did not seal.
-        ("POST", "/v1/orders") => &[403],
+        ("POST", "/v1/orders" | "/v1/retention" | "/v1/holds") => &[403],
         ("POST", "/v1/parts" | "/v1/trust") => &[400, 422],
         ("POST", "/v1/agent/reports" | "/v1/agent/renew") => &[400],
         // Of the agent itself.
@@ -305,6 +336,33 @@ async fn of_foreign_leaves_the_hashes_alone_are_shown_so_that_the_tree_can_be_re
         withheld[0] += usize::from(mine.starts_with(WITHHELD));
         withheld[1] += usize::from(theirs.starts_with(WITHHELD));
     }
-    // Of navy: its agent's enrolment. Of lab: its agent's, the order, the part.
-    assert_eq!(withheld, [1, 3]);
+    // Of navy: its agent's enrolment. Of lab: its agent's, the order, the part, the rule, the hold.
+    assert_eq!(withheld, [1, 5]);
+}
+
+#[tokio::test]
+async fn a_hold_keeps_nothing_of_another_agency_and_does_not_tell_whether_it_is_there() {
+    let d = Deployment::new().await;
+    let w = World::new(&d).await;
+    let collection = w.part.said.collection;
+    for covers in [
+        Covers::Order { order: w.order.id },
+        Covers::Collection { collection },
+        Covers::Host { host: w.own.host },
+    ] {
+        let hold = Hold {
+            agency: name("navy"),
+            ..hold("nat", covers)
+        };
+        assert_eq!(place(&w.s, "nat", &hold).await.status, 404);
+    }
+    // A case's name may be anybody's: theirs is kept for them alone.
+    let case = w.order.case.clone();
+    let theirs = Hold {
+        agency: name("navy"),
+        ..hold("nat", Covers::Case { case })
+    };
+    assert_eq!(place(&w.s, "nat", &theirs).await.status, 200);
+    let holds: Holds = w.s.get_as("nat", "/v1/holds").await.message();
+    assert_eq!((holds.holds.len(), holds.holds[0].collections), (1, 0));
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     digest::Digest,
     envelope::{self, Envelope, EnvelopeError},
-    ids::{AgentId, CollectionId, HostId, OrderId},
+    ids::{AgentId, CollectionId, HoldId, HostId, OrderId},
     instant::Instant,
     keys::SigningKey,
 };
@@ -186,6 +186,44 @@ pub enum Action {
         /// Which part.
         #[serde(flatten)]
         part: StoredPart,
+    },
+    /// A retention rule is in force (signed by the server; the rule carries an admin's signature).
+    Retention {
+        /// Digest of the rule's payload.
+        rule_sha256: Digest,
+        /// Its version.
+        version: u64,
+        /// The signing key.
+        by_key: Digest,
+    },
+    /// A legal hold was placed (signed by the server; the hold carries a person's signature).
+    Held {
+        /// The hold.
+        hold: HoldId,
+        /// Digest of its payload.
+        hold_sha256: Digest,
+        /// The signing key.
+        by_key: Digest,
+    },
+    /// A legal hold was lifted (signed by the server; the lifting carries an admin's signature).
+    HoldLifted {
+        /// The hold.
+        hold: HoldId,
+        /// Digest of its payload.
+        hold_sha256: Digest,
+        /// Digest of the lifting's payload.
+        lift_sha256: Digest,
+        /// The signing key.
+        by_key: Digest,
+    },
+    /// A collection has expired: its stored parts are deleted (signed by the server).
+    Expired {
+        /// The collection.
+        collection: CollectionId,
+        /// SHA-256 of each part as it was stored.
+        parts: Vec<Digest>,
+        /// Digest of the retention rule by which.
+        rule_sha256: Digest,
     },
     /// An event of a later program.
     #[serde(other)]

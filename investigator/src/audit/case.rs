@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use evidence::{
     custody::event::Action,
-    ids::{AgentId, CollectionId, OrderId},
+    digest::Digest,
+    ids::{AgentId, CollectionId, HoldId, OrderId},
 };
 
 use super::Row;
@@ -18,6 +19,10 @@ pub struct CaseFilter {
     pub collections: BTreeSet<CollectionId>,
     /// The agents that it concerns.
     pub agents: BTreeSet<AgentId>,
+    /// The retention rules that are, or were, in force for its collections.
+    pub rules: BTreeSet<Digest>,
+    /// The holds that keep its collections.
+    pub holds: BTreeSet<HoldId>,
 }
 
 impl CaseFilter {
@@ -47,6 +52,11 @@ impl CaseFilter {
             | Action::Fetched { part, .. }
             | Action::Verified { part, .. }
             | Action::Quarantined { part } => self.collections.contains(&part.collection),
+            Action::Expired { collection, .. } => self.collections.contains(collection),
+            Action::Retention { rule_sha256, .. } => self.rules.contains(rule_sha256),
+            Action::Held { hold, .. } | Action::HoldLifted { hold, .. } => {
+                self.holds.contains(hold)
+            }
             _ => false,
         };
         rows.into_iter().filter(concerns).collect()

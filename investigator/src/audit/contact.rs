@@ -6,7 +6,7 @@ use protocol::{
     policy::Policy,
 };
 
-use super::{Examiner, Outcome, case::CaseFilter};
+use super::{Examiner, Outcome, case::CaseFilter, keeping};
 use crate::session::Session;
 
 /// Downloads and checks the log as it stood at the session's contact, under `policies`.
@@ -16,7 +16,10 @@ use crate::session::Session;
 pub fn examine(session: &Session, policies: &[Policy]) -> anyhow::Result<Outcome> {
     let mut examiner = Examiner::new(policies);
     download(session, &mut examiner)?;
-    Ok(examiner.finish(&session.checkpoint, session.seen_before.as_ref()))
+    let mut outcome = examiner.finish(&session.checkpoint, session.seen_before.as_ref());
+    let documents = keeping::Documents::get(session, policies)?;
+    outcome.faults.extend(documents.check(&outcome.rows));
+    Ok(outcome)
 }
 
 /// Reads exactly the leaves that the checkpoint speaks of.
@@ -57,6 +60,14 @@ pub fn filter(session: &Session, case: &str) -> anyhow::Result<CaseFilter> {
     for row in collections.filter(|c| c.case.as_deref() == Some(case)) {
         filter.collections.insert(row.collection);
         filter.agents.insert(row.agent);
+        filter.rules.extend(row.expired.map(|e| e.rule_sha256));
     }
+    for row in session.remote.due()?.collections {
+        if row.case.as_deref() == Some(case) {
+            filter.rules.extend(row.rule_sha256);
+            filter.holds.extend(row.holds);
+        }
+    }
+    filter.holds.extend(keeping::holds_for(session, case)?);
     Ok(filter)
 }

@@ -5,6 +5,7 @@
 
 pub mod case;
 pub mod contact;
+pub mod keeping;
 pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,7 @@ use evidence::{
     },
     digest::Digest,
     envelope::Envelope,
-    ids::{AgentId, CollectionId, OrderId},
+    ids::{AgentId, CollectionId, HoldId, OrderId},
     instant::Instant,
     keys::PublicKey,
 };
@@ -80,6 +81,8 @@ struct Seen {
     agents: BTreeSet<AgentId>,
     orders: BTreeMap<Digest, OrderId>,
     parts: BTreeMap<(CollectionId, u32, Digest), AgentId>,
+    rules: BTreeSet<Digest>,
+    holds: BTreeMap<HoldId, Digest>,
 }
 
 /// What came out.
@@ -250,6 +253,37 @@ impl Examiner {
             | Action::Quarantined { part } => {
                 let known = seen.parts.contains_key(&key(part));
                 (!known).then_some("it speaks of a part that was never received")
+            }
+            Action::Retention { rule_sha256, .. } => {
+                let is_new = seen.rules.insert(*rule_sha256);
+                (!is_new).then_some("a retention rule came into force a second time")
+            }
+            Action::Held {
+                hold, hold_sha256, ..
+            } => {
+                let twice = seen.holds.insert(*hold, *hold_sha256).is_some();
+                twice.then_some("a hold was placed a second time")
+            }
+            Action::HoldLifted {
+                hold, hold_sha256, ..
+            } => {
+                let known = seen.holds.get(hold) == Some(hold_sha256);
+                (!known).then_some("a hold was lifted that was never placed")
+            }
+            Action::Expired {
+                collection,
+                parts,
+                rule_sha256,
+            } => {
+                let from = (*collection, 0, Digest([0; 32]));
+                let held = seen.parts.range(from..);
+                let held = held.take_while(|((of, ..), _)| of == collection);
+                let held: BTreeSet<_> = held.map(|((.., digest), _)| digest).collect();
+                let unknown = !parts.iter().all(|part| held.contains(part));
+                let unruled = !seen.rules.contains(rule_sha256);
+                let unknown = unknown.then_some("a part expired that was never received");
+                unknown
+                    .or(unruled.then_some("evidence expired by a rule that the log does not know"))
             }
             _ => None,
         };

@@ -291,3 +291,49 @@ fn a_case_is_its_orders_collections_and_agents() {
     let indexes: Vec<_> = filter.choose(rows).iter().map(|r| r.index).collect();
     assert_eq!(indexes, [1, 3, 4, 5, 6]);
 }
+
+#[test]
+fn nothing_expires_that_was_not_there_by_a_rule_that_nobody_set_and_no_hold_ends_that_was_not_placed()
+ {
+    let world = World::new();
+    let (rule, key) = (Digest::of(b"rule"), Digest::of(b"key"));
+    let hold = evidence::ids::HoldId::from_bytes([6; 16]);
+    let ruled = Action::Retention {
+        rule_sha256: rule,
+        version: 1,
+        by_key: key,
+    };
+    let held = Action::Held {
+        hold,
+        hold_sha256: key,
+        by_key: key,
+    };
+    let lifted = Action::HoldLifted {
+        hold,
+        hold_sha256: key,
+        lift_sha256: key,
+        by_key: key,
+    };
+    let expired = |number: u32| Action::Expired {
+        collection: part(number).collection,
+        parts: vec![part(number).stored_sha256],
+        rule_sha256: rule,
+    };
+    let faults = |actions: &[Action]| {
+        let mut examiner = Examiner::new(&[world.policy.clone()]);
+        for action in [enrolled(), received(1)].iter().chain(actions) {
+            examiner.leaf(&signed(action.clone(), &world.time_key));
+        }
+        examiner.faults.len()
+    };
+    let (one, other) = (expired(1), expired(2));
+    assert_eq!(
+        faults(&[ruled.clone(), held.clone(), lifted.clone(), one.clone()]),
+        0
+    );
+    assert_eq!(faults(&[one]), 1, "no rule");
+    assert_eq!(faults(&[ruled.clone(), other]), 1, "another part");
+    assert_eq!(faults(&[lifted]), 1);
+    assert_eq!(faults(&[held.clone(), held]), 1);
+    assert_eq!(faults(&[ruled.clone(), ruled]), 1);
+}

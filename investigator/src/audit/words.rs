@@ -146,6 +146,28 @@ pub fn what(action: &Action, names: &Names) -> String {
             format!("{} checked: {found}", name(part))
         }
         Action::Quarantined { part } => format!("{} set apart as not genuine", name(part)),
+        Action::Retention {
+            rule_sha256,
+            version,
+            by_key,
+        } => format!(
+            "retention rule {version} with digest {rule_sha256} was set by {}",
+            names.person(by_key)
+        ),
+        Action::Held { hold, by_key, .. } => {
+            format!("hold {hold} was placed by {}", names.person(by_key))
+        }
+        Action::HoldLifted { hold, by_key, .. } => {
+            format!("hold {hold} was lifted by {}", names.person(by_key))
+        }
+        Action::Expired {
+            collection,
+            parts,
+            rule_sha256,
+        } => format!(
+            "{} of {collection} expired by the retention rule with digest {rule_sha256}",
+            count::of(parts.len() as u64, "part", "parts")
+        ),
         _ => "an event of a later program".to_owned(),
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     exit::{Exit, misuse},
     fetch::{self, Fetched},
     home::Home,
+    inert::inert,
     session::Session,
 };
 
@@ -106,6 +107,7 @@ fn say(part: &PartRow, collection: CollectionId, fetched: Fetched) -> anyhow::Re
     let how = match fetched {
         Fetched::New => "fetched",
         Fetched::Kept => "was there",
+        Fetched::Expired => "has expired; what proves it was fetched",
     };
     Ok(writeln!(
         io::stderr(),
@@ -124,6 +126,9 @@ fn is_whole(row: &CollectionRow) -> io::Result<bool> {
             row.collection
         )?;
     }
+    if let Some(expired) = &row.expired {
+        writeln!(say, "{}: {}", row.collection, inert(&expired.to_string()))?;
+    }
     let apart = row.parts.iter().filter(|p| p.quarantined);
     let apart: Vec<_> = apart.map(|p| p.part.to_string()).collect();
     if !apart.is_empty() {
@@ -134,5 +139,5 @@ fn is_whole(row: &CollectionRow) -> io::Result<bool> {
             row.collection
         )?;
     }
-    Ok(row.complete && apart.is_empty())
+    Ok(row.complete && apart.is_empty() && row.expired.is_none())
 }

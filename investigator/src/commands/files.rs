@@ -27,6 +27,8 @@ const RECEIPT: &str = ".receipt";
 pub const ENROLMENT: &str = "enrolment";
 /// Receipts of a whole collection: of a revocation.
 pub const REVOCATION: &str = "revocation";
+/// Receipts of a whole collection: that its parts have expired.
+pub const EXPIRY: &str = "expiry";
 
 /// No statement is longer.
 const BESIDE_BYTES: u64 = 4 << 20;
@@ -140,7 +142,12 @@ pub(super) fn stem_of_beside(path: &Path) -> Option<PathBuf> {
 /// Whether it is the name of a receipt of the whole collection.
 pub(super) fn is_paper(name: &str) -> bool {
     let of = |kind: &&str| number_of_paper(name, kind).is_some();
-    [ENROLMENT, REVOCATION].iter().any(of)
+    [ENROLMENT, REVOCATION, EXPIRY].iter().any(of)
+}
+
+/// Whether it is the name of such a receipt of this kind.
+pub(super) fn is_paper_of(name: &str, kind: &str) -> bool {
+    number_of_paper(name, kind).is_some()
 }
 
 /// Reads what lies beside a part.

@@ -84,13 +84,6 @@ fn collection_rows(collections: &[CollectionRow]) -> Vec<Vec<String>> {
     ])];
     rows.extend(collections.iter().map(|row| {
         let bytes: u64 = row.parts.iter().map(|p| p.size_bytes).sum();
-        let state = if row.parts.iter().any(|p| p.quarantined) {
-            "NOT GENUINE"
-        } else if row.complete {
-            "complete"
-        } else {
-            "parts missing"
-        };
         vec![
             row.collection.to_string(),
             row.case.clone().unwrap_or_default(),
@@ -98,8 +91,24 @@ fn collection_rows(collections: &[CollectionRow]) -> Vec<Vec<String>> {
             table::time_or_never(row.parts.iter().map(|p| p.received).max()),
             row.parts.len().to_string(),
             bytes.to_string(),
-            state.to_owned(),
+            standing(row),
         ]
     }));
     rows
+}
+
+/// How a collection stands, and what keeps it or has ended it.
+fn standing(row: &CollectionRow) -> String {
+    let state = if row.parts.iter().any(|p| p.quarantined) {
+        "NOT GENUINE"
+    } else if row.complete {
+        "complete"
+    } else {
+        "parts missing"
+    };
+    match (&row.expired, row.held) {
+        (Some(expired), _) => format!("{state}, {expired}"),
+        (None, true) => format!("{state}, held"),
+        (None, false) => state.to_owned(),
+    }
 }

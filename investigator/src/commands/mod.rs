@@ -7,9 +7,11 @@ pub mod cancel;
 pub mod cases;
 pub mod collect;
 pub mod console;
+mod expired;
 pub mod fetch;
 pub mod files;
 pub mod hits;
+pub mod hold;
 pub mod hosts;
 pub mod hunt;
 pub mod keys;
@@ -19,6 +21,7 @@ pub mod open;
 mod output;
 pub mod policy;
 pub mod query;
+pub mod retention;
 pub mod retry;
 pub mod revoke;
 pub mod setup;
@@ -61,6 +64,8 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Query(args) => query::run(args, home),
         Command::Cases(args) => cases::run(args, &home()?),
         Command::Revoke(args) => revoke::run(args, home()?),
+        Command::Retention(args) => retention::run(args, home()?),
+        Command::Hold(args) => hold::run(args, home()?),
         Command::Audit(args) => audit::run(args, home()?),
         Command::Policy(args) => policy::run(args, home),
     }

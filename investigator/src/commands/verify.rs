@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use evidence::verify::{self, Options};
 
-use super::files;
+use super::{expired, files};
 use crate::{
     check::{self, Checked},
     cli::{Grounds, Verify},
@@ -29,12 +29,20 @@ const DOCUMENT_BYTES: u64 = 4 << 20;
 /// found can't be recorded.
 pub fn run(args: &Verify, home: impl FnOnce() -> anyhow::Result<Home>) -> anyhow::Result<Exit> {
     let options = options(&args.grounds).or_misuse()?;
+    let expired = expired::told(&args.paths);
     let Checked {
         check,
         reports,
         aside,
         verdict,
-    } = check::paths(&args.paths, &options)?;
+    } = match check::paths(&args.paths, &options) {
+        // Nothing but what proves the parts is left.
+        Err(error) if !expired.is_empty() && Exit::of(&error) == Exit::Usage => {
+            expired::show(&expired, args.json)?;
+            return Ok(Exit::Partial);
+        }
+        checked => checked?,
+    };
     if let Some(path) = &args.report {
         let text = if path
             .extension()
@@ -53,6 +61,9 @@ pub fn run(args: &Verify, home: impl FnOnce() -> anyhow::Result<Home>) -> anyhow
         writeln!(out)?;
     } else {
         write!(out, "{}", report::text::whole(&check, &reports, &aside))?;
+        for line in &expired {
+            writeln!(out, "{line}")?;
+        }
     }
     out.flush()?;
     let exit = Exit::from(verdict);

@@ -143,6 +143,8 @@ fn row() -> CollectionRow {
         }],
         enrolment: "enrolment".into(),
         revocation: None,
+        held: false,
+        expired: None,
     }
 }
 
@@ -288,4 +290,34 @@ fn nothing_that_is_there_is_overwritten() {
         assert_eq!(fs::read(folder.join(name)).unwrap(), b"mine");
         fs::write(folder.join(name), held).unwrap();
     }
+}
+
+#[test]
+fn of_what_has_expired_all_that_proves_it_is_fetched_and_nothing_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let expired = protocol::retention::Expired {
+        time: at(9),
+        agency: "lab".parse().unwrap(),
+        case: None,
+        version: 1,
+        rule_sha256: Digest::of(b"rule"),
+        receipts: vec!["{}".into()],
+    };
+    let row = CollectionRow {
+        expired: Some(expired),
+        ..row()
+    };
+    let script = script(&[]);
+    let mut all = Vec::new();
+    collection(&script, &row, dir.path(), &mut |_, fetched| {
+        all.push(fetched);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(all, [Fetched::Expired]);
+    assert!(script.asked.borrow().is_empty());
+    let names = names(dir.path());
+    assert!(names.contains(&"expiry.receipt".to_owned()), "{names:?}");
+    assert!(names.contains(&"part-0001.receipt".to_owned()));
+    assert!(!names.iter().any(|name| name.ends_with(".age")));
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _, Write as _};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use data_encoding::BASE64;
 use evidence::{
     digest::Digest,
@@ -109,6 +109,9 @@ fn one(
     Framed { head, content }: Framed,
 ) -> anyhow::Result<PartHits> {
     let name = format!("Part {} of {}", head.part.part, head.collection);
+    if let Some(expired) = &head.expired {
+        bail!("{name} is gone: it {expired}.");
+    }
     let bytes = match content {
         Some(bytes) => bytes,
         None => download(remote, &head, &name)?,

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use evidence::{
     digest::Digest,
-    ids::{CollectionId, OrderId},
+    ids::{CollectionId, HoldId, OrderId},
 };
 use protocol::{
+    hold::{Holds, LiftHold, PlaceHold},
     messages::{
         CancelOrder, Collections, Consistency, Hosts, Leaves, Logged, MAX_WAIT_MS, OrderStatus,
         Orders, SignOrder, SubmitEvent, SubmitOrder, Trust,
     },
+    retention::{Due, Retention, SetRetention},
     version::VERSION,
 };
 
@@ -109,6 +111,36 @@ impl Remote {
             None => "/v1/collections".to_owned(),
         };
         self.get_message(&path, Duration::ZERO)
+    }
+
+    /// Every retention rule of the person's agencies.
+    pub fn retention(&self) -> Result<Retention, RemoteError> {
+        self.get_message("/v1/retention", Duration::ZERO)
+    }
+
+    /// Hands a retention rule in.
+    pub fn set_retention(&self, sent: &SetRetention) -> Result<Logged, RemoteError> {
+        self.post_message("/v1/retention", sent)
+    }
+
+    /// When each collection expires.
+    pub fn due(&self) -> Result<Due, RemoteError> {
+        self.get_message("/v1/retention/due", Duration::ZERO)
+    }
+
+    /// Every hold of the person's agencies.
+    pub fn holds(&self) -> Result<Holds, RemoteError> {
+        self.get_message("/v1/holds", Duration::ZERO)
+    }
+
+    /// Hands a hold in.
+    pub fn place_hold(&self, sent: &PlaceHold) -> Result<Logged, RemoteError> {
+        self.post_message("/v1/holds", sent)
+    }
+
+    /// Hands the lifting of a hold in.
+    pub fn lift_hold(&self, hold: HoldId, sent: &LiftHold) -> Result<Logged, RemoteError> {
+        self.post_message(&format!("/v1/holds/{hold}/lift"), sent)
     }
 
     /// All parts of an order that came after `after`, as a stream of frames.

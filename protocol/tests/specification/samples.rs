@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::{
     digest::Digest,
-    ids::{AgentId, CollectionId, HostId, OrderId},
+    ids::{AgentId, CollectionId, HoldId, HostId, OrderId},
     instant::Instant,
 };
 use protocol::{
     enrolment::{
         EnrolRequest, EnrolResponse, HostFacts, RenewRequest, RenewResponse, SealRequest, Token,
     },
+    hold::{Covers, Hold, HoldLift, HoldRow, Holds, LiftHold, PlaceHold},
     messages::{
         AgentHealth, AgentOrders, AgentReport, CancelOrder, CollectionRow, Collections,
         Consistency, HandedOrder, Health, HostRow, HostState, Hosts, Leaves, Logged, OrderHost,
@@ -22,6 +23,7 @@ use protocol::{
     order_check::Refusal,
     policy::{Class, Person, Policy, Role},
     profile::{self, Parameters, Profile},
+    retention::{Due, DueRow, Expired, Retention, RetentionRule, RuleRow, SetRetention},
     root::Root,
     scope::Scope,
     target::{TargetList, TargetProof},
@@ -32,6 +34,7 @@ use crate::example::keys;
 
 const AGENT: AgentId = AgentId::from_bytes([1; 16]);
 const COLLECTION: CollectionId = CollectionId::from_bytes([4; 16]);
+const HOLD: HoldId = HoldId::from_bytes([6; 16]);
 /// The order's id.
 pub(crate) const ORDER: OrderId = OrderId::from_bytes([5; 16]);
 /// The order's profile.
@@ -499,6 +502,8 @@ pub(crate) fn collections() -> Collections {
         parts: vec![part],
         enrolment: "{}".into(),
         revocation: Some("{}".into()),
+        held: true,
+        expired: Some(expired()),
     };
     Collections {
         v: 1,
@@ -521,6 +526,7 @@ pub(crate) fn part_frame() -> PartFrame {
         tsr: Some("AA==".into()),
         enrolment: row.enrolment,
         revocation: row.revocation,
+        expired: row.expired,
         content_bytes: 9,
     }
 }
@@ -537,5 +543,140 @@ pub(crate) fn leaves() -> Leaves {
         v: 1,
         from: 0,
         leaves: vec!["e30=".into()],
+    }
+}
+
+pub(crate) fn expired() -> Expired {
+    Expired {
+        time: at(0),
+        agency: name("lab"),
+        case: Some("2026-1".into()),
+        version: 1,
+        rule_sha256: digest(),
+        receipts: vec!["{}".into()],
+    }
+}
+
+pub(crate) fn rule() -> RetentionRule {
+    RetentionRule {
+        v: 1,
+        deployment: name("lab"),
+        agency: name("lab"),
+        case: Some("2026-1".into()),
+        version: 1,
+        keep_days: Some(365),
+        by: name("eve"),
+        time: at(0),
+        reason: "The law says so.".into(),
+    }
+}
+
+pub(crate) fn set_retention() -> SetRetention {
+    SetRetention {
+        v: 1,
+        rule: "{}".into(),
+    }
+}
+
+pub(crate) fn retention() -> Retention {
+    let row = RuleRow {
+        rule: "{}".into(),
+        taken: at(0),
+        counts_from: at(86_400),
+        in_force: true,
+        receipt: "{}".into(),
+    };
+    Retention {
+        v: 1,
+        rules: vec![row],
+    }
+}
+
+pub(crate) fn due() -> Due {
+    let row = DueRow {
+        collection: COLLECTION,
+        agent: AGENT,
+        hostname: "host-1".into(),
+        order: Some(ORDER),
+        case: Some("2026-1".into()),
+        received: at(0),
+        complete: true,
+        due: Some(at(1)),
+        rule_sha256: Some(digest()),
+        holds: vec![HOLD],
+        expired: Some(at(1)),
+    };
+    Due {
+        v: 1,
+        collections: vec![row],
+    }
+}
+
+/// One of each kind.
+pub(crate) fn covers() -> Vec<Covers> {
+    let case = "2026-1".into();
+    vec![
+        Covers::Case { case },
+        Covers::Order { order: ORDER },
+        Covers::Host {
+            host: HostId::from_bytes([3; 16]),
+        },
+        Covers::Collection {
+            collection: COLLECTION,
+        },
+    ]
+}
+
+pub(crate) fn hold() -> Hold {
+    Hold {
+        v: 1,
+        id: HOLD,
+        deployment: name("lab"),
+        agency: name("lab"),
+        covers: covers().remove(0),
+        by: name("ann"),
+        time: at(0),
+        reason: "4 Gs 12/26".into(),
+    }
+}
+
+pub(crate) fn hold_lift() -> HoldLift {
+    HoldLift {
+        v: 1,
+        deployment: name("lab"),
+        hold: HOLD,
+        hold_sha256: digest(),
+        by: name("eve"),
+        time: at(1),
+        reason: "The case is closed.".into(),
+    }
+}
+
+pub(crate) fn place_hold() -> PlaceHold {
+    PlaceHold {
+        v: 1,
+        hold: "{}".into(),
+    }
+}
+
+pub(crate) fn lift_hold() -> LiftHold {
+    LiftHold {
+        v: 1,
+        lift: "{}".into(),
+    }
+}
+
+pub(crate) fn holds() -> Holds {
+    let row = HoldRow {
+        hold: "{}".into(),
+        placed: at(0),
+        receipt: "{}".into(),
+        lift: Some("{}".into()),
+        lifted: Some(at(1)),
+        collections: 1,
+    };
+    Holds {
+        v: 1,
+        holds: vec![row],
     }
 }

@@ -4,6 +4,7 @@ use protocol::{
     enrolment::{
         EnrolRequest, EnrolResponse, HostFacts, RenewRequest, RenewResponse, SealRequest, Token,
     },
+    hold::{Covers, Hold, HoldLift, HoldRow, Holds, LiftHold, PlaceHold},
     messages::{
         AgentHealth, AgentOrders, AgentReport, CancelOrder, CollectionRow, Collections,
         Consistency, HandedOrder, Health, HostRow, Hosts, Leaves, Logged, OrderHost, OrderRow,
@@ -14,6 +15,7 @@ use protocol::{
     order_check::Refusal,
     policy::{Person, Policy},
     profile::{Chosen, Limits, Parameters, Profile},
+    retention::{Due, DueRow, Expired, Retention, RetentionRule, RuleRow, SetRetention},
     root::Root,
     scope::Scope,
     target::{TargetProof, Targets},
@@ -105,6 +107,19 @@ pub(crate) fn types() -> Vec<Type> {
         of::<PartFrame>("PartFrame", &samples::part_frame()),
         of::<SubmitEvent>("SubmitEvent", &samples::submit_event()),
         of::<Leaves>("Leaves", &samples::leaves()),
+        of::<RetentionRule>("RetentionRule", &samples::rule()),
+        of::<Hold>("Hold", &samples::hold()),
+        of::<HoldLift>("HoldLift", &samples::hold_lift()),
+        of::<Expired>("Expired", &samples::expired()),
+        of::<SetRetention>("SetRetention", &samples::set_retention()),
+        of::<RuleRow>("RuleRow", &samples::retention().rules[0]),
+        of::<Retention>("Retention", &samples::retention()),
+        of::<DueRow>("DueRow", &samples::due().collections[0]),
+        of::<Due>("Due", &samples::due()),
+        of::<PlaceHold>("PlaceHold", &samples::place_hold()),
+        of::<LiftHold>("LiftHold", &samples::lift_hold()),
+        of::<HoldRow>("HoldRow", &samples::holds().holds[0]),
+        of::<Holds>("Holds", &samples::holds()),
     ]
 }
 
@@ -143,7 +158,7 @@ fn each_table_has_the_fields_of_its_type_and_says_which_are_needed() {
 #[test]
 fn no_table_is_of_a_type_that_is_none() {
     let known: Vec<_> = types().iter().map(|one| one.title).collect();
-    let kinds = ["Refusals", "Reports"];
+    let kinds = ["Refusals", "Reports", "Covers"];
     for title in titles(&text()) {
         let fits = known.contains(&title.as_str()) || kinds.contains(&title.as_str());
         assert!(fits, "{title}");
@@ -216,4 +231,19 @@ fn every_report_stands_in_the_table() {
     }
     assert_eq!(all.len(), 5);
     check_kinds("Reports", "report", &all);
+}
+
+#[test]
+fn every_kind_of_hold_stands_in_the_table() {
+    let all = samples::covers();
+    for one in &all {
+        match one {
+            Covers::Case { .. }
+            | Covers::Order { .. }
+            | Covers::Host { .. }
+            | Covers::Collection { .. } => {}
+        }
+    }
+    assert_eq!(all.len(), 4);
+    check_kinds("Covers", "what", &all);
 }

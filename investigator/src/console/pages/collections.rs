@@ -60,6 +60,8 @@ struct Page {
     parts: Vec<PartLine>,
     folder: String,
     may_fetch: bool,
+    expired: Option<String>,
+    held: bool,
     job: Shown,
 }
 
@@ -141,7 +143,9 @@ pub async fn page(State(app): State<Arc<App>>, Path(collection): Path<String>) -
             order: row.order.map(|o| o.to_string()),
             parts: row.parts.iter().map(|p| part(p, now)).collect(),
             folder: app.jobs.evidence().display().to_string(),
-            may_fetch: session.demand(Role::Investigator).is_ok(),
+            may_fetch: row.expired.is_none() && session.demand(Role::Investigator).is_ok(),
+            expired: row.expired.as_ref().map(ToString::to_string),
+            held: row.held,
             job: shown(app.jobs.get(collection)),
         })
     })
@@ -189,7 +193,8 @@ pub async fn fetch_order(State(app): State<Arc<App>>, Path(order): Path<String>)
     let worker = Arc::clone(&app);
     app.page(move |app| {
         let answer = app.desk.session()?.remote.collections(Some(order));
-        let rows = answer.map_err(anyhow::Error::from)?.collections;
+        let mut rows = answer.map_err(anyhow::Error::from)?.collections;
+        rows.retain(|row| row.expired.is_none());
         let to = match rows.as_slice() {
             [one] => format!("/collections/{}", one.collection),
             _ => format!("/orders/{order}"),

@@ -154,6 +154,10 @@ impl CollectionLine {
     fn new(row: &CollectionRow, now: Instant) -> Self {
         let mark = if row.parts.iter().any(|p| p.quarantined) {
             Mark::new("bad", "NOT GENUINE")
+        } else if row.expired.is_some() {
+            Mark::new("fair", "expired")
+        } else if row.complete && row.held {
+            Mark::new("good", "complete, held")
         } else if row.complete {
             Mark::new("good", "complete")
         } else {
