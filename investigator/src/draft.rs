@@ -10,6 +10,7 @@ use protocol::{
     order::{Order, Rollout},
     policy::{Person, Policy},
     profile::{self, MAX_PROFILE_BYTES, Parameters, Profile},
+    recurrence::Recurrence,
     scope::Scope,
     target::TargetList,
     version::VERSION,
@@ -54,6 +55,8 @@ pub struct Wish<'a> {
     pub predecessor: Option<Digest>,
     /// How it goes out.
     pub rollout: Option<Rollout>,
+    /// How it goes on making collections.
+    pub recurrence: Option<Recurrence>,
 }
 
 /// The profile's text: a built-in one's, or a file's.
@@ -131,6 +134,7 @@ pub fn make(wish: &Wish<'_>, policy: &Policy, me: &Person, now: Instant) -> anyh
         recipients: recipients(&wish.chosen.hosts, policy, me)?,
         predecessor: wish.predecessor,
         rollout: wish.rollout,
+        recurrence: wish.recurrence.clone(),
     })
 }
 
@@ -323,6 +327,7 @@ mod tests {
             expires: "60s".parse().unwrap(),
             predecessor: None,
             rollout: None,
+            recurrence: None,
         }
     }
 

@@ -15,6 +15,7 @@ pub mod person;
 pub mod policy;
 pub mod profile;
 pub mod reach;
+pub mod recurrence;
 pub mod root;
 pub mod scope;
 pub mod target;

@@ -45,6 +45,7 @@ pub fn run(args: &Retry, home: Home) -> anyhow::Result<Exit> {
         expires: args.expires,
         predecessor: Some(envelope.digest()),
         rollout: before.rollout,
+        recurrence: before.recurrence,
     };
     watch::placed(&session, &wish, &args.after, now)
 }
