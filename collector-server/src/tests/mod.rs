@@ -13,6 +13,7 @@ mod openapi;
 mod order_parts;
 mod orders;
 mod rates;
+mod recurring;
 mod rollout;
 mod schemathesis;
 mod siem;
