@@ -2,12 +2,14 @@
 
 mod hunt;
 mod policy;
+mod recurring;
 
 pub use policy::{DraftPolicy, Policy, PublishPolicy, RootDraft, RootKey, ShowPolicy, SignPolicy};
 
 use std::path::PathBuf;
 
 pub use hunt::Hunt;
+pub use recurring::Recurring;
 
 use clap::{Args, Parser, Subcommand};
 use evidence::ids::{AgentId, OrderId};
@@ -316,6 +318,9 @@ pub struct Collect {
     /// where none is given.
     #[arg(long = "path", value_name = "PATH")]
     pub paths: Vec<String>,
+    /// How it goes on.
+    #[command(flatten)]
+    pub recurring: Recurring,
     /// Where, why and by what right.
     #[command(flatten)]
     pub ordering: Ordering,
@@ -359,7 +364,7 @@ pub struct Ordering {
     /// What may be gathered at all, and by what right.
     #[command(flatten)]
     pub scope: Scope,
-    /// How long hosts may begin the order.
+    /// How long hosts may begin the order; with --every or --on-change: how long it goes on.
     #[arg(long, value_name = "TIME", default_value = "24h")]
     pub expires: Span,
     /// So many hosts get the order in a minute, at times that are spread by chance [default: all at once].

@@ -20,6 +20,7 @@ use crate::{
     commands::{files, table},
     exit::{OrMisuse as _, misuse},
     inert::inert_whole,
+    recurring,
     span::Span,
     targets::Chosen,
 };
@@ -107,9 +108,12 @@ pub fn make(wish: &Wish<'_>, policy: &Policy, me: &Person, now: Instant) -> anyh
         scope: wish.scope.clone(),
         ..Parameters::default()
     };
-    parameters
+    let profile = parameters
         .apply(Profile::parse(&wish.profile)?)
         .or_misuse()?;
+    if let Some(recurrence) = &wish.recurrence {
+        recurrence.validate(&profile).or_misuse()?;
+    }
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).context("The system gave no random numbers.")?;
     let list = TargetList::new(wish.chosen.hosts.iter().map(|h| h.agent));
@@ -226,7 +230,13 @@ pub fn lines(order: &Order, hosts: &[&HostRow]) -> anyhow::Result<Vec<Line>> {
     if let Some(predecessor) = &order.predecessor {
         line("continues", format!("the order with digest {predecessor}"));
     }
-    line("begun until", table::time(order.expires));
+    match &order.recurrence {
+        Some(recurrence) => {
+            line("goes on", recurring::in_words(recurrence));
+            line("until", table::time(order.expires));
+        }
+        None => line("begun until", table::time(order.expires)),
+    }
     lines.push(Line {
         what: "opened by",
         values: order.recipients.iter().map(ToString::to_string).collect(),
