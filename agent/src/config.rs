@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use evidence::{archive::PartLimits, digest::Digest, wrap::Recipient};
+use evidence::{archive::PartLimits, digest::Digest, gap::Reason, wrap::Recipient};
 use protocol::{
     profile::{self, Chosen, Limits, Parameters, Profile, ProfileError},
     scope::Scope,
@@ -94,6 +94,33 @@ pub struct Plan {
     pub background: bool,
     /// For how long the host may leave one read unanswered before it is given up.
     pub patience: Duration,
+    /// Gaps that are known before anything is gathered.
+    pub foreseen: Vec<Foreseen>,
+}
+
+/// A gap that is known before the collection begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreseen {
+    /// What would have gathered it.
+    pub artifact: &'static str,
+    /// What is missing: a path or a fact.
+    pub subject: Vec<u8>,
+    /// Why.
+    pub reason: Reason,
+    /// The same for people.
+    pub text: String,
+}
+
+impl Foreseen {
+    /// See the fields.
+    pub fn new(artifact: &'static str, subject: &[u8], reason: Reason, text: String) -> Self {
+        Self {
+            artifact,
+            subject: subject.to_vec(),
+            reason,
+            text,
+        }
+    }
 }
 
 /// What was asked for can't be.
@@ -169,6 +196,7 @@ impl Plan {
             part_bytes: PART_BYTES,
             background: setting.background,
             patience: PATIENCE,
+            foreseen: Vec::new(),
         })
     }
 

@@ -588,6 +588,7 @@ pub(crate) fn order(
         recipients: deployment.vaults[&name("lab")].clone(),
         predecessor: None,
         rollout: None,
+        recurrence: None,
     };
     change(&mut order);
     let key = |id: &&str| deployment.person(id).signing.clone();

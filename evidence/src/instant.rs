@@ -51,6 +51,16 @@ impl Instant {
     }
 }
 
+/// For people: RFC 3339, or the seconds since 1970 where no calendar reaches.
+impl std::fmt::Display for Instant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.to_rfc3339() {
+            Some(text) => f.write_str(&text),
+            None => write!(f, "{} seconds since 1970", self.seconds),
+        }
+    }
+}
+
 impl Serialize for Instant {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         if let Some(text) = self.to_rfc3339() {

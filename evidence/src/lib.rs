@@ -4,6 +4,7 @@
 //! court's expert to read. `FORMAT.md` beside this crate is the specification.
 
 pub mod archive;
+pub mod capture;
 pub mod count;
 pub mod custody;
 pub mod digest;

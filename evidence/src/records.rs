@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    capture::Capture,
     digest::Digest,
     ids::{AgentId, CollectionId, HostId, OrderId},
     instant::Instant,
@@ -433,6 +434,9 @@ pub struct CollectionRecord {
     /// What was refused.
     #[serde(default)]
     pub refusals: Vec<Refusal>,
+    /// Which capture of a standing order or a watch this is; none of an order that makes one collection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<Capture>,
 }
 
 impl CollectionRecord {
@@ -498,6 +502,7 @@ mod tests {
             ended: time,
             unencrypted: false,
             refusals: Vec::new(),
+            capture: None,
         }
     }
 

@@ -284,6 +284,7 @@ pub static DEPLOYMENT: LazyLock<Deployment> = LazyLock::new(|| {
         recipients: vault(),
         predecessor: None,
         rollout: None,
+        recurrence: None,
     };
     Deployment {
         proof: list.prove(&AGENT).expect("the agent is in the list"),

@@ -3,6 +3,7 @@
 mod hunt;
 mod keep;
 mod policy;
+mod recurring;
 
 pub use policy::{DraftPolicy, Policy, PublishPolicy, RootDraft, RootKey, ShowPolicy, SignPolicy};
 
@@ -12,6 +13,7 @@ pub use hunt::Hunt;
 pub use keep::{
     Hold, LiftHold, ListHolds, PlaceHold, Retention, RetentionDue, SetRetention, ShowRetention,
 };
+pub use recurring::Recurring;
 
 use clap::{Args, Parser, Subcommand};
 use evidence::ids::{AgentId, OrderId};
@@ -326,6 +328,9 @@ pub struct Collect {
     /// where none is given.
     #[arg(long = "path", value_name = "PATH")]
     pub paths: Vec<String>,
+    /// How it goes on.
+    #[command(flatten)]
+    pub recurring: Recurring,
     /// Where, why and by what right.
     #[command(flatten)]
     pub ordering: Ordering,
@@ -369,7 +374,7 @@ pub struct Ordering {
     /// What may be gathered at all, and by what right.
     #[command(flatten)]
     pub scope: Scope,
-    /// How long hosts may begin the order.
+    /// How long hosts may begin the order; with --every or --on-change: how long it goes on.
     #[arg(long, value_name = "TIME", default_value = "24h")]
     pub expires: Span,
     /// So many hosts get the order in a minute, at times that are spread by chance [default: all at once].

@@ -10,6 +10,7 @@ use protocol::{
     order::{Order, Rollout},
     policy::{Person, Policy},
     profile::{self, MAX_PROFILE_BYTES, Parameters, Profile},
+    recurrence::Recurrence,
     scope::Scope,
     target::TargetList,
     version::VERSION,
@@ -19,6 +20,7 @@ use crate::{
     commands::{files, table},
     exit::{OrMisuse as _, misuse},
     inert::inert_whole,
+    recurring,
     span::Span,
     targets::Chosen,
 };
@@ -54,6 +56,8 @@ pub struct Wish<'a> {
     pub predecessor: Option<Digest>,
     /// How it goes out.
     pub rollout: Option<Rollout>,
+    /// How it goes on making collections.
+    pub recurrence: Option<Recurrence>,
 }
 
 /// The profile's text: a built-in one's, or a file's.
@@ -104,9 +108,12 @@ pub fn make(wish: &Wish<'_>, policy: &Policy, me: &Person, now: Instant) -> anyh
         scope: wish.scope.clone(),
         ..Parameters::default()
     };
-    parameters
+    let profile = parameters
         .apply(Profile::parse(&wish.profile)?)
         .or_misuse()?;
+    if let Some(recurrence) = &wish.recurrence {
+        recurrence.validate(&profile).or_misuse()?;
+    }
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).context("The system gave no random numbers.")?;
     let list = TargetList::new(wish.chosen.hosts.iter().map(|h| h.agent));
@@ -131,6 +138,7 @@ pub fn make(wish: &Wish<'_>, policy: &Policy, me: &Person, now: Instant) -> anyh
         recipients: recipients(&wish.chosen.hosts, policy, me)?,
         predecessor: wish.predecessor,
         rollout: wish.rollout,
+        recurrence: wish.recurrence.clone(),
     })
 }
 
@@ -222,7 +230,13 @@ pub fn lines(order: &Order, hosts: &[&HostRow]) -> anyhow::Result<Vec<Line>> {
     if let Some(predecessor) = &order.predecessor {
         line("continues", format!("the order with digest {predecessor}"));
     }
-    line("begun until", table::time(order.expires));
+    match &order.recurrence {
+        Some(recurrence) => {
+            line("goes on", recurring::in_words(recurrence));
+            line("until", table::time(order.expires));
+        }
+        None => line("begun until", table::time(order.expires)),
+    }
     lines.push(Line {
         what: "opened by",
         values: order.recipients.iter().map(ToString::to_string).collect(),
@@ -323,6 +337,7 @@ mod tests {
             expires: "60s".parse().unwrap(),
             predecessor: None,
             rollout: None,
+            recurrence: None,
         }
     }
 

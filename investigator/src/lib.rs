@@ -27,6 +27,7 @@ pub mod ordering;
 pub mod policy;
 pub mod private;
 pub mod question;
+pub mod recurring;
 pub mod refusal;
 pub mod remote;
 pub mod report;
@@ -40,3 +41,4 @@ pub mod targets;
 #[cfg(test)]
 mod testing;
 pub mod trust;
+pub mod window;

@@ -49,6 +49,7 @@ pub fn wish<'h>(
             hosts_per_minute: args.per_minute,
             stop_past_failed_percent: args.stop_past,
         }),
+        recurrence: None,
     })
 }
 

@@ -71,6 +71,7 @@ mod tests {
             expires: "60s".parse().unwrap(),
             predecessor: None,
             rollout: None,
+            recurrence: None,
         };
         let made = draft::make(&wish, &world.policy, &world.policy.people[0], at(100)).unwrap();
         let signed = |order: &Order, key| Envelope::sign_document(envelope::ORDER, order, key);

@@ -114,6 +114,7 @@ impl World {
             recipients: vault,
             predecessor: None,
             rollout: None,
+            recurrence: None,
         };
         let proof = list.prove(&subject.id).unwrap();
         Self {

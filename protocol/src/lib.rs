@@ -16,6 +16,7 @@ pub mod person;
 pub mod policy;
 pub mod profile;
 pub mod reach;
+pub mod recurrence;
 pub mod retention;
 pub mod root;
 pub mod scope;

@@ -119,6 +119,27 @@ pub enum Report {
         /// The envelope of a `RefusalNotice`.
         notice: String,
     },
+    /// A standing order or a watch holds: its captures will come.
+    Held {
+        /// The order.
+        order: OrderId,
+    },
+    /// A capture of it begins, or goes on after a crash.
+    Capturing {
+        /// The order.
+        order: OrderId,
+        /// The collection that the capture is.
+        collection: CollectionId,
+        /// Which capture of this host it is, from 1.
+        number: u32,
+    },
+    /// No capture of it comes any more, though it has not ended.
+    Over {
+        /// The order.
+        order: OrderId,
+        /// Why, for people.
+        why: String,
+    },
     /// How far it is.
     Progress {
         /// The order.
@@ -386,7 +407,7 @@ pub struct OrderHost {
     pub hostname: String,
     /// Where it stands.
     pub state: HostState,
-    /// The collection that it has become.
+    /// The collection that it has become; of a standing order or a watch the newest.
     pub collection: Option<CollectionId>,
     /// How far it is.
     pub progress: Option<Progress>,
@@ -396,6 +417,22 @@ pub struct OrderHost {
     pub ended_early: Option<String>,
     /// Parts that are durable here.
     pub parts_received: u32,
+    /// Of a standing order or a watch: what came of it so far.
+    pub captures: Option<Captures>,
+}
+
+/// What came of a standing order or a watch on one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Captures {
+    /// How many have begun.
+    pub begun: u32,
+    /// How many of them are here whole.
+    pub delivered: u32,
+    /// When the server heard of the newest.
+    pub newest: Option<Instant>,
+    /// Why no more will come, where that is so before the order's end.
+    pub over: Option<String>,
 }
 
 /// Where an order stands on one host.
@@ -404,6 +441,10 @@ pub struct OrderHost {
 pub enum HostState {
     /// The agent has not asked yet.
     Waiting,
+    /// The agent keeps the order, and collects by the clock.
+    Standing,
+    /// The agent keeps the order, and collects what changes.
+    Watching,
     /// Its collection runs, or is on its way.
     Running,
     /// The last part and all before it are durable here, by their signed chain.

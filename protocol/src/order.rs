@@ -15,6 +15,7 @@ use crate::{
     order_check::Refusal,
     policy::{Policy, Role},
     profile::Parameters,
+    recurrence::Recurrence,
     target::Targets,
     version,
 };
@@ -58,6 +59,9 @@ pub struct Order {
     /// How it goes out to many hosts; all at once where it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+    /// How it goes on making collections; one collection where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recurrence: Option<Recurrence>,
 }
 
 /// How an order goes out: the server's to keep to, and in the order so that whoever signs it sees it.

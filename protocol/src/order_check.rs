@@ -149,10 +149,39 @@ pub fn check(
     proof: Option<&TargetProof>,
     situation: &Situation<'_>,
 ) -> Result<Accepted, Refusal> {
+    check_as(Time::First, envelope, proof, situation)
+}
+
+/// Decides whether an order that was obeyed may make a further collection: by the policy that is in force now, which
+/// may have come after the one that the order names; and nothing but that it was used before is passed over.
+///
+/// # Errors
+/// The reason to refuse.
+pub fn check_again(
+    envelope: &Envelope,
+    proof: Option<&TargetProof>,
+    situation: &Situation<'_>,
+) -> Result<Accepted, Refusal> {
+    check_as(Time::Further, envelope, proof, situation)
+}
+
+/// Whether an order is to be obeyed for the first time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Time {
+    First,
+    Further,
+}
+
+fn check_as(
+    time: Time,
+    envelope: &Envelope,
+    proof: Option<&TargetProof>,
+    situation: &Situation<'_>,
+) -> Result<Accepted, Refusal> {
     let policy = situation.policy;
     let order = Order::read(envelope).map_err(|e| Refusal::Malformed { why: e.to_string() })?;
     let requester = check_requester(envelope, &order, policy)?;
-    check_belongs(&order, situation)?;
+    check_belongs(time, &order, situation)?;
     if !order.targets.include(situation.subject, proof) {
         return Err(Refusal::ForeignTarget);
     }
@@ -164,7 +193,7 @@ pub fn check(
     if situation.cancelled.contains(&order.id) {
         return Err(Refusal::Cancelled);
     }
-    if situation.used.contains(&order.id) {
+    if time == Time::First && situation.used.contains(&order.id) {
         return Err(Refusal::Replayed);
     }
     let profile = check_profile(&order)?;
@@ -195,12 +224,16 @@ fn check_requester<'p>(
     Ok(requester)
 }
 
-fn check_belongs(order: &Order, situation: &Situation<'_>) -> Result<(), Refusal> {
+fn check_belongs(time: Time, order: &Order, situation: &Situation<'_>) -> Result<(), Refusal> {
     let (policy, root) = (situation.policy, situation.root);
     if order.deployment != policy.deployment || policy.deployment != root.deployment {
         return Err(Refusal::ForeignDeployment);
     }
-    if order.policy_version != policy.version || policy.root_version != root.version {
+    let is_known = match time {
+        Time::First => order.policy_version == policy.version,
+        Time::Further => order.policy_version <= policy.version,
+    };
+    if !is_known || policy.root_version != root.version {
         return Err(Refusal::UnknownPolicyVersion {
             found: order.policy_version,
             held: policy.version,
@@ -240,6 +273,12 @@ fn check_profile(order: &Order) -> Result<Profile, Refusal> {
     }
     Profile::parse(&order.profile)
         .and_then(|profile| order.parameters.apply(profile))
+        .and_then(|profile| {
+            if let Some(recurrence) = &order.recurrence {
+                recurrence.validate(&profile)?;
+            }
+            Ok(profile)
+        })
         .map_err(|e| Refusal::BadProfile { why: e.to_string() })
 }
 

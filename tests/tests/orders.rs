@@ -105,6 +105,7 @@ impl Stolen {
             recipients: self.policy.vaults[&agency].clone(),
             predecessor: None,
             rollout: None,
+            recurrence: None,
         }
     }
 

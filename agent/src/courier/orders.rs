@@ -164,9 +164,11 @@ enum Settled {
 
 fn settles(report: &Report) -> Option<Settled> {
     match report {
-        Report::Accepted { order, .. } | Report::Ended { order, .. } => {
-            Some(Settled::Order(*order))
-        }
+        Report::Accepted { order, .. }
+        | Report::Held { order }
+        | Report::Capturing { order, .. }
+        | Report::Over { order, .. }
+        | Report::Ended { order, .. } => Some(Settled::Order(*order)),
         Report::Refused { notice } => {
             let envelope = Envelope::parse(notice.as_bytes()).ok()?;
             let notice: RefusalNotice = envelope.document(envelope::REFUSAL).ok()?;

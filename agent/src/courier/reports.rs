@@ -78,9 +78,12 @@ impl Reports {
             }
             Report::Accepted { .. }
             | Report::Refused { .. }
+            | Report::Held { .. }
+            | Report::Capturing { .. }
+            | Report::Over { .. }
             | Report::Ended { .. }
             | Report::Cancelled { .. } => {
-                if let Report::Ended { order, .. } = &report {
+                if let Report::Ended { order, .. } | Report::Capturing { order, .. } = &report {
                     waiting.newest.remove(order);
                 }
                 self.keep(&mut waiting, report)?;

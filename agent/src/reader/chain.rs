@@ -351,5 +351,6 @@ fn facts(task: &Task<'_>, position: Option<&Position>, lanes: usize) -> Collecti
         ended: now,
         unencrypted: plan.recipients.is_empty(),
         refusals: authority.refusals.clone(),
+        capture: authority.capture.clone(),
     }
 }

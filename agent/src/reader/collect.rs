@@ -225,10 +225,13 @@ fn closing_bytes(task: &Task<'_>) -> u64 {
         order,
         policy,
         refusals,
+        capture,
         ..
     } = &task.authority;
-    let lines = task.plan.wanted.len() + refusals.len();
-    let measured = order.len() + policy.len() + lines * LINE_BYTES;
+    let lines = task.plan.wanted.len() + task.plan.foreseen.len() + refusals.len();
+    let told = capture.as_ref().and_then(|c| serde_json::to_vec(c).ok());
+    let told = told.map_or(0, |json| json.len());
+    let measured = order.len() + policy.len() + told + lines * LINE_BYTES;
     CLOSING_BYTES + measured as u64
 }
 

@@ -119,6 +119,7 @@ impl<'r> Conductor<'r> {
         self.unknown()?;
         self.short_of_memory()?;
         self.strangers()?;
+        self.foreseen()?;
         let (volatile, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.wanted)
             .into_iter()
             .partition(|(a, _)| a.volatile());
@@ -255,6 +256,20 @@ impl<'r> Conductor<'r> {
         for user in shared.bounds.iter().flat_map(|bounds| &bounds.strangers) {
             let text = "the host knows no user of the order's scope by this name";
             self.serious("scope", user, Reason::NotFound, text)?;
+        }
+        Ok(())
+    }
+
+    /// What the order's keeper knew to be missing, once in the chain.
+    fn foreseen(&mut self) -> Result<(), Trouble> {
+        if self.run.counts().is_some_and(|(_, parts)| parts > 0) {
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.run.shared);
+        for gap in &shared.plan.foreseen {
+            let weight = (gap.reason, Severity::Serious);
+            self.lane
+                .gap(gap.artifact, &gap.subject, weight, &gap.text)?;
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ mod pieces;
 pub mod port;
 pub mod progress;
 mod queue;
+pub mod recurring;
 pub mod renewal;
 mod room;
 mod scope;

@@ -22,11 +22,13 @@ use protocol::{
     order_check::{self, Accepted, Refusal, Situation},
     policy::Policy,
     profile::Limits,
-    target::Subject,
+    recurrence::Recurrence,
+    target::{Subject, TargetProof},
     version,
 };
 
 use super::{
+    recurring::captured::narrow,
     seal::Seal,
     state::{Change, Enrolment, Known, Refused, Running},
     task::Authority,
@@ -90,6 +92,38 @@ pub fn judge(
     subject: &Subject,
     now: Instant,
 ) -> Result<Accepted, Refusal> {
+    judge_by(order_check::check, handed, known, (trust, subject), now)
+}
+
+/// Decides whether `handed`, which was obeyed, may make a further collection at `now`.
+///
+/// # Errors
+/// The reason to refuse.
+pub fn judge_again(
+    handed: &HandedOrder,
+    known: &Known,
+    trust: &Trust,
+    subject: &Subject,
+    now: Instant,
+) -> Result<Accepted, Refusal> {
+    judge_by(
+        order_check::check_again,
+        handed,
+        known,
+        (trust, subject),
+        now,
+    )
+}
+
+type Check = fn(&Envelope, Option<&TargetProof>, &Situation<'_>) -> Result<Accepted, Refusal>;
+
+fn judge_by(
+    check: Check,
+    handed: &HandedOrder,
+    known: &Known,
+    (trust, subject): (&Trust, &Subject),
+    now: Instant,
+) -> Result<Accepted, Refusal> {
     let envelope = Envelope::parse(handed.order.as_bytes())
         .map_err(|e| Refusal::Malformed { why: e.to_string() })?;
     let used: BTreeSet<OrderId> = known.used.keys().copied().collect();
@@ -104,7 +138,7 @@ pub fn judge(
         cancelled: &cancelled,
         class_of: &artifacts::class_of,
     };
-    order_check::check(&envelope, handed.proof.as_ref(), &situation)
+    check(&envelope, handed.proof.as_ref(), &situation)
 }
 
 /// The digest by which an order is known: of its payload, or of all of it where that can't be read.
@@ -137,28 +171,34 @@ pub fn accept(
     known: &Known,
     policy: &Policy,
 ) -> Result<Change, OrderError> {
+    let running = Running {
+        handed,
+        policy: known.policy.clone().unwrap_or_default(),
+        order: accepted.order.id,
+        collection: CollectionId::random()?,
+        signers: signers(accepted, policy),
+        attempt: 1,
+        refusals: known.untold.iter().cloned().collect(),
+        position: None,
+        sealing: None,
+        cancelled: None,
+        capture: None,
+    };
+    Ok(Change::Accepted {
+        running,
+        expires: accepted.order.expires,
+    })
+}
+
+/// Who signed an accepted order, the requester first.
+pub(super) fn signers(accepted: &Accepted, policy: &Policy) -> Vec<records::Person> {
     let person = |id: &Name| {
         policy.person(id).map(|p| records::Person {
             name: p.name.clone(),
             key_sha256: p.signing_key.key_id(),
         })
     };
-    let running = Running {
-        handed,
-        policy: known.policy.clone().unwrap_or_default(),
-        order: accepted.order.id,
-        collection: CollectionId::random()?,
-        signers: accepted.signers.iter().filter_map(person).collect(),
-        attempt: 1,
-        refusals: known.untold.iter().cloned().collect(),
-        position: None,
-        sealing: None,
-        cancelled: None,
-    };
-    Ok(Change::Accepted {
-        running,
-        expires: accepted.order.expires,
-    })
+    accepted.signers.iter().filter_map(person).collect()
 }
 
 /// The signed answer to an order that is not obeyed, and what is kept of it.
@@ -236,7 +276,23 @@ pub struct House {
 /// # Errors
 /// It does not read, which it did then.
 pub fn plan(running: &Running, house: &House) -> Result<Plan, OrderError> {
-    let order = Order::read(&Envelope::parse(running.handed.order.as_bytes())?)?;
+    let (plan, recurrence) = whole_plan(&running.handed, house)?;
+    let is_watch = matches!(recurrence, Some(Recurrence::Watch { .. }));
+    Ok(match &running.capture {
+        Some(capture) => narrow(plan, capture, is_watch),
+        None => plan,
+    })
+}
+
+/// The plan of an order that was accepted, whatever a capture of it gathers, and how it recurs.
+///
+/// # Errors
+/// As for [`plan`].
+pub fn whole_plan(
+    handed: &HandedOrder,
+    house: &House,
+) -> Result<(Plan, Option<Recurrence>), OrderError> {
+    let order = Order::read(&Envelope::parse(handed.order.as_bytes())?)?;
     let setting = Setting {
         // Where the parts lie is the courier's business.
         output: PathBuf::new(),
@@ -247,10 +303,11 @@ pub fn plan(running: &Running, house: &House) -> Result<Plan, OrderError> {
         background: house.background,
     };
     let plan = Plan::from_profile(&order.profile, &order.parameters, setting)?;
-    Ok(Plan {
+    let plan = Plan {
         root: house.root.clone(),
         ..plan
-    })
+    };
+    Ok((plan, order.recurrence))
 }
 
 /// On whose authority `running` is.
@@ -275,6 +332,7 @@ pub fn authority(
         signers: running.signers.clone(),
         clock,
         refusals: running.refusals.clone(),
+        capture: running.capture.clone(),
     })
 }
 

@@ -7,6 +7,7 @@ mod cancelling;
 mod collections;
 mod custody;
 mod judging;
+mod recurring;
 mod renewals;
 mod reports;
 mod time;
@@ -31,6 +32,7 @@ use super::{
     follow::SharedState,
     orders::{self, House, OrderError},
     outcome::Outcome,
+    recurring::Live,
     renewal::RenewalError,
     seal::Seal,
     signed_time::Question,
@@ -131,6 +133,8 @@ pub fn run(given: Given) -> Result<(), ServiceError> {
         running: None,
         questions: VecDeque::new(),
         measured: None,
+        lives: Vec::new(),
+        rests_until: None,
         log: Watcher::default(),
     };
     service.hear_in_a_thread(hearing, events)?;
@@ -216,6 +220,10 @@ struct Service {
     running: Option<Collecting>,
     questions: VecDeque<Question>,
     measured: Option<Clock>,
+    /// Standing orders and watches.
+    lives: Vec<Live>,
+    /// None of them is looked at before, since one could not capture.
+    rests_until: Option<Moment>,
     log: Watcher,
 }
 
@@ -240,6 +248,7 @@ impl Service {
     fn serve(&mut self, heard: &Receiver<Event>) -> Result<(), ServiceError> {
         self.tell_ended()?;
         self.ask_time()?;
+        self.take_up_recurring()?;
         self.resume()?;
         self.renew_seal()?;
         self.ask_checkpoint()?;
@@ -261,10 +270,16 @@ impl Service {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.take_up_parked(false)?;
+            if !self.stop.is_told() {
+                self.recur()?;
+            }
             if Moment::now() >= chores {
                 chores = Moment::now() + CHORES;
                 self.renew_seal()?;
                 self.ask_checkpoint()?;
+                if !self.lives.is_empty() {
+                    self.ask_time()?;
+                }
             }
         }
     }

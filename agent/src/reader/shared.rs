@@ -118,7 +118,7 @@ impl Shared {
 }
 
 /// The scope of `plan`, with the ids that the host itself gives its users.
-fn bounds(plan: &Plan) -> Option<Bounds> {
+pub(super) fn bounds(plan: &Plan) -> Option<Bounds> {
     let scope = plan.scope.clone()?;
     let users = Names::users(&plan.root).into_ids();
     Some(Bounds::new(scope, &users))

@@ -8,6 +8,7 @@
 
 mod frame;
 mod known;
+mod recurring;
 
 use std::{
     fs::{self, File},
@@ -21,6 +22,7 @@ use self::frame::{Frame, Salt};
 pub use self::known::{
     Change, Ended, Enrolment, Given, Known, LogAlarm, Refused, Running, SavedPosition, encode_chain,
 };
+pub use self::recurring::{Begun, Recurring};
 use crate::platform::{disk, private};
 
 /// Room kept for what will be written until the next start, so that a full disk can't make the reader forget.

@@ -1,6 +1,7 @@
 //! What one collection is told before it begins: on whose authority, under which seal, and where its chain stands.
 
 use evidence::{
+    capture::Capture,
     digest::Digest,
     gap::Reason,
     ids::{CollectionId, HostId, OrderId},
@@ -35,6 +36,8 @@ pub struct Authority {
     pub clock: Option<Clock>,
     /// Orders refused since the last collection.
     pub refusals: Vec<Refusal>,
+    /// Which capture of the order it is, where the order makes many.
+    pub capture: Option<Capture>,
 }
 
 /// Where the chain of a collection that was cut off stands.

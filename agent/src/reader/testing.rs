@@ -333,6 +333,7 @@ impl World {
             recipients: self.recipients(),
             predecessor: None,
             rollout: None,
+            recurrence: None,
         }
     }
 

@@ -22,6 +22,7 @@ use protocol::{
     order::{Order, Rollout},
     order_check::{self, Refusal as OrderRefusal, Situation},
     policy::{Person, Role},
+    recurrence::Recurrence,
     target::{Subject, TargetList, TargetProof},
     version::VERSION,
 };
@@ -88,6 +89,13 @@ pub(crate) async fn submit(
         predecessor: order.predecessor,
         hosts_per_minute: order.rollout.unwrap_or_default().hosts_per_minute,
         stop_percent: order.rollout.unwrap_or_default().stop_past_failed_percent,
+        recurrence: order
+            .recurrence
+            .as_ref()
+            .map(|recurrence| match recurrence {
+                Recurrence::Standing { .. } => "standing",
+                Recurrence::Watch { .. } => "watching",
+            }),
         hosts: staggered(hosts, order.rollout.unwrap_or_default())?,
     };
     keep(&server, new, &envelope).await

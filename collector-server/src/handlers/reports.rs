@@ -5,6 +5,7 @@ use evidence::{
     custody::event::Action,
     envelope::Envelope,
     ids::{AgentId, OrderId},
+    instant::Instant,
 };
 use protocol::{
     messages::{AgentReport, Report},
@@ -75,6 +76,23 @@ pub(crate) async fn take(
             (order, Said::Ended(collection, why))
         }
         Report::Cancelled { order } => (order, Said::CancelHeld),
+        Report::Held { order } => (order, Said::Held),
+        Report::Capturing {
+            order,
+            collection,
+            number,
+        } => {
+            let at = Instant::now();
+            let capturing = Said::Capturing {
+                collection,
+                number,
+                at,
+            };
+            (order, capturing)
+        }
+        Report::Over { order, why } => {
+            (order, Said::Over(why.chars().take(MAX_WHY_CHARS).collect()))
+        }
     };
     let change = OrderChange::Said { order, agent, said };
     server.change(Change::Order(change)).await?;

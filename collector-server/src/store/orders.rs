@@ -8,7 +8,7 @@ use evidence::{
     instant::Instant,
 };
 use protocol::{
-    messages::{HandedOrder, HostState, OrderHost, OrderRow, Progress, Totals},
+    messages::{Captures, HandedOrder, HostState, OrderHost, OrderRow, Progress, Totals},
     name::Name,
     target::TargetProof,
 };
@@ -50,6 +50,8 @@ pub struct NewOrder {
     pub hosts_per_minute: u32,
     /// Past which share of failed hosts it stops by itself; 0 never.
     pub stop_percent: u8,
+    /// The state of a host that holds it, where it makes many collections.
+    pub recurrence: Option<&'static str>,
     /// The hosts on its list.
     pub hosts: Vec<NewHost>,
 }
@@ -76,6 +78,19 @@ pub enum Said {
     Ended(CollectionId, Option<String>),
     /// It keeps the cancellation.
     CancelHeld,
+    /// It holds an order that makes many collections.
+    Held,
+    /// A capture of such an order begins.
+    Capturing {
+        /// The collection.
+        collection: CollectionId,
+        /// Which one it is.
+        number: u32,
+        /// When this was heard.
+        at: Instant,
+    },
+    /// No more captures come.
+    Over(String),
     /// A copy of it is not obeyed.
     Refused {
         /// The notice's envelope.
@@ -204,7 +219,13 @@ pub struct FullOrder {
 /// Where an order (`o`) stands on a host (`h`) at the time `?1`, as text: `waiting` is told apart.
 macro_rules! standing {
     () => {
-        "CASE WHEN h.state <> 'waiting' THEN h.state \
+        "CASE WHEN h.state IN ('standing', 'watching') THEN \
+         CASE WHEN h.over_why IS NULL AND h.cancel_held = 0 AND o.expires_ns > ?1 \
+         THEN CASE WHEN h.cancel IS NULL THEN h.state ELSE 'cancelling' END \
+         WHEN h.captures = 0 AND h.cancel_held = 1 THEN 'cancelled' \
+         WHEN h.collection IS NULL OR EXISTS (SELECT 1 FROM collections w \
+         WHERE w.id = h.collection AND w.complete = 1) THEN 'delivered' ELSE 'running' END \
+         WHEN h.state <> 'waiting' THEN h.state \
          WHEN h.cancel IS NOT NULL AND (h.cancel_held = 1 OR h.handed_ns IS NULL) THEN 'cancelled' \
          WHEN o.expires_ns <= ?1 THEN 'expired' \
          WHEN h.cancel IS NOT NULL THEN 'cancelling' \
@@ -220,6 +241,8 @@ fn state_of(text: &str) -> Result<HostState, IndexError> {
         "cancelled" => HostState::Cancelled,
         "halted" => HostState::Halted,
         "expired" => HostState::Expired,
+        "standing" => HostState::Standing,
+        "watching" => HostState::Watching,
         "running" => HostState::Running,
         "delivered" => HostState::Delivered,
         "refused" => HostState::Refused,
@@ -257,7 +280,21 @@ fn read_host(row: &SqliteRow) -> Result<OrderHost, IndexError> {
         refusal: row.try_get("refusal")?,
         ended_early: row.try_get("ended_early")?,
         parts_received: row.try_get("parts")?,
+        captures: read_captures(row)?,
     })
+}
+
+fn read_captures(row: &SqliteRow) -> Result<Option<Captures>, IndexError> {
+    let recurs: bool = row.try_get("recurs")?;
+    let captures = || {
+        Ok(Captures {
+            begun: row.try_get("captures")?,
+            delivered: row.try_get("whole")?,
+            newest: time_or_none(row, "captured_ns")?,
+            over: row.try_get("over_why")?,
+        })
+    };
+    recurs.then(captures).transpose()
 }
 
 fn read_row(row: &SqliteRow) -> Result<OrderRow, IndexError> {
@@ -305,7 +342,8 @@ impl Index {
         Ok(query_scalar(
             "SELECT h.cancel FROM orders o JOIN order_hosts h ON h.order_id = o.id \
              WHERE h.cancel IS NOT NULL AND h.agent = ? AND h.cancel_held = 0 \
-             AND (h.state = 'running' OR h.state = 'waiting' AND o.expires_ns > ?) \
+             AND (h.state IN ('running', 'standing', 'watching') \
+             OR h.state = 'waiting' AND o.expires_ns > ?) \
              ORDER BY o.submitted_ns",
         )
         .bind(agent.to_string())
@@ -451,7 +489,7 @@ impl Index {
              o.cancel IS NOT NULL AS cancelled, o.halted, o.sha256, o.predecessor, \
              COUNT(a.id) AS hosts, COUNT(CASE WHEN a.id IS NOT NULL AND ",
             standing!(),
-            " NOT IN ('waiting', 'running', 'cancelling', 'expired') THEN 1 END) AS settled \
+            " NOT IN ('waiting', 'running', 'standing', 'watching', 'cancelling', 'expired') THEN 1 END) AS settled \
              FROM orders o LEFT JOIN order_hosts h ON h.order_id = o.id \
              LEFT JOIN agents a ON a.id = h.agent \
              AND a.agency IN (SELECT value FROM json_each(?2)) \
@@ -519,7 +557,10 @@ impl Index {
             " AS state, h.collection, h.progress, h.refusal, \
              h.ended_early, (SELECT COUNT(DISTINCT p.part) FROM parts p \
              JOIN collections c ON c.id = p.collection AND c.agent = h.agent \
-             WHERE c.id = h.collection) AS parts \
+             WHERE c.id = h.collection) AS parts, \
+             o.recurrence IS NOT NULL AS recurs, h.captures, h.captured_ns, h.over_why, \
+             (SELECT COUNT(*) FROM collections c WHERE c.order_id = h.order_id \
+             AND c.agent = h.agent AND c.complete = 1) AS whole \
              FROM order_hosts h JOIN agents a ON a.id = h.agent JOIN orders o ON o.id = h.order_id \
              WHERE h.order_id = ?2 AND h.revision > ?3 \
              AND a.agency IN (SELECT value FROM json_each(?4)) ORDER BY a.hostname, a.id"
@@ -552,7 +593,7 @@ impl Index {
         let row = query(concat!(
             "SELECT COUNT(*) AS hosts, \
              COUNT(CASE s.state WHEN 'waiting' THEN 1 WHEN 'cancelling' THEN 1 END) AS waiting, \
-             COUNT(CASE s.state WHEN 'running' THEN 1 END) AS running, \
+             COUNT(CASE WHEN s.state IN ('running', 'standing', 'watching') THEN 1 END) AS running, \
              COUNT(CASE s.state WHEN 'delivered' THEN 1 END) AS delivered, \
              COUNT(CASE s.state WHEN 'refused' THEN 1 END) AS refused, \
              COUNT(CASE WHEN s.state IN ('cancelled', 'halted', 'expired') THEN 1 END) AS not_begun, \

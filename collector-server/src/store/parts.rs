@@ -110,7 +110,8 @@ async fn keep(to: &mut SqliteConnection, new: &NewPart) -> Result<Woken, IndexEr
     let state = if complete { "delivered" } else { "running" };
     query(
         "UPDATE order_hosts SET answered = 1, collection = COALESCE(collection, ?3), \
-         state = CASE WHEN state = 'delivered' THEN state ELSE ?4 END \
+         state = CASE WHEN state = 'delivered' THEN state ELSE \
+         COALESCE((SELECT recurrence FROM orders WHERE id = ?1), ?4) END \
          WHERE order_id = ?1 AND agent = ?2 AND COALESCE(collection, ?3) = ?3",
     )
     .bind(order.to_string())

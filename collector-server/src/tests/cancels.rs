@@ -18,7 +18,7 @@ use crate::{
     tests::orders::{ordered, poll, report, status, submit},
 };
 
-fn word(order: &Order, signed: &Envelope, by: &str) -> Cancel {
+pub(super) fn word(order: &Order, signed: &Envelope, by: &str) -> Cancel {
     Cancel {
         v: VERSION,
         deployment: order.deployment.clone(),
@@ -31,7 +31,7 @@ fn word(order: &Order, signed: &Envelope, by: &str) -> Cancel {
     }
 }
 
-async fn cancel(s: &Running<'_>, who: &str, cancel: &Cancel, key: &str) -> Answer {
+pub(super) async fn cancel(s: &Running<'_>, who: &str, cancel: &Cancel, key: &str) -> Answer {
     let key = &s.deployment.person(key).signing;
     let signed = Envelope::sign_document(envelope::CANCEL, cancel, key).unwrap();
     let sent = CancelOrder {
@@ -43,7 +43,7 @@ async fn cancel(s: &Running<'_>, who: &str, cancel: &Cancel, key: &str) -> Answe
 }
 
 /// What the agent gets: orders and cancellations.
-async fn handed(s: &Running<'_>, agent: &TestAgent) -> (usize, Vec<String>) {
+pub(super) async fn handed(s: &Running<'_>, agent: &TestAgent) -> (usize, Vec<String>) {
     let answer = poll(s, agent, "").await;
     if answer.status == 204 {
         return (0, Vec::new());

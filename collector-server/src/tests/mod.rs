@@ -14,6 +14,7 @@ mod openapi;
 mod order_parts;
 mod orders;
 mod rates;
+mod recurring;
 mod retention;
 mod rollout;
 mod schemathesis;

@@ -52,6 +52,7 @@ fn collection(counts: Counts) -> CollectionRecord {
         ended: TIME,
         unencrypted: true,
         refusals: Vec::new(),
+        capture: None,
     }
 }
 

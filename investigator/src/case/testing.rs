@@ -217,6 +217,7 @@ impl Draft {
             ended: at(30),
             unencrypted: self.vault.is_none(),
             refusals: Vec::new(),
+            capture: None,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     exit::{Exit, misuse},
     hits::FromHunt,
     home::Home,
-    ordering,
+    ordering, recurring,
     session::Session,
 };
 
@@ -31,7 +31,8 @@ pub fn run(args: &Collect, home: Home) -> anyhow::Result<Exit> {
     let profile = draft::profile_text(&args.profile)?;
     let paths = paths(args, from.as_ref())?;
     let common = &args.ordering;
-    let wish = ordering::wish(common, (profile, paths), &hosts, from.as_ref(), now)?;
+    let mut wish = ordering::wish(common, (profile, paths), &hosts, from.as_ref(), now)?;
+    wish.recurrence = recurring::recurrence(&args.recurring, common.expires)?;
     watch::placed(&session, &wish, &common.after, now)
 }
 

@@ -45,6 +45,7 @@ pub fn run(args: &Retry, home: Home) -> anyhow::Result<Exit> {
         expires: args.expires,
         predecessor: Some(envelope.digest()),
         rollout: before.rollout,
+        recurrence: before.recurrence,
     };
     watch::placed(&session, &wish, &args.after, now)
 }
@@ -71,6 +72,10 @@ fn failed(host: &OrderHost) -> bool {
     match host.state {
         HostState::Refused | HostState::Expired | HostState::Cancelled | HostState::Halted => true,
         HostState::Delivered => host.ended_early.is_some(),
-        HostState::Waiting | HostState::Running | HostState::Cancelling => false,
+        HostState::Waiting
+        | HostState::Standing
+        | HostState::Watching
+        | HostState::Running
+        | HostState::Cancelling => false,
     }
 }

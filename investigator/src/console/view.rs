@@ -96,7 +96,7 @@ impl Mark {
     pub fn of_state(state: HostState) -> Self {
         let kind = match state {
             HostState::Waiting => "none",
-            HostState::Running => "busy",
+            HostState::Standing | HostState::Watching | HostState::Running => "busy",
             HostState::Delivered => "good",
             HostState::Refused => "bad",
             HostState::Expired

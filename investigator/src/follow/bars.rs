@@ -6,7 +6,7 @@ use evidence::{count, ids::AgentId};
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 use protocol::messages::HostState;
 
-use super::{HostView, Show, View, plain};
+use super::{HostView, Show, View, plain, word};
 use crate::{inert::inert, remote::RemoteError};
 
 /// More hosts than this have no line each; the rest shows when it settles.
@@ -78,6 +78,9 @@ fn message(host: &HostView) -> String {
             count::of(progress.parts_sealed, "part", "parts"),
         ),
         (None, HostState::Running) => format!("{name}: begins"),
+        (_, HostState::Standing | HostState::Watching) => {
+            format!("{name}: {}, {}", word(host.state), plain::detail(host))
+        }
         _ => format!("{name}: waiting for its agent"),
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use evidence::ids::{AgentId, CollectionId, OrderId};
-use protocol::messages::{HostState, OrderHost, OrderStatus, Progress, Totals};
+use protocol::messages::{Captures, HostState, OrderHost, OrderStatus, Progress, Totals};
 use serde::Serialize;
 
 use crate::{exit::Exit, inert::inert, remote::RemoteError};
@@ -62,6 +62,8 @@ pub struct HostView {
     pub ended_early: Option<String>,
     /// Parts that are durable at the server.
     pub parts_received: u32,
+    /// Of an order that makes many collections: what came of it so far.
+    pub captures: Option<Captures>,
 }
 
 /// A refusal, and whether its signature holds.
@@ -172,6 +174,7 @@ pub fn view(
             refusal: refusal.map(|notice| judge(status, host, notice)),
             ended_early: host.ended_early.clone(),
             parts_received: host.parts_received,
+            captures: host.captures.clone(),
         };
         match places.get(&host.agent).and_then(|at| hosts.get_mut(*at)) {
             Some(held) => *held = new,
@@ -198,7 +201,11 @@ impl HostView {
     pub fn is_settled(&self) -> bool {
         !matches!(
             self.state,
-            HostState::Waiting | HostState::Running | HostState::Cancelling
+            HostState::Waiting
+                | HostState::Standing
+                | HostState::Watching
+                | HostState::Running
+                | HostState::Cancelling
         )
     }
 
@@ -213,6 +220,8 @@ impl HostView {
             HostState::Delivered if !self.is_partial() => Exit::Done,
             HostState::Delivered
             | HostState::Waiting
+            | HostState::Standing
+            | HostState::Watching
             | HostState::Running
             | HostState::Cancelling
             | HostState::Cancelled => Exit::Partial,
@@ -258,6 +267,8 @@ impl View {
 pub const fn word(state: HostState) -> &'static str {
     match state {
         HostState::Waiting => "waiting",
+        HostState::Standing => "standing",
+        HostState::Watching => "watching",
         HostState::Running => "running",
         HostState::Delivered => "delivered",
         HostState::Refused => "refused",

@@ -3,10 +3,10 @@
 use std::{collections::HashMap, io::Write};
 
 use evidence::{count, ids::AgentId};
-use protocol::messages::{HostState, Progress};
+use protocol::messages::{Captures, HostState, Progress};
 
 use super::{HostView, Show, View, word};
-use crate::{inert::inert, remote::RemoteError};
+use crate::{commands::table, inert::inert, remote::RemoteError};
 
 /// Writes lines.
 pub struct Plain<W: Write> {
@@ -85,6 +85,9 @@ pub fn detail(host: &HostView) -> String {
         return format!("{copy}{signed}: {}", inert(&refusal.text));
     }
     let mut parts = Vec::new();
+    if let Some(captures) = &host.captures {
+        parts.push(captured(captures));
+    }
     if let Some(collection) = host.collection {
         parts.push(collection.to_string());
     }
@@ -100,6 +103,19 @@ pub fn detail(host: &HostView) -> String {
         parts.push(format!("cut short: {}", inert(why)));
     }
     parts.join(", ")
+}
+
+/// What a standing order or a watch has come to.
+fn captured(captures: &Captures) -> String {
+    let begun = count::of(captures.begun, "capture", "captures");
+    let mut text = format!("{begun} ({} here)", captures.delivered);
+    if let Some(newest) = captures.newest {
+        text += &format!(", the newest at {}", table::time(newest));
+    }
+    if let Some(why) = &captures.over {
+        text += &format!(", no more will come: {}", inert(why));
+    }
+    text
 }
 
 /// The artifact at work, without numbers that change with every look.

@@ -14,6 +14,7 @@ fn host(number: u8, state: HostState) -> OrderHost {
         refusal: None,
         ended_early: None,
         parts_received: 0,
+        captures: None,
     }
 }
 

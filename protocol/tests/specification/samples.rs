@@ -13,7 +13,7 @@ use protocol::{
     },
     hold::{Covers, Hold, HoldLift, HoldRow, Holds, LiftHold, PlaceHold},
     messages::{
-        AgentHealth, AgentOrders, AgentReport, CancelOrder, CollectionRow, Collections,
+        AgentHealth, AgentOrders, AgentReport, CancelOrder, Captures, CollectionRow, Collections,
         Consistency, HandedOrder, Health, HostRow, HostState, Hosts, Leaves, Logged, OrderHost,
         OrderRow, OrderStatus, Orders, PartFrame, PartRow, Progress, Report, SignOrder,
         SubmitEvent, SubmitOrder, TimeRequest, Totals, Trust,
@@ -23,6 +23,7 @@ use protocol::{
     order_check::Refusal,
     policy::{Class, Person, Policy, Role},
     profile::{self, Parameters, Profile},
+    recurrence::{Day, Recurrence, Window},
     retention::{Due, DueRow, Expired, Retention, RetentionRule, RuleRow, SetRetention},
     root::Root,
     scope::Scope,
@@ -131,6 +132,7 @@ pub(crate) fn order() -> Order {
         recipients: policy().vaults[&name("lab")].clone(),
         predecessor: None,
         rollout: None,
+        recurrence: None,
     }
 }
 
@@ -181,10 +183,34 @@ pub(crate) fn rollout() -> Rollout {
     }
 }
 
+pub(crate) fn window() -> Window {
+    Window {
+        days: BTreeSet::from([Day::Saturday]),
+        from_minute: 1320,
+        minutes: 360,
+    }
+}
+
+pub(crate) fn recurrences() -> Vec<Recurrence> {
+    vec![
+        Recurrence::Standing {
+            every_seconds: 604_800,
+            window: Some(window()),
+            captures: 13,
+        },
+        Recurrence::Watch {
+            settle_seconds: 5,
+            per_hour: 12,
+            captures: 2016,
+        },
+    ]
+}
+
 /// An order with all that it may have.
 pub(crate) fn full_order() -> Order {
     Order {
         rollout: Some(rollout()),
+        recurrence: Some(recurrences().remove(0)),
         ..order()
     }
 }
@@ -355,6 +381,16 @@ pub(crate) fn reports() -> Vec<Report> {
             ended_early: None,
         },
         Report::Cancelled { order },
+        Report::Held { order },
+        Report::Capturing {
+            order,
+            collection,
+            number: 3,
+        },
+        Report::Over {
+            order,
+            why: "why".into(),
+        },
     ]
 }
 
@@ -460,6 +496,15 @@ pub(crate) fn orders() -> Orders {
     }
 }
 
+pub(crate) fn captures() -> Captures {
+    Captures {
+        begun: 3,
+        delivered: 2,
+        newest: Some(at(0)),
+        over: Some("why".into()),
+    }
+}
+
 pub(crate) fn order_status() -> OrderStatus {
     let host = OrderHost {
         agent: AGENT,
@@ -470,6 +515,7 @@ pub(crate) fn order_status() -> OrderStatus {
         refusal: Some("{}".into()),
         ended_early: Some("why".into()),
         parts_received: 1,
+        captures: Some(captures()),
     };
     OrderStatus {
         v: 1,

@@ -6,7 +6,7 @@ use protocol::{
     },
     hold::{Covers, Hold, HoldLift, HoldRow, Holds, LiftHold, PlaceHold},
     messages::{
-        AgentHealth, AgentOrders, AgentReport, CancelOrder, CollectionRow, Collections,
+        AgentHealth, AgentOrders, AgentReport, CancelOrder, Captures, CollectionRow, Collections,
         Consistency, HandedOrder, Health, HostRow, Hosts, Leaves, Logged, OrderHost, OrderRow,
         OrderStatus, Orders, PartFrame, PartRow, Progress, Report, SignOrder, SubmitEvent,
         SubmitOrder, TimeRequest, Totals, Trust,
@@ -15,6 +15,7 @@ use protocol::{
     order_check::Refusal,
     policy::{Person, Policy},
     profile::{Chosen, Limits, Parameters, Profile},
+    recurrence::{Recurrence, Window},
     retention::{Due, DueRow, Expired, Retention, RetentionRule, RuleRow, SetRetention},
     root::Root,
     scope::Scope,
@@ -71,6 +72,7 @@ pub(crate) fn types() -> Vec<Type> {
         of::<TargetProof>("TargetProof", handed.proof.as_ref().unwrap()),
         of::<Order>("Order", &samples::full_order()),
         of::<Rollout>("Rollout", &samples::rollout()),
+        of::<Window>("Window", &samples::window()),
         of::<RefusalNotice>("RefusalNotice", &samples::notice()),
         of::<Cancel>("Cancel", &samples::cancel()),
         of::<SignedTime>("SignedTime", &samples::signed_time()),
@@ -99,6 +101,7 @@ pub(crate) fn types() -> Vec<Type> {
         of::<OrderRow>("OrderRow", &samples::orders().orders[0]),
         of::<Orders>("Orders", &samples::orders()),
         of::<OrderHost>("OrderHost", &status.hosts[0]),
+        of::<Captures>("Captures", &samples::captures()),
         of::<OrderStatus>("OrderStatus", &status),
         of::<Totals>("Totals", &status.totals),
         of::<PartRow>("PartRow", &row.parts[0]),
@@ -158,7 +161,7 @@ fn each_table_has_the_fields_of_its_type_and_says_which_are_needed() {
 #[test]
 fn no_table_is_of_a_type_that_is_none() {
     let known: Vec<_> = types().iter().map(|one| one.title).collect();
-    let kinds = ["Refusals", "Reports", "Covers"];
+    let kinds = ["Covers", "Recurrences", "Refusals", "Reports"];
     for title in titles(&text()) {
         let fits = known.contains(&title.as_str()) || kinds.contains(&title.as_str());
         assert!(fits, "{title}");
@@ -226,10 +229,13 @@ fn every_report_stands_in_the_table() {
             | Report::Refused { .. }
             | Report::Progress { .. }
             | Report::Ended { .. }
+            | Report::Held { .. }
+            | Report::Capturing { .. }
+            | Report::Over { .. }
             | Report::Cancelled { .. } => {}
         }
     }
-    assert_eq!(all.len(), 5);
+    assert_eq!(all.len(), 8);
     check_kinds("Reports", "report", &all);
 }
 
@@ -246,4 +252,16 @@ fn every_kind_of_hold_stands_in_the_table() {
     }
     assert_eq!(all.len(), 4);
     check_kinds("Covers", "what", &all);
+}
+
+#[test]
+fn every_recurrence_stands_in_the_table() {
+    let all = samples::recurrences();
+    for one in &all {
+        match one {
+            Recurrence::Standing { .. } | Recurrence::Watch { .. } => {}
+        }
+    }
+    assert_eq!(all.len(), 2);
+    check_kinds("Recurrences", "kind", &all);
 }

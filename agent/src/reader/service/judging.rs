@@ -33,6 +33,10 @@ impl Service {
             let notice = refused.notice;
             return self.report(Report::Refused { notice });
         }
+        if let Some(live) = self.lives.iter().find(|live| live.digest == digest) {
+            let order = live.order;
+            return self.report(Report::Held { order });
+        }
         if self.running.as_ref().is_some_and(|r| r.order == digest) {
             return self.tell_accepted();
         }
@@ -75,6 +79,9 @@ impl Service {
             }
             Err(refusal) => return self.refuse(&handed, refusal, now),
         };
+        if accepted.order.recurrence.is_some() {
+            return self.take_recurring(handed, &accepted);
+        }
         if self.running.is_some() {
             if self.waiting.len() < WAITING {
                 self.waiting.push_back(handed);

@@ -10,8 +10,18 @@ impl Service {
     pub(super) fn tell_accepted(&self) -> Result<(), ServiceError> {
         match self.is_running() {
             Some(Running {
-                order, collection, ..
-            }) => self.report(Report::Accepted { order, collection }),
+                order,
+                collection,
+                capture,
+                ..
+            }) => self.report(match capture {
+                Some(capture) => Report::Capturing {
+                    order,
+                    collection,
+                    number: capture.number,
+                },
+                None => Report::Accepted { order, collection },
+            }),
             None => Ok(()),
         }
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use data_encoding::BASE64;
 use evidence::{
+    capture::Capture,
     digest::Digest,
     ids::{AgentId, CollectionId, HostId, OrderId},
     instant::Instant,
@@ -16,6 +17,7 @@ use protocol::messages::HandedOrder;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::{Begun, Recurring};
 use crate::reader::{
     seal::{PartBefore, Seal},
     task::Position,
@@ -44,6 +46,9 @@ pub struct Known {
     /// Orders that were cancelled, with their ends: past it they are refused as expired anyway.
     #[serde(default)]
     pub cancelled: BTreeMap<OrderId, Instant>,
+    /// Standing orders and watches that have not ended.
+    #[serde(default)]
+    pub recurring: BTreeMap<OrderId, Recurring>,
     /// The highest time that the server has signed.
     pub highest_signed: Option<Instant>,
     /// The collection that runs, or was cut off.
@@ -203,6 +208,9 @@ pub struct Running {
     /// Who cancelled it and why, for people, where somebody did.
     #[serde(default)]
     pub cancelled: Option<String>,
+    /// Which capture of its order it is, where the order makes many.
+    #[serde(default)]
+    pub capture: Option<Capture>,
 }
 
 /// A [`Position`] as the state keeps it.
@@ -312,6 +320,20 @@ pub enum Change {
         /// The order's end.
         expires: Instant,
     },
+    /// A standing order or a watch is used from here on, and kept.
+    Recurs {
+        /// The order.
+        recurring: Recurring,
+        /// The order's end.
+        expires: Instant,
+    },
+    /// A capture of it is counted, and runs.
+    Capturing(Begun),
+    /// It makes no more.
+    Over {
+        /// The order.
+        order: OrderId,
+    },
     /// The collection that was cut off is taken up again.
     Resumed {
         /// Which attempt this is.
@@ -379,6 +401,7 @@ impl Known {
             policy: None,
             used: BTreeMap::new(),
             cancelled: BTreeMap::new(),
+            recurring: BTreeMap::new(),
             highest_signed: None,
             running: None,
             ended: None,
@@ -422,6 +445,19 @@ impl Known {
                 self.running = Some(running);
                 self.untold.clear();
             }
+            Change::Recurs { recurring, expires } => {
+                self.used.insert(recurring.order, expires);
+                self.recurring.insert(recurring.order, recurring);
+            }
+            Change::Capturing(begun) => {
+                if let Some(kept) = self.recurring.get_mut(&begun.order) {
+                    let refusals = self.untold.drain(..).collect();
+                    self.running = Some(kept.begin(begun, refusals));
+                }
+            }
+            Change::Over { order } => {
+                self.recurring.remove(&order);
+            }
             Change::Resumed { attempt } => {
                 if let Some(running) = &mut self.running {
                     running.attempt = attempt;
@@ -454,6 +490,7 @@ impl Known {
                 why,
             } => {
                 self.cancelled.insert(order, expires);
+                self.recurring.remove(&order);
                 if let Some(running) = self.running.as_mut().filter(|r| r.order == order) {
                     running.cancelled.get_or_insert(why);
                 }
@@ -484,6 +521,7 @@ impl Known {
         if let Some(highest) = self.highest_signed {
             self.used.retain(|_, expires| *expires > highest);
             self.cancelled.retain(|_, expires| *expires > highest);
+            self.recurring.retain(|_, kept| kept.until > highest);
         }
     }
 }

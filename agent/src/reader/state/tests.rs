@@ -31,6 +31,7 @@ fn accepted(id: u8) -> Change {
             position: None,
             sealing: None,
             cancelled: None,
+            capture: None,
         },
         expires: at(100),
     }

@@ -184,6 +184,7 @@ impl Fixture {
             part_bytes: self.part_bytes,
             background: false,
             patience: self.patience,
+            foreseen: Vec::new(),
         }
     }
 

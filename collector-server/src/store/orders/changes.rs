@@ -144,7 +144,7 @@ async fn revise_and_wake(
 async fn halt(to: &mut SqliteConnection, order: OrderId) -> Result<bool, IndexError> {
     let row = query(
         "SELECT o.stop_percent, o.open, COUNT(h.agent) AS hosts, \
-         COUNT(CASE WHEN h.state IN ('refused', 'delivered') THEN 1 END) AS settled, \
+         COUNT(CASE WHEN h.state IN ('refused', 'delivered', 'standing', 'watching') THEN 1 END) AS settled, \
          COUNT(CASE WHEN h.state = 'refused' OR h.ended_early IS NOT NULL THEN 1 END) AS failed \
          FROM orders o JOIN order_hosts h ON h.order_id = o.id \
          WHERE o.id = ? AND o.stop_percent > 0 AND o.halted IS NULL AND o.cancel IS NULL \
@@ -192,8 +192,8 @@ async fn submit(to: &mut SqliteConnection, new: &NewOrder) -> Result<Woken, Inde
     }
     query(
         "INSERT INTO orders (id, sha256, envelope, requester, reference, submitted_ns, begins_ns, \
-         expires_ns, open, stop_percent, hosts_per_minute, predecessor) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         expires_ns, open, stop_percent, hosts_per_minute, predecessor, recurrence) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(new.order.to_string())
     .bind(new.sha256.to_string())
@@ -207,6 +207,7 @@ async fn submit(to: &mut SqliteConnection, new: &NewOrder) -> Result<Woken, Inde
     .bind(new.stop_percent)
     .bind(new.hosts_per_minute)
     .bind(new.predecessor.map(|digest| digest.to_string()))
+    .bind(new.recurrence)
     .execute(&mut *to)
     .await?;
     let mut woken = Woken::default();
@@ -260,7 +261,7 @@ async fn stop(
     // One that no host holds may be by somebody whom the policy does not know any more.
     let rows = query(
         "UPDATE order_hosts SET cancel = ?2 WHERE order_id = ?1 AND cancel_held = 0 \
-         AND state IN ('waiting', 'running') AND agent IN (SELECT id FROM agents \
+         AND state IN ('waiting', 'running', 'standing', 'watching') AND agent IN (SELECT id FROM agents \
          WHERE agency IN (SELECT value FROM json_each(?3))) RETURNING agent",
     )
     .bind(order.to_string())
@@ -393,16 +394,19 @@ async fn note(
         .bind(agent.to_string())
         .bind(collection.to_string()),
         Said::Progress(collection, progress) => query(
-            "UPDATE order_hosts SET progress = ?4 \
-             WHERE order_id = ?1 AND agent = ?2 AND collection = ?3",
+            // Of many collections the newest alone is shown; news of another one is no contradiction.
+            "UPDATE order_hosts SET progress = CASE collection WHEN ?3 THEN ?4 ELSE progress END \
+             WHERE order_id = ?1 AND agent = ?2 \
+             AND (collection = ?3 OR state IN ('standing', 'watching'))",
         )
         .bind(order.to_string())
         .bind(agent.to_string())
         .bind(collection.to_string())
         .bind(serde_json::to_string(progress).map_err(|_| IndexError::Damaged("progress"))?),
         Said::Ended(collection, early) => query(
-            "UPDATE order_hosts SET ended_early = ?4 \
-             WHERE order_id = ?1 AND agent = ?2 AND collection = ?3",
+            "UPDATE order_hosts SET ended_early = CASE collection WHEN ?3 THEN ?4 ELSE ended_early END \
+             WHERE order_id = ?1 AND agent = ?2 \
+             AND (collection = ?3 OR state IN ('standing', 'watching'))",
         )
         .bind(order.to_string())
         .bind(agent.to_string())
@@ -413,6 +417,42 @@ async fn note(
                 .bind(order.to_string())
                 .bind(agent.to_string())
         }
+        Said::Held => query(
+            "UPDATE order_hosts SET answered = 1, refusal = NULL, \
+             state = (SELECT recurrence FROM orders WHERE id = ?1) \
+             WHERE order_id = ?1 AND agent = ?2 AND EXISTS \
+             (SELECT 1 FROM orders WHERE id = ?1 AND recurrence IS NOT NULL)",
+        )
+        .bind(order.to_string())
+        .bind(agent.to_string()),
+        Said::Capturing {
+            collection,
+            number,
+            at,
+        } => query(
+            // One that is told again changes nothing, and an older one never comes after a newer.
+            "UPDATE order_hosts SET answered = 1, \
+             state = (SELECT recurrence FROM orders WHERE id = ?1), \
+             progress = CASE WHEN ?4 > captures THEN NULL ELSE progress END, \
+             ended_early = CASE WHEN ?4 > captures THEN NULL ELSE ended_early END, \
+             collection = CASE WHEN ?4 > captures THEN ?3 ELSE collection END, \
+             captured_ns = CASE WHEN ?4 > captures THEN ?5 ELSE captured_ns END, \
+             captures = MAX(captures, ?4) \
+             WHERE order_id = ?1 AND agent = ?2 AND EXISTS \
+             (SELECT 1 FROM orders WHERE id = ?1 AND recurrence IS NOT NULL)",
+        )
+        .bind(order.to_string())
+        .bind(agent.to_string())
+        .bind(collection.to_string())
+        .bind(number)
+        .bind(to_ns(*at)),
+        Said::Over(why) => query(
+            "UPDATE order_hosts SET over_why = COALESCE(over_why, ?3) \
+             WHERE order_id = ?1 AND agent = ?2 AND state IN ('standing', 'watching')",
+        )
+        .bind(order.to_string())
+        .bind(agent.to_string())
+        .bind(why),
         // An agent that has begun may refuse to begin again; that takes nothing back.
         Said::Refused { notice, .. } => query(
             "UPDATE order_hosts SET answered = 1, \

@@ -99,7 +99,8 @@ impl<'t> Tables<'t> {
                 let schema = match field.as_str() {
                     "notice" => self.of_type("envelope", ""),
                     "progress" => reference("Progress"),
-                    "parts" => self.of_type("integer", "below 2^32"),
+                    "parts" | "number" => self.of_type("integer", "below 2^32"),
+                    "why" => self.of_type("text", ""),
                     "ended_early" => or_null(self.of_type("text", "")),
                     id => pattern(id),
                 };

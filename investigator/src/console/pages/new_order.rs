@@ -133,6 +133,7 @@ fn make(app: &App, session: &Session, fields: &Fields) -> anyhow::Result<String>
         scope: None,
         predecessor: None,
         rollout: None,
+        recurrence: None,
         paths: fields.lines("paths"),
         chosen: choose(fields, &hosts, now)?,
         open: fields.get("by") != "hosts" && fields.is_set("open"),

@@ -21,7 +21,7 @@ use crate::{
 /// Zeros to digest for hours.
 const LONG: &str = "v: 1\nname: long\nabout: For tests\nartifacts:\n- name: mounts\n- name: accounts\n- name: file_hashes\npaths: [/]\n";
 
-fn cancel(world: &World, order: &Order, by: &str) -> Cancel {
+pub(super) fn cancel(world: &World, order: &Order, by: &str) -> Cancel {
     let signed = Envelope::sign_document(envelope::ORDER, order, &world.ann).unwrap();
     Cancel {
         v: 1,
@@ -35,13 +35,13 @@ fn cancel(world: &World, order: &Order, by: &str) -> Cancel {
     }
 }
 
-fn hand(courier: &mut Courier<'_>, cancel: &Cancel, key: &SigningKey) {
+pub(super) fn hand(courier: &mut Courier<'_>, cancel: &Cancel, key: &SigningKey) {
     let signed = Envelope::sign_document(envelope::CANCEL, cancel, key).unwrap();
     courier.hand(&FromSpool::Cancel {}, text(&signed).as_bytes());
 }
 
 /// Serves until the reader says that it keeps a cancellation.
-fn held(courier: &mut Courier<'_>) {
+pub(super) fn held(courier: &mut Courier<'_>) {
     courier.serving_until(|said| {
         matches!(
             said,

@@ -52,7 +52,13 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn new() -> Self {
-        let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+        Self::with(|_| {})
+    }
+
+    /// One of a deployment that `change` has changed.
+    pub(super) fn with(change: impl FnOnce(&mut World)) -> Self {
+        let (mut world, folder) = (World::new(), tempfile::tempdir().unwrap());
+        change(&mut world);
         let mut state = State::open(&folder.path().join("reader")).unwrap();
         state.keep(world.enrolment(AGENT)).unwrap();
         let seal = state.known().enrolment.as_ref().unwrap().seal().unwrap();
@@ -335,6 +341,16 @@ pub(super) fn gaps(host: &Host, collection: CollectionId, name: &str) -> Vec<Gap
 }
 
 fn entry(host: &Host, collection: CollectionId, part: &str, entry: &str) -> Vec<u8> {
+    entry_of(host, collection, part, entry).unwrap()
+}
+
+/// An entry of a part, where it has it.
+pub(super) fn entry_of(
+    host: &Host,
+    collection: CollectionId,
+    part: &str,
+    entry: &str,
+) -> Option<Vec<u8>> {
     let folder = host.path("spool").join(collection.to_string());
     let file = File::open(folder.join(part)).unwrap();
     let mut plain = Vec::new();
@@ -342,6 +358,7 @@ fn entry(host: &Host, collection: CollectionId, part: &str, entry: &str) -> Vec<
     unwrapped.read_to_end(&mut plain).unwrap();
     let mut zip = zip::ZipArchive::new(std::io::Cursor::new(plain)).unwrap();
     let mut bytes = Vec::new();
-    zip.by_name(entry).unwrap().read_to_end(&mut bytes).unwrap();
-    bytes
+    let mut found = zip.by_name(entry).ok()?;
+    found.read_to_end(&mut bytes).unwrap();
+    Some(bytes)
 }

@@ -281,6 +281,7 @@ impl<'m, 'v> Run<'m, 'v> {
             ended: NOW,
             unencrypted: false,
             refusals: Vec::new(),
+            capture: None,
         }
     }
 }
