@@ -22,6 +22,7 @@ use crate::{
     serve::{self, Shown, serve},
     siem,
     state::Server,
+    store::{index::Change, log_pieces},
     trust::{Anchors, Documents, Keys},
 };
 
@@ -137,6 +138,15 @@ async fn sweep(server: Arc<Server>) {
                 error = chain(&error),
                 "expired uploads could not be dropped"
             ),
+        }
+        let old = log_pieces::Change::Sweep {
+            now: Instant::now(),
+        };
+        if let Err(error) = server.change(Change::LogPiece(old)).await {
+            tracing::error!(
+                error = chain(&error),
+                "old pieces of live logs could not be dropped"
+            );
         }
     }
 }

@@ -12,7 +12,7 @@ use protocol::{messages::MAX_MESSAGE_BYTES, policy::Role};
 use crate::{
     access::{Who, authorise},
     handlers::{
-        agent_orders, cancels, collections, custody, enrolment, health, hosts, openapi,
+        agent_orders, cancels, collections, custody, enrolment, health, hosts, logs, openapi,
         order_parts, orders, parts, reports, signatures, trust,
     },
     intake::tus,
@@ -71,6 +71,7 @@ pub const ROUTES: &[Route] = &[
     route!("GET" "/v1/custody/consistency" Who::Anybody, 0, get(custody::consistency)),
     route!("GET" "/v1/agent/orders" Who::Agent, 0, get(agent_orders::wait)),
     route!("POST" "/v1/agent/reports" Who::Agent, 64 * KIB, post(reports::take)),
+    route!("POST" "/v1/agent/log" Who::Agent, 64 * KIB, post(logs::take)),
     route!("POST" "/v1/agent/health" Who::Agent, 16 * KIB, post(health::take)),
     route!("POST" "/v1/agent/renew" Who::AgentToRenew, 64 * KIB, post(enrolment::renew)),
     route!("OPTIONS" "/v1/parts" Who::Anybody, 0, options(tus::describe)),
@@ -90,6 +91,7 @@ pub const ROUTES: &[Route] = &[
     route!("GET" "/v1/orders" Who::People(READERS), 0, get(orders::list)),
     route!("GET" "/v1/orders/{order}" Who::People(READERS), 0, get(orders::follow)),
     route!("GET" "/v1/orders/{order}/parts" Who::People(INVESTIGATOR), 0, get(order_parts::stream)),
+    route!("GET" "/v1/orders/{order}/log" Who::People(INVESTIGATOR), 0, get(logs::stream)),
     route!("GET" "/v1/collections" Who::People(EVIDENCE), 0, get(collections::list)),
     route!("POST" "/v1/custody/events" Who::People(EVENTS), 128 * KIB, post(custody::submit)),
     route!("GET" "/v1/custody/leaves" Who::People(EVIDENCE), 0, get(custody::leaves)),

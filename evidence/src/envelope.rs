@@ -43,6 +43,8 @@ pub const SEAL_REQUEST: &str = "application/vnd.fieldseal.seal-request+json";
 pub const TIME: &str = "application/vnd.fieldseal.time+json";
 /// The payload type of a cancellation.
 pub const CANCEL: &str = "application/vnd.fieldseal.cancel+json";
+/// The payload type of a piece of a running collection's log.
+pub const LOG_PIECE: &str = "application/vnd.fieldseal.log-piece+json";
 
 /// What can be wrong with an envelope.
 #[derive(Debug, thiserror::Error)]

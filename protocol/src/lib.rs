@@ -7,6 +7,7 @@
 pub mod artifacts;
 pub mod enrolment;
 pub mod error;
+pub mod live;
 pub mod messages;
 pub mod name;
 pub mod order;

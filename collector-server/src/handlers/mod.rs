@@ -8,6 +8,7 @@ pub(crate) mod enrolment;
 pub(crate) mod health;
 pub(crate) mod hosts;
 mod lacking;
+pub(crate) mod logs;
 mod message;
 pub(crate) mod openapi;
 pub(crate) mod order_parts;

@@ -14,7 +14,7 @@ use sqlx::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    agents, leaves, orders, parts, uploads,
+    agents, leaves, log_pieces, orders, parts, uploads,
     writer::{self, Job},
 };
 
@@ -68,6 +68,8 @@ pub enum Change {
     Part(parts::Change),
     /// Of what is known about the custody log.
     Leaf(leaves::Change),
+    /// Of pieces of live logs.
+    LogPiece(log_pieces::Change),
 }
 
 /// Who is to be told of a change.
@@ -77,6 +79,8 @@ pub struct Woken {
     pub agents: Vec<AgentId>,
     /// Orders of which the revision grew.
     pub orders: Vec<OrderId>,
+    /// Orders of whose live logs there is more.
+    pub logs: Vec<OrderId>,
     /// Orders that have stopped by themselves.
     pub halted: Vec<OrderId>,
 }

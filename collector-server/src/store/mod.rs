@@ -8,6 +8,7 @@ pub mod blobs;
 mod columns;
 pub mod index;
 pub mod leaves;
+pub mod log_pieces;
 pub mod orders;
 pub mod parts;
 mod scope;

@@ -43,6 +43,7 @@ impl About {
             | Action::Fetched { part, .. }
             | Action::Verified { part, .. }
             | Action::Quarantined { part } => Self::Collection(part.collection),
+            Action::LogRead { collection, .. } => Self::Collection(*collection),
             _ => Self::All,
         }
     }
@@ -101,5 +102,6 @@ const AGENT: &str = "SELECT 1 FROM agents \
 const ORDER: &str = "SELECT 1 FROM orders o WHERE o.id = ?1 AND (o.requester = ?3 OR EXISTS \
     (SELECT 1 FROM order_hosts h JOIN agents a ON a.id = h.agent WHERE h.order_id = o.id \
     AND a.agency IN (SELECT value FROM json_each(?2))))";
-const COLLECTION: &str = "SELECT 1 FROM collections c JOIN agents a ON a.id = c.agent \
-    WHERE c.id = ?1 AND a.agency IN (SELECT value FROM json_each(?2)) AND ?3 IS NOT NULL";
+const COLLECTION: &str = "SELECT 1 FROM (SELECT agent FROM collections WHERE id = ?1 \
+    UNION ALL SELECT agent FROM order_hosts WHERE collection = ?1) c JOIN agents a ON a.id = c.agent \
+    WHERE a.agency IN (SELECT value FROM json_each(?2)) AND ?3 IS NOT NULL";

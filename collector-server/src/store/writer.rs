@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     agents,
     index::{Change, IndexError, Woken},
-    leaves, orders, parts, uploads,
+    leaves, log_pieces, orders, parts, uploads,
 };
 
 /// Changes that share a commit at most.
@@ -70,5 +70,6 @@ async fn apply(to: &mut SqliteConnection, change: &Change) -> Result<Woken, Inde
         Change::Upload(change) => uploads::apply(to, change).await,
         Change::Part(change) => parts::apply(to, change).await,
         Change::Leaf(change) => leaves::apply(to, change).await,
+        Change::LogPiece(change) => log_pieces::apply(to, change).await,
     }
 }

@@ -9,6 +9,7 @@ mod evidence;
 mod health;
 mod hostile;
 mod init;
+mod logs;
 mod openapi;
 mod order_parts;
 mod orders;

@@ -26,6 +26,7 @@ use crate::{
     testing::{Answer, Deployment, Identity, Running, TestAgent, TestPart, name, order, text},
     tests::{
         evidence::{create, metadata, upload},
+        logs::piece,
         orders::{ordered, poll, report, submit},
     },
 };
@@ -123,6 +124,7 @@ impl<'d> World<'d> {
                 let cancel = text(&signed);
                 message(json!(CancelOrder { v: VERSION, cancel }))
             }
+            ("POST", "/v1/agent/log") => message(json!(piece(&self.foreign, &self.signed, 1))),
             ("POST", "/v1/agent/health") => message(json!(AgentHealth {
                 v: VERSION,
                 health: Health::default()

@@ -4,10 +4,11 @@ use protocol::{
     enrolment::{
         EnrolRequest, EnrolResponse, HostFacts, RenewRequest, RenewResponse, SealRequest, Token,
     },
+    live::{Line, LogFrame, LogPiece, SendLogPiece},
     messages::{
         AgentHealth, AgentOrders, AgentReport, CancelOrder, CollectionRow, Collections,
         Consistency, HandedOrder, Health, HostRow, Hosts, Leaves, Logged, OrderHost, OrderRow,
-        OrderStatus, Orders, PartFrame, PartRow, Progress, Report, SignOrder, SubmitEvent,
+        OrderStatus, Orders, PartFrame, PartRow, Progress, Report, Rest, SignOrder, SubmitEvent,
         SubmitOrder, TimeRequest, Totals, Trust,
     },
     order::{Cancel, Order, RefusalNotice, Rollout},
@@ -85,7 +86,11 @@ pub(crate) fn types() -> Vec<Type> {
         of::<HandedOrder>("HandedOrder", &handed),
         of::<AgentOrders>("AgentOrders", &orders),
         of::<AgentReport>("AgentReport", &samples::agent_report()),
-        of::<Progress>("Progress", &Progress::default()),
+        of::<Progress>("Progress", &samples::progress()),
+        of::<Rest>("Rest", &samples::rest()),
+        of::<LogPiece>("LogPiece", &samples::log_piece()),
+        of::<SendLogPiece>("SendLogPiece", &samples::send_log_piece()),
+        of::<LogFrame>("LogFrame", &samples::log_frame()),
         of::<AgentHealth>("AgentHealth", &samples::agent_health()),
         of::<Health>("Health", &samples::health()),
         of::<HostRow>("HostRow", &hosts.hosts[0]),
@@ -143,7 +148,7 @@ fn each_table_has_the_fields_of_its_type_and_says_which_are_needed() {
 #[test]
 fn no_table_is_of_a_type_that_is_none() {
     let known: Vec<_> = types().iter().map(|one| one.title).collect();
-    let kinds = ["Refusals", "Reports"];
+    let kinds = ["Refusals", "Reports", "Lines"];
     for title in titles(&text()) {
         let fits = known.contains(&title.as_str()) || kinds.contains(&title.as_str());
         assert!(fits, "{title}");
@@ -216,4 +221,16 @@ fn every_report_stands_in_the_table() {
     }
     assert_eq!(all.len(), 5);
     check_kinds("Reports", "report", &all);
+}
+
+#[test]
+fn every_line_of_a_live_log_stands_in_the_table() {
+    let all = samples::lines();
+    for one in &all {
+        match one {
+            Line::Log(_) | Line::Gap(_) | Line::LeftOut { .. } | Line::Unknown => {}
+        }
+    }
+    assert_eq!(all.len(), 3);
+    check_kinds("Lines", "line", &all);
 }
