@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// How often the run is looked at while nothing is said.
-const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// The artifacts that there are, the most volatile first.
 pub(super) type Registry = &'static [&'static dyn Artifact];

@@ -169,3 +169,15 @@ impl Watch for Follower {
         self.stop.is_told()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_and_a_line_of_the_log_are_told_within_the_times_that_are_promised() {
+        // The rest of the way waits for news, not for a time.
+        assert!(PAUSE + super::super::conduct::TICK <= Duration::from_millis(500));
+        assert!(live::PAUSE <= Duration::from_secs(2));
+    }
+}

@@ -47,6 +47,7 @@ impl CaseFilter {
             | Action::Fetched { part, .. }
             | Action::Verified { part, .. }
             | Action::Quarantined { part } => self.collections.contains(&part.collection),
+            Action::LogRead { collection, .. } => self.collections.contains(collection),
             _ => false,
         };
         rows.into_iter().filter(concerns).collect()
