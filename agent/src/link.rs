@@ -18,7 +18,7 @@ use crate::platform::handle::{BorrowedFd, OwnedFd};
 use crate::platform::socket;
 
 /// The version of this message set; both halves come from one binary, so only equality is asked.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// No message is longer. A statement with its certificates takes about 8 KiB.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -108,6 +108,13 @@ pub enum FromReader {
     Report {
         /// The report.
         report: Report,
+    },
+    /// A piece of the log of the collection that runs. It may be lost.
+    LogPiece {
+        /// The envelope of its document.
+        piece: String,
+        /// Its encrypted content, base64.
+        content: String,
     },
     /// The policy that the reader holds now, after it judged what it was handed.
     Holds {
@@ -428,8 +435,8 @@ mod tests {
     #[test]
     fn refuses_what_is_not_in_the_set() {
         for text in [
-            r#"{"say":"hello","v":5,"policy_version":0,"name":"../x"}"#,
-            r#"{"say":"hello","v":5,"v":5,"policy_version":0}"#,
+            r#"{"say":"hello","v":6,"policy_version":0,"name":"../x"}"#,
+            r#"{"say":"hello","v":6,"v":6,"policy_version":0}"#,
             r#"{"say":"hello","v":-1,"policy_version":0}"#,
             r#"{"say":"end","collection":"../x"}"#,
             r#"{"say":"holds","policy_version":1,"x":1}"#,

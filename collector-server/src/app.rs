@@ -23,6 +23,7 @@ use crate::{
     serve::{self, Shown, serve},
     siem,
     state::Server,
+    store::{index::Change, log_pieces},
     trust::{Anchors, Documents, Keys},
 };
 
@@ -139,6 +140,15 @@ async fn sweep(server: Arc<Server>) {
                 error = chain(&error),
                 "expired uploads could not be dropped"
             ),
+        }
+        let old = log_pieces::Change::Sweep {
+            now: Instant::now(),
+        };
+        if let Err(error) = server.change(Change::LogPiece(old)).await {
+            tracing::error!(
+                error = chain(&error),
+                "old pieces of live logs could not be dropped"
+            );
         }
     }
 }

@@ -97,6 +97,7 @@ fn key_of(action: &Action, leaf: &[u8]) -> String {
         } => format!("refused {agent} {order_sha256} {notice_sha256}"),
         Action::Received { part, .. } => of_part("received", part),
         Action::Fetched { part, by_key } => format!("{} {by_key}", of_part("fetched", part)),
+        Action::LogRead { collection, by_key } => format!("log read {collection} {by_key}"),
         Action::Quarantined { part } => of_part("quarantined", part),
         Action::Retention { rule_sha256, .. } => format!("retention {rule_sha256}"),
         Action::Held { hold, .. } => format!("held {hold}"),

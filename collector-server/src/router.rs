@@ -12,8 +12,8 @@ use protocol::{messages::MAX_MESSAGE_BYTES, policy::Role};
 use crate::{
     access::{Who, authorise},
     handlers::{
-        agent_orders, cancels, collections, custody, enrolment, health, holds, hosts, openapi,
-        order_parts, orders, parts, reports, retention, signatures, trust,
+        agent_orders, cancels, collections, custody, enrolment, health, holds, hosts, logs,
+        openapi, order_parts, orders, parts, reports, retention, signatures, trust,
     },
     intake::tus,
     metrics,
@@ -72,6 +72,7 @@ pub const ROUTES: &[Route] = &[
     route!("GET" "/v1/custody/consistency" Who::Anybody, 0, get(custody::consistency)),
     route!("GET" "/v1/agent/orders" Who::Agent, 0, get(agent_orders::wait)),
     route!("POST" "/v1/agent/reports" Who::Agent, 64 * KIB, post(reports::take)),
+    route!("POST" "/v1/agent/log" Who::Agent, 64 * KIB, post(logs::take)),
     route!("POST" "/v1/agent/health" Who::Agent, 16 * KIB, post(health::take)),
     route!("POST" "/v1/agent/renew" Who::AgentToRenew, 64 * KIB, post(enrolment::renew)),
     route!("OPTIONS" "/v1/parts" Who::Anybody, 0, options(tus::describe)),
@@ -91,6 +92,7 @@ pub const ROUTES: &[Route] = &[
     route!("GET" "/v1/orders" Who::People(READERS), 0, get(orders::list)),
     route!("GET" "/v1/orders/{order}" Who::People(READERS), 0, get(orders::follow)),
     route!("GET" "/v1/orders/{order}/parts" Who::People(INVESTIGATOR), 0, get(order_parts::stream)),
+    route!("GET" "/v1/orders/{order}/log" Who::People(INVESTIGATOR), 0, get(logs::stream)),
     route!("GET" "/v1/collections" Who::People(EVIDENCE), 0, get(collections::list)),
     route!("GET" "/v1/retention" Who::People(READERS), 0, get(retention::list)),
     route!("POST" "/v1/retention" Who::People(ADMIN), 64 * KIB, post(retention::set)),

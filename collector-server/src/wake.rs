@@ -60,6 +60,8 @@ pub struct Wake {
     pub agents: Bells<AgentId>,
     /// For orders: their state changed.
     pub orders: Bells<OrderId>,
+    /// For orders: there is more of a live log.
+    pub logs: Bells<OrderId>,
 }
 
 impl Wake {
@@ -73,6 +75,7 @@ impl Wake {
             .orders
             .iter()
             .for_each(|order| self.orders.ring(order));
+        woken.logs.iter().for_each(|order| self.logs.ring(order));
     }
 }
 

@@ -49,6 +49,8 @@ pub const RETENTION: &str = "application/vnd.fieldseal.retention+json";
 pub const HOLD: &str = "application/vnd.fieldseal.hold+json";
 /// The payload type of the lifting of a legal hold.
 pub const HOLD_LIFT: &str = "application/vnd.fieldseal.hold-lift+json";
+/// The payload type of a piece of a running collection's log.
+pub const LOG_PIECE: &str = "application/vnd.fieldseal.log-piece+json";
 
 /// What can be wrong with an envelope.
 #[derive(Debug, thiserror::Error)]

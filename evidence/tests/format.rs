@@ -240,6 +240,10 @@ fn events() -> Vec<Action> {
             statement_sha256: some,
         },
         Action::Fetched { part, by_key: some },
+        Action::LogRead {
+            collection: part.collection,
+            by_key: some,
+        },
         Action::Verified {
             part,
             outcome: Outcome::Genuine,

@@ -86,6 +86,11 @@ pub enum Command {
     /// Exit codes: 0 delivered by all; 2 delivered with gaps, cut short, cancelled, or still running when
     /// the time given by --for was over; 1 refused, expired or failed; 64 usage.
     Watch(Watch),
+    /// Show what hosts say of an order while they are at it; that you looked is in the custody log.
+    ///
+    /// The lines come in sealed pieces that your key opens. The archive's own log has every line.
+    /// Exit codes: 0 shown; 2 pieces were missing, false, or could not be opened; 1 failed; 64 usage.
+    Log(Log),
     /// List orders and what was collected on them.
     List(List),
     /// Download collections with all that proves them; what was cut off goes on where it stopped.
@@ -391,6 +396,22 @@ pub struct Ordering {
     /// What follows once it is handed in.
     #[command(flatten)]
     pub after: After,
+}
+
+/// `fieldseal log`.
+#[derive(Debug, Args)]
+pub struct Log {
+    /// The order.
+    pub order: OrderId,
+    /// Only of this host, by its agent's id or its name.
+    #[arg(long, value_name = "ID|NAME")]
+    pub host: Option<String>,
+    /// Go on until no host is at it any more.
+    #[arg(long)]
+    pub follow: bool,
+    /// Print JSON, one object a line.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `fieldseal hits`.

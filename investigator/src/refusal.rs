@@ -1,13 +1,10 @@
 //! An agent's refusal, believed only when it is signed by the seal key of that very agent.
 
-use anyhow::{Context as _, ensure};
-use evidence::{
-    digest::Digest,
-    envelope::Envelope,
-    ids::AgentId,
-    seal::{self, Expected, Trust},
-};
+use anyhow::ensure;
+use evidence::{digest::Digest, envelope::Envelope, ids::AgentId, seal::Trust};
 use protocol::order::RefusalNotice;
+
+use crate::seal_key;
 
 /// Reads the refusal of `order` by `agent`, whose seal certificate and issuers are `chain_pem`.
 ///
@@ -21,22 +18,10 @@ pub fn open(
     chain_pem: &str,
     trust: &Trust,
 ) -> anyhow::Result<RefusalNotice> {
-    let chain = seal::certificates_from_pem(chain_pem).context("The seal chain can't be read.")?;
     let envelope = Envelope::parse(notice.as_bytes())?;
     let claimed: RefusalNotice =
         protocol::version::read(&envelope, evidence::envelope::REFUSAL, "refusal")?;
-    let expected = Expected {
-        trust,
-        agent: Some(agent),
-        at: None,
-    };
-    let report = seal::check_certificates(&chain, expected, claimed.time);
-    let signer = report
-        .signer
-        .filter(|s| report.faults.is_empty() && s.is_known);
-    let key = signer
-        .and_then(|s| s.key)
-        .context("The seal certificate of the agent does not lead to the deployment's root.")?;
+    let key = seal_key::of(agent, chain_pem, trust, claimed.time)?;
     let notice = RefusalNotice::open(&envelope, &key)?;
     ensure!(
         notice.agent == agent && notice.order_digest == *order,

@@ -219,6 +219,54 @@ pub struct Progress {
     pub gaps: u64,
     /// Parts sealed so far.
     pub parts_sealed: u32,
+    /// Files that were found and are not dealt with yet.
+    #[serde(default)]
+    pub files_waiting: u64,
+    /// How long it still takes, where that can be said.
+    pub rest: Option<Rest>,
+}
+
+/// How long a collection still takes, its delivery apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rest {
+    /// So long.
+    pub seconds: u64,
+    /// What is known of it.
+    pub bound: Bound,
+}
+
+impl Rest {
+    /// For people: "about 40 s left".
+    pub fn words(self) -> String {
+        let meant = match self.bound {
+            Bound::About => "about",
+            Bound::AtLeast => "at least",
+            Bound::AtMost => "at most",
+        };
+        format!("{meant} {} left", span(self.seconds))
+    }
+}
+
+/// Seconds in the two greatest units that are not nothing.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// How a [`Rest`] is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// All that is left is known, and how fast it goes.
+    About,
+    /// More may be found, or other artifacts are to come: this is for what is known so far.
+    AtLeast,
+    /// Only the order's limit on time is known.
+    AtMost,
 }
 
 /// `GET /v1/hosts`: the hosts of the asker's agencies.
@@ -620,6 +668,14 @@ mod tests {
         ];
         let digests: std::collections::BTreeSet<_> = all.iter().map(HandedOrder::digest).collect();
         assert_eq!(digests.len(), all.len());
+    }
+
+    #[test]
+    fn what_is_left_is_told_as_it_is_meant() {
+        let words = |seconds, bound| Rest { seconds, bound }.words();
+        assert_eq!(words(7, Bound::About), "about 7 s left");
+        assert_eq!(words(90, Bound::AtLeast), "at least 1 min 30 s left");
+        assert_eq!(words(7_260, Bound::AtMost), "at most 2 h 1 min left");
     }
 
     #[test]

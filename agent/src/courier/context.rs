@@ -336,6 +336,7 @@ fn first_status(settings: &Settings, ends: WallTime) -> Status {
         parts_waiting: 0,
         bytes_waiting: 0,
         parts_delivered: 0,
+        log_pieces_dropped: 0,
         certificate_ends: Some(ends),
     }
 }

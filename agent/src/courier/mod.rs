@@ -9,6 +9,7 @@ pub mod folder;
 mod health;
 pub mod http;
 mod leftovers;
+mod live;
 pub mod local;
 mod orders;
 mod outbox;

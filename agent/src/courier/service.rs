@@ -13,6 +13,7 @@ use super::{
     clock,
     context::{self, Context, DEAF},
     custody, health,
+    live::{self, Pieces},
     orders::{self, Handed},
     outbox, renewal,
     reports::{self, Reports},
@@ -40,10 +41,12 @@ pub fn run(state_dir: &Path, socket: OwnedFd, stop: &AtomicBool) -> Result<(), C
     shelf::tidy(&context.folder.spool(), SystemTime::now())?;
     let handed = Handed::default();
     let reports = Reports::open(&context.folder.reports(), &handed)?;
+    let pieces = Pieces::default();
     let desk = Desk {
         context: &context,
         handed: &handed,
         reports: &reports,
+        pieces: &pieces,
         slots: slots::questions(),
         times: clock::questions(),
         log: custody::questions(),
@@ -59,6 +62,7 @@ pub fn run(state_dir: &Path, socket: OwnedFd, stop: &AtomicBool) -> Result<(), C
         start(scope, context, "reports", || {
             reports::serve(context, &reports, &handed)
         });
+        start(scope, context, "live log", || live::serve(context, &pieces));
         start(scope, context, "clock", || {
             clock::serve(context, &desk.times)
         });
@@ -104,6 +108,7 @@ struct Desk<'c> {
     context: &'c Context,
     handed: &'c Handed,
     reports: &'c Reports,
+    pieces: &'c Pieces,
     slots: slots::Questions,
     times: clock::Questions,
     log: custody::Questions,
@@ -188,6 +193,10 @@ impl Desk<'_> {
                 Ok(())
             }
             FromReader::Report { report } => self.reports.put(self.context, report),
+            FromReader::LogPiece { piece, content } => {
+                self.pieces.put(self.context, piece, content);
+                Ok(())
+            }
             FromReader::Holds { policy_version } => {
                 self.holds(policy_version);
                 Ok(())
@@ -219,6 +228,7 @@ pub(super) fn name_of(message: &FromReader) -> &'static str {
         FromReader::AskCheckpoint {} => "ask_checkpoint",
         FromReader::AskConsistency { .. } => "ask_consistency",
         FromReader::Report { .. } => "report",
+        FromReader::LogPiece { .. } => "log_piece",
         FromReader::Holds { .. } => "holds",
         FromReader::SealRequest { .. } => "seal_request",
         FromReader::EnrolmentKept { .. } => "enrolment_kept",

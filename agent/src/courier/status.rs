@@ -41,6 +41,9 @@ pub struct Status {
     pub bytes_waiting: u64,
     /// Parts delivered since the courier began.
     pub parts_delivered: u64,
+    /// Pieces of live logs that were dropped since then: they are no evidence, and the archive has their lines.
+    #[serde(default)]
+    pub log_pieces_dropped: u64,
     /// When the TLS certificate ends.
     pub certificate_ends: Option<Instant>,
 }
@@ -138,6 +141,7 @@ mod tests {
             parts_waiting: 0,
             bytes_waiting: 0,
             parts_delivered: 0,
+            log_pieces_dropped: 0,
             certificate_ends: None,
         };
         let board = Board::new(status);

@@ -166,6 +166,11 @@ impl<'r> Run<'r> {
         }
     }
 
+    /// When this attempt began.
+    pub(super) fn begun(&self) -> Clock {
+        self.begun
+    }
+
     /// Whether an earlier attempt began it.
     pub(super) fn is_resumed(&self) -> bool {
         self.facts.attempt > 1

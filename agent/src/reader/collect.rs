@@ -5,10 +5,11 @@ use std::{
     path::{Path, PathBuf},
     process::Child,
     sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
 };
 
 use evidence::{gap::Reason, ids::CollectionId};
-use protocol::messages::Progress;
+use protocol::{live::Line, messages::Progress};
 
 pub use super::chain::ChainError;
 use super::{
@@ -141,6 +142,14 @@ impl Watch for Counted<'_> {
     fn durable(&self, position: &Position) -> Result<(), String> {
         self.parts.store(position.parts, Ordering::Relaxed);
         self.watch.durable(position)
+    }
+
+    fn line(&self, line: &Line) {
+        self.watch.line(line);
+    }
+
+    fn since(&self, begun: Instant) -> Duration {
+        self.watch.since(begun)
     }
 
     fn stop(&self) -> Option<(Reason, String)> {

@@ -27,6 +27,7 @@ use super::{
     lane::Lane,
     outcome::SealedPart,
     queue::What,
+    rest::{Look, Reckoning},
     scope,
     sink::Say,
 };
@@ -37,7 +38,7 @@ use crate::{
 };
 
 /// How often the run is looked at while nothing is said.
-const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// The artifacts that there are, the most volatile first.
 pub(super) type Registry = &'static [&'static dyn Artifact];
@@ -74,6 +75,7 @@ pub(super) struct Conductor<'r> {
     waiting: VecDeque<What>,
     inbox: Option<Inbox>,
     progress: Progress,
+    reckoning: Reckoning,
     looked: Instant,
 }
 
@@ -98,6 +100,7 @@ impl<'r> Conductor<'r> {
             waiting: VecDeque::new(),
             inbox: None,
             progress,
+            reckoning: Reckoning::default(),
             looked: Instant::now(),
         }
     }
@@ -296,7 +299,10 @@ impl<'r> Conductor<'r> {
                 let text = format!("no thread for it: {error}");
                 self.serious(name, name, Reason::Limit, &text)?;
             }
-            Speaker::Speaks(hears, pace) => self.gather_one(name, &hears, &pace)?,
+            Speaker::Speaks(hears, pace) => {
+                self.lane.log(Some(name), format!("{name} begins"))?;
+                self.gather_one(name, &hears, &pace)?;
+            }
         }
         self.progress.artifacts_done += 1;
         self.look();
@@ -335,7 +341,23 @@ impl<'r> Conductor<'r> {
             self.progress.gaps = counts.gaps;
             self.progress.parts_sealed = parts;
         }
+        self.reckon();
         self.run.watch.progress(&self.progress);
+    }
+
+    fn reckon(&mut self) {
+        let (settled, waiting) = self.run.shared.tally.files();
+        let at = self.run.watch.since(self.run.begun());
+        let limit_s = self.run.shared.plan.limits.wall_seconds;
+        let limit = (limit_s > 0).then(|| Duration::from_secs(limit_s).saturating_sub(at));
+        self.progress.files_waiting = waiting;
+        self.progress.rest = self.reckoning.rest(Look {
+            at,
+            settled,
+            waiting,
+            is_all_known: self.progress.artifacts_done == self.progress.artifacts_total,
+            limit,
+        });
     }
 }
 

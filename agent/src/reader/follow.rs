@@ -2,17 +2,23 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
 use evidence::{
     gap::Reason,
     ids::{CollectionId, OrderId},
+    instant::Instant as WallTime,
 };
-use protocol::messages::{Progress, Report};
+use protocol::{
+    live::Line,
+    messages::{Progress, Report},
+};
 
 use super::{
     conversation::Conversation,
+    live::{self, EndsWith, LiveLog, Pieces},
     state::{Change, State},
     task::{Position, Watch},
 };
@@ -41,6 +47,7 @@ pub struct Follower {
     conversation: Arc<Conversation>,
     given_up: Option<String>,
     stop: Stop,
+    live: LiveLog,
     told: Mutex<Told>,
 }
 
@@ -58,6 +65,7 @@ impl Follower {
         conversation: Arc<Conversation>,
         given_up: Option<String>,
         stop: Stop,
+        recipients: usize,
     ) -> Self {
         Self {
             order,
@@ -66,7 +74,33 @@ impl Follower {
             conversation,
             given_up,
             stop,
+            live: LiveLog::new(recipients),
             told: Mutex::default(),
+        }
+    }
+
+    /// Runs `collect`, and tells meanwhile what is new in its log.
+    pub(super) fn with_live_log<T>(&self, mut pieces: Pieces, collect: impl FnOnce() -> T) -> T {
+        thread::scope(|scope| {
+            let telling = thread::Builder::new().name("live log".to_owned());
+            let tell = || {
+                self.live.serve(live::PAUSE, |lines, last| {
+                    self.tell_lines(&mut pieces, lines, last);
+                });
+            };
+            // Without a thread for it there is no live log, and nothing else is missing.
+            let _ = telling.spawn_scoped(scope, tell);
+            let _ends = EndsWith(&self.live);
+            collect()
+        })
+    }
+
+    /// What can't be told ends nothing: the archive has it.
+    fn tell_lines(&self, pieces: &mut Pieces, lines: &[u8], last: bool) {
+        if let Ok((piece, content)) = pieces.next(lines, last, WallTime::now()) {
+            let _ = self
+                .conversation
+                .say(&FromReader::LogPiece { piece, content });
         }
     }
 
@@ -105,6 +139,10 @@ impl Watch for Follower {
         self.report(progress.clone());
     }
 
+    fn line(&self, line: &Line) {
+        self.live.line(line);
+    }
+
     fn sealing(&self, position: &Position) -> Result<(), String> {
         let position = position.into();
         self.keep(Change::Sealing { position })
@@ -129,5 +167,17 @@ impl Watch for Follower {
 
     fn pauses(&self) -> bool {
         self.stop.is_told()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_and_a_line_of_the_log_are_told_within_the_times_that_are_promised() {
+        // The rest of the way waits for news, not for a time.
+        assert!(PAUSE + super::super::conduct::TICK <= Duration::from_millis(500));
+        assert!(live::PAUSE <= Duration::from_secs(2));
     }
 }

@@ -14,6 +14,7 @@ use evidence::{
     instant::Instant,
     records::{FileRecord, LogLine, text_and_bytes},
 };
+use protocol::live::Line;
 
 use super::{
     chain::{Run, Trouble},
@@ -140,7 +141,13 @@ impl<'r> Lane<'r> {
             text: text.to_owned(),
             time: Instant::now(),
         };
-        self.write(artifact, |part| part.gap(&gap))
+        self.note_gap(gap)
+    }
+
+    fn note_gap(&mut self, gap: Gap) -> Result<(), Trouble> {
+        self.write(&gap.artifact, |part| part.gap(&gap))?;
+        self.run.watch.line(&Line::Gap(gap));
+        Ok(())
     }
 
     /// Notes what the agent did.
@@ -151,7 +158,9 @@ impl<'r> Lane<'r> {
             artifact: artifact.map(str::to_owned),
         };
         // On nobody's behalf: a line of the log alone makes no artifact unfinished.
-        self.write("", |part| part.log(&line))
+        self.write("", |part| part.log(&line))?;
+        self.run.watch.line(&Line::Log(line));
+        Ok(())
     }
 
     /// Stores all that `inbox` gives until it ends.
@@ -269,7 +278,7 @@ impl<'r> Lane<'r> {
             text,
             time: Instant::now(),
         };
-        self.write(&record.artifact, |part| part.gap(&gap))
+        self.note_gap(gap)
     }
 
     /// Closes the part where `entry` of `size_bytes` doesn't fit it.

@@ -50,13 +50,15 @@ impl Watch for Terminal {
             records,
             files,
             file_bytes,
+            rest,
             ..
         } = progress;
         let mib = file_bytes / (1024 * 1024);
+        let rest = rest.map_or_else(String::new, |rest| format!(", {}", rest.words()));
         // A terminal that went away must not end the collection.
         let _ = write!(
             io::stderr(),
-            "\r\x1b[2K{artifact}: {records} records, {files} files, {mib} MiB"
+            "\r\x1b[2K{artifact}: {records} records, {files} files, {mib} MiB{rest}"
         );
     }
 

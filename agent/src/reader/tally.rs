@@ -21,6 +21,7 @@ pub(super) struct Tally {
     standings: Mutex<BTreeMap<String, Standing>>,
     files: AtomicU64,
     file_bytes: AtomicU64,
+    dealt_with: AtomicU64,
     limits: Limits,
 }
 
@@ -63,6 +64,7 @@ impl Tally {
             standings: Mutex::new(standings.collect()),
             files: AtomicU64::new(0),
             file_bytes: AtomicU64::new(0),
+            dealt_with: AtomicU64::new(0),
             limits,
         }
     }
@@ -105,6 +107,13 @@ impl Tally {
     /// A file that `artifact` named is dealt with.
     pub(super) fn settled(&self, artifact: &str) {
         self.on(artifact, |s| s.waiting = s.waiting.saturating_sub(1));
+        self.dealt_with.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many files are dealt with, and how many were named and wait.
+    pub(super) fn files(&self) -> (u64, u64) {
+        let waiting = self.lock().values().map(|s| s.waiting).sum();
+        (self.dealt_with.load(Ordering::Relaxed), waiting)
     }
 
     /// The open part of `lane` holds something of `artifact`.
@@ -186,7 +195,9 @@ mod tests {
         assert_eq!(tally.finished_with(0), ["old"]);
         tally.touched("a", 0);
         tally.touched("a", 1);
+        assert_eq!(tally.files(), (0, 1));
         tally.settled("a");
+        assert_eq!(tally.files(), (1, 0));
         assert_eq!(tally.finished_with(0), ["old"]);
         tally.sealed(1);
         assert_eq!(tally.finished_with(0), ["a", "old"]);

@@ -1,14 +1,16 @@
 //! What one collection is told before it begins: on whose authority, under which seal, and where its chain stands.
 
+use std::time::{Duration, Instant as Clock};
+
 use evidence::{
     capture::Capture,
     digest::Digest,
     gap::Reason,
     ids::{CollectionId, HostId, OrderId},
     instant::Instant,
-    records::{Clock, Counts, Person, Refusal},
+    records::{self, Counts, Person, Refusal},
 };
-use protocol::messages::Progress;
+use protocol::{live::Line, messages::Progress};
 
 use super::seal::{PartBefore, Seal};
 use crate::config::Plan;
@@ -33,7 +35,7 @@ pub struct Authority {
     /// Who signed, the requester first.
     pub signers: Vec<Person>,
     /// The clock against the server's signed time.
-    pub clock: Option<Clock>,
+    pub clock: Option<records::Clock>,
     /// Orders refused since the last collection.
     pub refusals: Vec<Refusal>,
     /// Which capture of the order it is, where the order makes many.
@@ -79,6 +81,16 @@ pub struct Task<'p> {
 pub trait Watch: Sync {
     /// How far it is; called often.
     fn progress(&self, progress: &Progress);
+
+    /// One more line of the run's log, as it is written; called from several threads.
+    fn line(&self, line: &Line) {
+        let _ = line;
+    }
+
+    /// How much time has passed since `begun`.
+    fn since(&self, begun: Clock) -> Duration {
+        begun.elapsed()
+    }
 
     /// A part is about to be handed over. Kept before that, so that the chain is never forked: after a crash only
     /// the spool knows whether the part became durable.

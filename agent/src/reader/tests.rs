@@ -2,6 +2,7 @@
 
 mod fixture;
 mod hostile;
+mod rest;
 mod scope;
 mod stopping;
 

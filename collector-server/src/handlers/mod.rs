@@ -9,6 +9,7 @@ pub(crate) mod health;
 pub(crate) mod holds;
 pub(crate) mod hosts;
 mod lacking;
+pub(crate) mod logs;
 mod message;
 pub(crate) mod openapi;
 pub(crate) mod order_parts;

@@ -14,7 +14,7 @@ use sqlx::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    agents, expiry, holds, leaves, orders, parts, retention, uploads,
+    agents, expiry, holds, leaves, log_pieces, orders, parts, retention, uploads,
     writer::{self, Job},
 };
 
@@ -74,6 +74,8 @@ pub enum Change {
     Hold(holds::Change),
     /// Of what has expired.
     Expiry(expiry::Change),
+    /// Of pieces of live logs.
+    LogPiece(log_pieces::Change),
 }
 
 /// Who is to be told of a change.
@@ -83,6 +85,8 @@ pub struct Woken {
     pub agents: Vec<AgentId>,
     /// Orders of which the revision grew.
     pub orders: Vec<OrderId>,
+    /// Orders of whose live logs there is more.
+    pub logs: Vec<OrderId>,
     /// Orders that have stopped by themselves.
     pub halted: Vec<OrderId>,
 }

@@ -10,6 +10,7 @@ pub mod expiry;
 pub mod holds;
 pub mod index;
 pub mod leaves;
+pub mod log_pieces;
 pub mod orders;
 pub mod parts;
 pub mod retention;

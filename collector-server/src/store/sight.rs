@@ -48,7 +48,9 @@ impl About {
             | Action::Fetched { part, .. }
             | Action::Verified { part, .. }
             | Action::Quarantined { part } => Self::Collection(part.collection),
-            Action::Expired { collection, .. } => Self::Collection(*collection),
+            Action::Expired { collection, .. } | Action::LogRead { collection, .. } => {
+                Self::Collection(*collection)
+            }
             Action::Retention { rule_sha256, .. } => Self::Rule(*rule_sha256),
             Action::Held { hold, .. } | Action::HoldLifted { hold, .. } => Self::Hold(*hold),
             _ => Self::All,
@@ -111,9 +113,10 @@ const AGENT: &str = "SELECT 1 FROM agents \
 const ORDER: &str = "SELECT 1 FROM orders o WHERE o.id = ?1 AND (o.requester = ?3 OR EXISTS \
     (SELECT 1 FROM order_hosts h JOIN agents a ON a.id = h.agent WHERE h.order_id = o.id \
     AND a.agency IN (SELECT value FROM json_each(?2))))";
-const COLLECTION: &str = "SELECT 1 FROM collections c JOIN agents a ON a.id = c.agent \
-    WHERE c.id = ?1 AND a.agency IN (SELECT value FROM json_each(?2)) AND ?3 IS NOT NULL";
 const RULE: &str = "SELECT 1 FROM retention_rules \
     WHERE sha256 = ?1 AND agency IN (SELECT value FROM json_each(?2)) AND ?3 IS NOT NULL";
 const HOLD: &str = "SELECT 1 FROM holds \
     WHERE id = ?1 AND agency IN (SELECT value FROM json_each(?2)) AND ?3 IS NOT NULL";
+const COLLECTION: &str = "SELECT 1 FROM (SELECT agent FROM collections WHERE id = ?1 \
+    UNION ALL SELECT agent FROM order_hosts WHERE collection = ?1) c JOIN agents a ON a.id = c.agent \
+    WHERE a.agency IN (SELECT value FROM json_each(?2)) AND ?3 IS NOT NULL";

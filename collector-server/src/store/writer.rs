@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     agents, expiry, holds,
     index::{Change, IndexError, Woken},
-    leaves, orders, parts, retention, uploads,
+    leaves, log_pieces, orders, parts, retention, uploads,
 };
 
 /// Changes that share a commit at most.
@@ -73,5 +73,6 @@ async fn apply(to: &mut SqliteConnection, change: &Change) -> Result<Woken, Inde
         Change::Retention(change) => retention::apply(to, change).await,
         Change::Hold(change) => holds::apply(to, change).await,
         Change::Expiry(change) => expiry::apply(to, change).await,
+        Change::LogPiece(change) => log_pieces::apply(to, change).await,
     }
 }

@@ -10,6 +10,7 @@ mod health;
 mod holds;
 mod hostile;
 mod init;
+mod logs;
 mod openapi;
 mod order_parts;
 mod orders;

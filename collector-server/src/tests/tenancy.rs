@@ -29,6 +29,7 @@ use crate::{
     tests::{
         evidence::{create, metadata, upload},
         holds::{hold, lift_of, place, signed_hold, signed_lift},
+        logs::piece,
         orders::{ordered, poll, report, submit},
         retention::{rule, set, signed_rule},
     },
@@ -148,6 +149,7 @@ impl<'d> World<'d> {
                 let lift = text(&signed_lift(key(), &lift_of(&self.hold, by)));
                 message(json!(LiftHold { v: VERSION, lift }))
             }
+            ("POST", "/v1/agent/log") => message(json!(piece(&self.foreign, &self.signed, 1))),
             ("POST", "/v1/agent/health") => message(json!(AgentHealth {
                 v: VERSION,
                 health: Health::default()

@@ -173,6 +173,13 @@ pub enum Action {
         /// The signing key of the person whom it was handed to.
         by_key: Digest,
     },
+    /// Pieces of the log of a collection were handed out while it ran (signed by the server).
+    LogRead {
+        /// The collection.
+        collection: CollectionId,
+        /// The signing key of the person whom they were handed to.
+        by_key: Digest,
+    },
     /// A part was checked whole, contents included (signed by the investigator).
     Verified {
         /// Which part.

@@ -52,7 +52,9 @@ impl CaseFilter {
             | Action::Fetched { part, .. }
             | Action::Verified { part, .. }
             | Action::Quarantined { part } => self.collections.contains(&part.collection),
-            Action::Expired { collection, .. } => self.collections.contains(collection),
+            Action::Expired { collection, .. } | Action::LogRead { collection, .. } => {
+                self.collections.contains(collection)
+            }
             Action::Retention { rule_sha256, .. } => self.rules.contains(rule_sha256),
             Action::Held { hold, .. } | Action::HoldLifted { hold, .. } => {
                 self.holds.contains(hold)

@@ -137,6 +137,10 @@ pub fn what(action: &Action, names: &Names) -> String {
         Action::Fetched { part, by_key } => {
             format!("{} handed out to {}", name(part), names.person(by_key))
         }
+        Action::LogRead { collection, by_key } => format!(
+            "the live log of {collection} handed out to {}",
+            names.person(by_key)
+        ),
         Action::Verified { part, outcome } => {
             let found = match outcome {
                 Outcome::Genuine => "genuine and complete",

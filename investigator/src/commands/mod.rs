@@ -17,6 +17,7 @@ pub mod hunt;
 pub mod keys;
 pub mod list;
 pub mod load;
+pub mod log;
 pub mod open;
 mod output;
 pub mod policy;
@@ -57,6 +58,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Cancel(args) => cancel::run(args, home()?),
         Command::Retry(args) => retry::run(args, home()?),
         Command::Watch(args) => watch::run(args, home()?),
+        Command::Log(args) => log::run(args, home()?),
         Command::List(args) => list::run(args, home()?),
         Command::Fetch(args) => fetch::run(args, home()?),
         Command::Console(args) => console::run(args, home()?),

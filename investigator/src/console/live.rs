@@ -12,7 +12,10 @@ use axum::response::{
 };
 use evidence::ids::OrderId;
 use futures_util::stream;
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{
+    OwnedSemaphorePermit,
+    mpsc::{Receiver, Sender, channel},
+};
 
 use super::{
     app::App,
@@ -26,16 +29,13 @@ use crate::{
 };
 
 /// Events under way to a page that is slow; the follower waits for it then.
-const UNDER_WAY: usize = 4;
+pub(super) const UNDER_WAY: usize = 4;
 /// Following ends, and the page asks again: so no thread waits long for a page that is gone.
 const AT_MOST: Duration = Duration::from_secs(600);
 
 /// Streams the order's table.
 pub fn stream(app: &Arc<App>, order: OrderId) -> Answer {
-    let place = Arc::clone(&app.streams).try_acquire_owned();
-    let place = place.map_err(|_| {
-        anyhow::anyhow!("Too many pages follow orders. Close one, and load this one again.")
-    })?;
+    let place = place(app)?;
     let (send, receive) = channel(UNDER_WAY);
     let app = Arc::clone(app);
     tokio::task::spawn_blocking(move || {
@@ -48,7 +48,16 @@ pub fn stream(app: &Arc<App>, order: OrderId) -> Answer {
     Ok(answer(receive))
 }
 
-fn answer(receive: Receiver<Event>) -> Response {
+/// A place for a page that follows.
+pub(super) fn place(app: &App) -> anyhow::Result<OwnedSemaphorePermit> {
+    let place = Arc::clone(&app.streams).try_acquire_owned();
+    place.map_err(|_| {
+        anyhow::anyhow!("Too many pages follow orders. Close one, and load this one again.")
+    })
+}
+
+/// Events as the answer to a page.
+pub(super) fn answer(receive: Receiver<Event>) -> Response {
     let events = stream::unfold(receive, async |mut receive| {
         let event = receive.recv().await?;
         Some((Ok::<_, Infallible>(event), receive))

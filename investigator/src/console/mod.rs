@@ -13,6 +13,7 @@ pub mod gate;
 pub mod guard;
 pub mod jobs;
 pub mod live;
+pub mod log_stream;
 pub mod pages;
 pub mod problem;
 pub mod router;

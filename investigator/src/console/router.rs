@@ -11,7 +11,8 @@ use super::{
     app::App,
     assets, guard,
     pages::{
-        approve, browser, collections, custody, host, new_order, order, overview, session, sign,
+        approve, browser, collections, custody, host, log, new_order, order, overview, session,
+        sign,
     },
 };
 
@@ -28,6 +29,8 @@ fn routes() -> Vec<Route> {
         ("/drafts/{draft}", get(sign::page).post(sign::sign)),
         ("/orders/{order}", get(order::page)),
         ("/orders/{order}/events", get(order::events)),
+        ("/orders/{order}/log", get(log::page)),
+        ("/orders/{order}/log/events", get(log::events)),
         ("/orders/{order}/fetch", post(collections::fetch_order)),
         (
             "/orders/{order}/approve",

@@ -17,6 +17,8 @@ pub struct Bars {
     all: MultiProgress,
     bars: HashMap<AgentId, ProgressBar>,
     style: ProgressStyle,
+    /// The whole order, below its hosts, where there are several.
+    sum: Option<ProgressBar>,
     hint: Option<String>,
 }
 
@@ -31,6 +33,7 @@ impl Bars {
             all: MultiProgress::new(),
             bars: HashMap::new(),
             style,
+            sum: None,
             hint: None,
         })
     }
@@ -64,12 +67,28 @@ impl Bars {
     }
 }
 
+/// The whole order.
+fn sum(view: &View) -> String {
+    let rest = view.rest.map_or_else(
+        || "the rest can't be told yet".to_owned(),
+        |rest| rest.words(),
+    );
+    format!(
+        "all hosts: {}, {}, {rest}",
+        count::of(view.totals.files, "file", "files"),
+        HumanBytes(view.totals.file_bytes),
+    )
+}
+
 fn message(host: &HostView) -> String {
     let name = inert(&host.hostname);
     match (&host.progress, host.state) {
         (Some(progress), HostState::Running) => format!(
-            "{name}: {}, {}, {}, {}, {}, {} of {} there",
+            "{name}: {}{}, {}, {}, {}, {}, {} of {} there",
             inert(&progress.artifact),
+            progress
+                .rest
+                .map_or_else(String::new, |rest| format!(" ({})", rest.words())),
             count::of(progress.records, "record", "records"),
             count::of(progress.files, "file", "files"),
             HumanBytes(progress.file_bytes),
@@ -82,6 +101,27 @@ fn message(host: &HostView) -> String {
             format!("{name}: {}, {}", word(host.state), plain::detail(host))
         }
         _ => format!("{name}: waiting for its agent"),
+    }
+}
+
+impl Bars {
+    fn draw_sum(&mut self, view: &View) {
+        if view.settled {
+            if let Some(bar) = self.sum.take() {
+                bar.finish_and_clear();
+            }
+            return;
+        }
+        if view.hosts.len() < 2 {
+            return;
+        }
+        let bar = self.sum.get_or_insert_with(|| {
+            let bar = ProgressBar::new(1).with_style(self.style.clone());
+            self.all.add(bar)
+        });
+        bar.set_length(view.hosts.len() as u64);
+        bar.set_position(view.hosts.iter().filter(|h| h.is_settled()).count() as u64);
+        bar.set_message(sum(view));
     }
 }
 
@@ -98,7 +138,9 @@ impl Show for Bars {
             .hosts
             .iter()
             .filter(|h| view.changed.contains(&h.agent));
-        changed.try_for_each(|host| self.draw(host))
+        changed.try_for_each(|host| self.draw(host))?;
+        self.draw_sum(view);
+        Ok(())
     }
 
     fn trouble(&mut self, error: &RemoteError) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@ pub mod bars;
 pub mod json;
 pub mod judge;
 pub mod plain;
+mod rest;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use evidence::ids::{AgentId, CollectionId, OrderId};
-use protocol::messages::{Captures, HostState, OrderHost, OrderStatus, Progress, Totals};
+use protocol::messages::{Captures, HostState, OrderHost, OrderStatus, Progress, Rest, Totals};
 use serde::Serialize;
 
 use crate::{exit::Exit, inert::inert, remote::RemoteError};
@@ -36,6 +37,8 @@ pub struct View {
     pub lacking: usize,
     /// Over all hosts.
     pub totals: Totals,
+    /// How long it still takes on all of them, their delivery apart, where that can be said.
+    pub rest: Option<Rest>,
     /// The hosts; in JSON, those that have changed.
     pub hosts: Vec<HostView>,
     /// Those of them that this news is about.
@@ -191,6 +194,7 @@ pub fn view(
         halted: status.halted.clone(),
         lacking,
         totals: status.totals,
+        rest: rest::of_all(&hosts),
         changed: status.hosts.iter().map(|host| host.agent).collect(),
         hosts,
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evidence::{
     digest::Digest,
-    ids::{CollectionId, HoldId, OrderId},
+    ids::{AgentId, CollectionId, HoldId, OrderId},
 };
 use protocol::{
     hold::{Holds, LiftHold, PlaceHold},
@@ -146,6 +146,21 @@ impl Remote {
     /// All parts of an order that came after `after`, as a stream of frames.
     pub fn order_parts(&self, order: OrderId, after: u64) -> Result<Download, RemoteError> {
         self.download(&format!("/v1/orders/{order}/parts?after={after}"), 0)
+    }
+
+    /// Pieces of the order's live logs that came after `after`, of one agent or all, as a stream of frames that waits for
+    /// more.
+    pub fn order_log(
+        &self,
+        order: OrderId,
+        agent: Option<AgentId>,
+        after: u64,
+        wait: Duration,
+    ) -> Result<Download, RemoteError> {
+        let wait = wait.as_millis().min(u128::from(MAX_WAIT_MS));
+        let agent = agent.map_or_else(String::new, |agent| format!("&agent={agent}"));
+        let path = format!("/v1/orders/{order}/log?after={after}&wait_ms={wait}{agent}");
+        self.download(&path, 0)
     }
 
     /// A stored part, from byte `from` on.

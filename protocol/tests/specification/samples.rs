@@ -4,19 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::{
     digest::Digest,
+    gap::{Gap, Reason, Severity},
     ids::{AgentId, CollectionId, HoldId, HostId, OrderId},
     instant::Instant,
+    records::LogLine,
 };
 use protocol::{
     enrolment::{
         EnrolRequest, EnrolResponse, HostFacts, RenewRequest, RenewResponse, SealRequest, Token,
     },
     hold::{Covers, Hold, HoldLift, HoldRow, Holds, LiftHold, PlaceHold},
+    live::{Line, LogFrame, LogPiece, SendLogPiece},
     messages::{
-        AgentHealth, AgentOrders, AgentReport, CancelOrder, Captures, CollectionRow, Collections,
-        Consistency, HandedOrder, Health, HostRow, HostState, Hosts, Leaves, Logged, OrderHost,
-        OrderRow, OrderStatus, Orders, PartFrame, PartRow, Progress, Report, SignOrder,
-        SubmitEvent, SubmitOrder, TimeRequest, Totals, Trust,
+        AgentHealth, AgentOrders, AgentReport, Bound, CancelOrder, Captures, CollectionRow,
+        Collections, Consistency, HandedOrder, Health, HostRow, HostState, Hosts, Leaves, Logged,
+        OrderHost, OrderRow, OrderStatus, Orders, PartFrame, PartRow, Progress, Report, Rest,
+        SignOrder, SubmitEvent, SubmitOrder, TimeRequest, Totals, Trust,
     },
     name::Name,
     order::{Cancel, Order, RefusalNotice, Rollout},
@@ -724,5 +727,75 @@ pub(crate) fn holds() -> Holds {
     Holds {
         v: 1,
         holds: vec![row],
+    }
+}
+
+/// How far a collection is, with all that can be said.
+pub(crate) fn progress() -> Progress {
+    Progress {
+        rest: Some(rest()),
+        ..Progress::default()
+    }
+}
+
+pub(crate) fn rest() -> Rest {
+    Rest {
+        seconds: 40,
+        bound: Bound::AtLeast,
+    }
+}
+
+pub(crate) fn log_piece() -> LogPiece {
+    LogPiece {
+        v: 1,
+        collection: COLLECTION,
+        agent: AGENT,
+        order_digest: digest(),
+        attempt: 1,
+        piece: 2,
+        last: false,
+        previous: Some(digest()),
+        sha256: digest(),
+        size_bytes: 9,
+        time: at(0),
+    }
+}
+
+pub(crate) fn lines() -> Vec<Line> {
+    vec![
+        Line::Log(LogLine {
+            time: at(0),
+            message: "it begins".into(),
+            artifact: Some("processes".into()),
+        }),
+        Line::Gap(Gap {
+            artifact: "processes".into(),
+            subject: "1".into(),
+            path_b64: Some("MQ==".into()),
+            reason: Reason::Vanished,
+            severity: Severity::Ordinary,
+            text: "it has gone".into(),
+            time: at(0),
+        }),
+        Line::LeftOut { count: 3 },
+    ]
+}
+
+pub(crate) fn send_log_piece() -> SendLogPiece {
+    SendLogPiece {
+        v: 1,
+        piece: "{}".into(),
+        content: "AA==".into(),
+    }
+}
+
+pub(crate) fn log_frame() -> LogFrame {
+    LogFrame {
+        v: 1,
+        cursor: 7,
+        agent: AGENT,
+        hostname: "host-1".into(),
+        piece: "{}".into(),
+        content: "AA==".into(),
     }
 }

@@ -5,10 +5,11 @@ use protocol::{
         EnrolRequest, EnrolResponse, HostFacts, RenewRequest, RenewResponse, SealRequest, Token,
     },
     hold::{Covers, Hold, HoldLift, HoldRow, Holds, LiftHold, PlaceHold},
+    live::{Line, LogFrame, LogPiece, SendLogPiece},
     messages::{
         AgentHealth, AgentOrders, AgentReport, CancelOrder, Captures, CollectionRow, Collections,
         Consistency, HandedOrder, Health, HostRow, Hosts, Leaves, Logged, OrderHost, OrderRow,
-        OrderStatus, Orders, PartFrame, PartRow, Progress, Report, SignOrder, SubmitEvent,
+        OrderStatus, Orders, PartFrame, PartRow, Progress, Report, Rest, SignOrder, SubmitEvent,
         SubmitOrder, TimeRequest, Totals, Trust,
     },
     order::{Cancel, Order, RefusalNotice, Rollout},
@@ -89,7 +90,11 @@ pub(crate) fn types() -> Vec<Type> {
         of::<HandedOrder>("HandedOrder", &handed),
         of::<AgentOrders>("AgentOrders", &orders),
         of::<AgentReport>("AgentReport", &samples::agent_report()),
-        of::<Progress>("Progress", &Progress::default()),
+        of::<Progress>("Progress", &samples::progress()),
+        of::<Rest>("Rest", &samples::rest()),
+        of::<LogPiece>("LogPiece", &samples::log_piece()),
+        of::<SendLogPiece>("SendLogPiece", &samples::send_log_piece()),
+        of::<LogFrame>("LogFrame", &samples::log_frame()),
         of::<AgentHealth>("AgentHealth", &samples::agent_health()),
         of::<Health>("Health", &samples::health()),
         of::<HostRow>("HostRow", &hosts.hosts[0]),
@@ -161,7 +166,7 @@ fn each_table_has_the_fields_of_its_type_and_says_which_are_needed() {
 #[test]
 fn no_table_is_of_a_type_that_is_none() {
     let known: Vec<_> = types().iter().map(|one| one.title).collect();
-    let kinds = ["Covers", "Recurrences", "Refusals", "Reports"];
+    let kinds = ["Covers", "Lines", "Recurrences", "Refusals", "Reports"];
     for title in titles(&text()) {
         let fits = known.contains(&title.as_str()) || kinds.contains(&title.as_str());
         assert!(fits, "{title}");
@@ -264,4 +269,16 @@ fn every_recurrence_stands_in_the_table() {
     }
     assert_eq!(all.len(), 2);
     check_kinds("Recurrences", "kind", &all);
+}
+
+#[test]
+fn every_line_of_a_live_log_stands_in_the_table() {
+    let all = samples::lines();
+    for one in &all {
+        match one {
+            Line::Log(_) | Line::Gap(_) | Line::LeftOut { .. } | Line::Unknown => {}
+        }
+    }
+    assert_eq!(all.len(), 3);
+    check_kinds("Lines", "line", &all);
 }

@@ -28,6 +28,7 @@ use evidence::{
 };
 use protocol::{
     enrolment::{EnrolRequest, EnrolResponse, RenewRequest, RenewResponse},
+    live::SendLogPiece,
     messages::{AgentOrders, AgentReport, Consistency, HandedOrder, Report, TimeRequest, Trust},
 };
 use rustls::{
@@ -85,6 +86,7 @@ pub(in crate::courier) struct State {
     pub(in crate::courier) orders: Vec<HandedOrder>,
     pub(in crate::courier) policy_version: u64,
     pub(in crate::courier) reports: Vec<Report>,
+    pub(in crate::courier) log_pieces: Vec<SendLogPiece>,
     pub(in crate::courier) requests: Vec<String>,
     pub(in crate::courier) renewals: usize,
     /// The agent was revoked: whatever it asks as an agent is refused.
@@ -372,6 +374,11 @@ impl Inner {
             ("POST", "/v1/agent/reports") => {
                 let report: AgentReport = serde_json::from_slice(&body).unwrap();
                 self.state.lock().unwrap().reports.push(report.report);
+                Said::of(204)
+            }
+            ("POST", "/v1/agent/log") => {
+                let piece = serde_json::from_slice(&body).unwrap();
+                self.state.lock().unwrap().log_pieces.push(piece);
                 Said::of(204)
             }
             ("POST", "/v1/agent/health") => Said::of(204),

@@ -8,6 +8,7 @@ use super::{Collecting, Event, Service, ServiceError};
 use crate::reader::{
     collect::{self, ChainError, CollectError},
     follow::{Follower, keep},
+    live::Pieces,
     orders,
     outcome::Outcome,
     state::{Change, Ended, Running},
@@ -67,8 +68,17 @@ impl Service {
             Arc::clone(&self.conversation),
             given_up,
             self.stop.clone(),
+            plan.recipients.len(),
         );
         let (seal, events) = (self.seal.clone(), self.events.clone());
+        let pieces = Pieces {
+            seal: seal.clone(),
+            recipients: plan.recipients.clone(),
+            collection: running.collection,
+            order_digest: order,
+            attempt: running.attempt,
+            before: None,
+        };
         let conversation = Arc::clone(&self.conversation);
         let collect = move || {
             let task = Task {
@@ -80,7 +90,9 @@ impl Service {
                 position: running.position.map(Into::into),
                 sealing: running.sealing.map(Into::into),
             };
-            let outcome = collect::run_task(task, &*conversation, &follower);
+            let outcome = follower.with_live_log(pieces, || {
+                collect::run_task(task, &*conversation, &follower)
+            });
             follower.flush();
             // Nobody waits for it once the service has ended.
             let _ = events.send(Event::Collected(outcome));

@@ -16,6 +16,7 @@ use crate::{
 
 mod cancel;
 mod custody;
+mod live;
 mod recurring;
 mod script;
 use script::{Host, PROFILE, parts, record};

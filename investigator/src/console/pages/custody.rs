@@ -161,7 +161,7 @@ pub async fn looked(State(app): State<Arc<App>>) -> Answer {
         let (log, session, now) = (app.desk.log()?, app.desk.session()?, Instant::now());
         let mut people: BTreeMap<String, Vec<&Row>> = BTreeMap::new();
         for row in log.outcome.rows.iter().rev() {
-            if let Action::Fetched { by_key, .. } = &row.action {
+            if let Action::Fetched { by_key, .. } | Action::LogRead { by_key, .. } = &row.action {
                 people
                     .entry(log.names.person(by_key))
                     .or_default()

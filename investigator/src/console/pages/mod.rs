@@ -5,6 +5,7 @@ pub mod browser;
 pub mod collections;
 pub mod custody;
 pub mod host;
+pub mod log;
 pub mod new_order;
 pub mod order;
 pub mod overview;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Path, State};
 use evidence::{ids::OrderId, instant::Instant};
-use protocol::policy::Role;
+use protocol::{messages::Rest, policy::Role};
 
 use super::{CollectionLine, OrderLine, id, unless_forbidden};
 use crate::{
@@ -50,6 +50,8 @@ pub struct Live {
 
 /// The hosts of an order and their sum.
 pub struct Table {
+    order: String,
+    rest: String,
     settled: usize,
     all: usize,
     is_settled: bool,
@@ -64,6 +66,7 @@ struct Row {
     done: u32,
     total: u32,
     artifact: String,
+    rest: String,
     figures: Figures,
     collection: Option<String>,
     note: String,
@@ -83,6 +86,8 @@ impl Table {
     pub fn new(view: &View) -> Self {
         let progress = || view.hosts.iter().filter_map(|h| h.progress.as_ref());
         Self {
+            order: view.order.to_string(),
+            rest: view.rest.map(Rest::words).unwrap_or_default(),
             settled: view.hosts.iter().filter(|h| h.is_settled()).count(),
             all: view.hosts.len(),
             is_settled: view.settled,
@@ -117,6 +122,10 @@ fn row(host: &HostView) -> Row {
         done: progress.artifacts_done,
         total: progress.artifacts_total,
         artifact: progress.artifact.clone(),
+        rest: match host.is_settled() {
+            true => String::new(),
+            false => progress.rest.map(Rest::words).unwrap_or_default(),
+        },
         figures: match &host.progress {
             None => Figures::default(),
             Some(p) => Figures {

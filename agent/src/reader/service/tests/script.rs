@@ -106,6 +106,7 @@ impl Host {
             log: Tree::default(),
             is_reachable: true,
             dead_after: None,
+            pieces: Vec::new(),
         };
         let hello = courier.next();
         assert!(
@@ -137,6 +138,8 @@ pub(super) struct Courier<'w> {
     pub(super) is_reachable: bool,
     /// Falls silent when asked to make this part durable, as if killed.
     pub(super) dead_after: Option<u32>,
+    /// Pieces of the live log: documents' envelopes and contents.
+    pub(super) pieces: Vec<(String, String)>,
 }
 
 impl Courier<'_> {
@@ -245,6 +248,7 @@ impl Courier<'_> {
                 let proof = self.is_reachable.then_some(proof);
                 self.say(&FromSpool::Consistency { from, to, proof });
             }
+            FromReader::LogPiece { piece, content } => self.pieces.push((piece, content)),
             FromReader::Report { .. } | FromReader::Holds { .. } | FromReader::RenewSeal { .. } => {
             }
             other => panic!("{other:?}"),
