@@ -13,7 +13,7 @@ use protocol::{
     version::VERSION,
 };
 
-use crate::session::Session;
+use crate::{inert::inert, session::Session};
 
 /// What the cancellation of `order` says.
 pub fn draft(session: &Session, envelope: &Envelope, order: &Order, reason: &str) -> Cancel {
@@ -27,6 +27,17 @@ pub fn draft(session: &Session, envelope: &Envelope, order: &Order, reason: &str
         time: Instant::now(),
         reason: reason.to_owned(),
     }
+}
+
+/// What is signed, in words, inert.
+pub fn in_words(session: &Session, order: &Order) -> String {
+    format!(
+        "To be signed by {}: order {} of {} (case {}) stops on all of its hosts; what they have is sealed.",
+        session.me.id,
+        order.id,
+        inert(order.requester.as_str()),
+        inert(&order.case),
+    )
 }
 
 /// Stops where the person has no role that may cancel, before the server does.

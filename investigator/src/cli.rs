@@ -8,10 +8,10 @@ pub use policy::{DraftPolicy, Policy, PublishPolicy, RootDraft, RootKey, ShowPol
 
 use std::path::PathBuf;
 
-pub use hunt::Hunt;
 pub use keep::{
     Hold, LiftHold, ListHolds, PlaceHold, Retention, RetentionDue, SetRetention, ShowRetention,
 };
+pub use hunt::{Criteria, Hunt, size};
 
 use clap::{Args, Parser, Subcommand};
 use evidence::ids::{AgentId, OrderId};
@@ -475,7 +475,7 @@ pub struct Retry {
     #[arg(
         long,
         value_name = "TEXT",
-        default_value = "retry of the hosts that failed"
+        default_value = crate::retry::REASON
     )]
     pub reason: String,
     /// How long hosts may begin the order.
