@@ -149,7 +149,7 @@ fn orders_are_narrowed_stopped_retried_and_hunts_lead_to_evidence() {
 
     let audited = stage.fieldseal(&args!["audit"]).unwrap();
     assert_eq!(audited.code, 0, "{audited:?}");
-    for said in ["was cancelled by", "ann found", "revoked"] {
+    for said in ["was cancelled by ann", "checked: genuine", "was revoked"] {
         assert!(audited.out.contains(said), "{said}: {}", audited.out);
     }
 }

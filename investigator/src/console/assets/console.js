@@ -51,12 +51,14 @@ async function around() {
 
 function follow(place) {
   const source = new EventSource(place.dataset.events);
-  let states = "";
+  const marks = (table) => [...table.querySelectorAll("tbody .mark")].map((mark) => mark.textContent).join();
+  // What the page was loaded with: the first news may be the last.
+  let states = marks(place);
   const news = (event) => {
     trouble("");
     const table = put("live", event.data);
-    const now = table ? [...table.querySelectorAll("tbody .mark")].map((mark) => mark.textContent).join() : "";
-    if (states !== "" && states !== now) around();
+    const now = table ? marks(table) : "";
+    if (states !== now) around();
     states = now;
     const tally = document.getElementById("tally");
     if (tally) say(tally.textContent);
