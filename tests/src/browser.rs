@@ -15,7 +15,8 @@ use crate::{running::Running, stage::Stage};
 /// The passphrase of keys that [`make_locked`] makes.
 pub const PASSPHRASE: &str = "a passphrase for the console";
 /// What may never run.
-pub const SCRIPT: &str = "<script>window.__ran=1;alert(1)</script><img src=x onerror=window.__ran=1>";
+pub const SCRIPT: &str =
+    "<script>window.__ran=1;alert(1)</script><img src=x onerror=window.__ran=1>";
 /// A name of a file, which a page must show as it is.
 pub const FILE: &str = "<img src=x onerror=window.__ran=1>";
 const HOST: &str = "<b onclick=alert(1)>web</b>\u{202e}\u{1b}[2J";

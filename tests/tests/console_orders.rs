@@ -95,7 +95,11 @@ fn orders_are_narrowed_stopped_retried_and_hunts_lead_to_evidence() {
     fs::write(&planted, "planted").unwrap();
     fs::write(hunted.join("harmless"), "harmless").unwrap();
     let list = stage.path("digests.txt");
-    fs::write(&list, format!("# known\n{}  harmless\n", Digest::of(b"harmless"))).unwrap();
+    fs::write(
+        &list,
+        format!("# known\n{}  harmless\n", Digest::of(b"harmless")),
+    )
+    .unwrap();
     let sleeper = Runs::new(&hunted);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (ann, url) = console(&stage, "home").unwrap();
@@ -139,7 +143,10 @@ fn orders_are_narrowed_stopped_retried_and_hunts_lead_to_evidence() {
     assert_eq!(first.rollout.unwrap().stop_past_failed_percent, 50);
     let (again, _) = signed(&stage, &notes, "retry");
     assert_eq!(again.predecessor, Some(first_digest));
-    assert_eq!((&again.profile, &again.parameters), (&first.profile, &first.parameters));
+    assert_eq!(
+        (&again.profile, &again.parameters),
+        (&first.profile, &first.parameters)
+    );
     let (hunt, hunt_digest) = signed(&stage, &notes, "hunt");
     assert_eq!(hunt.predecessor, None);
     let (collected, _) = signed(&stage, &notes, "collected");

@@ -7,13 +7,7 @@ use protocol::policy::Role;
 
 use super::watch;
 use crate::{
-    cli::Collect,
-    draft,
-    exit::Exit,
-    hits::FromHunt,
-    home::Home,
-    ordering,
-    session::Session,
+    cli::Collect, draft, exit::Exit, hits::FromHunt, home::Home, ordering, session::Session,
 };
 
 /// Runs it.

@@ -70,9 +70,8 @@ pub fn run(args: &Verify, home: impl FnOnce() -> anyhow::Result<Home>) -> anyhow
     let exit = Exit::from(verdict);
     if args.record {
         let session = Session::open(home()?)?;
-        let tell = &mut |part: custody::Recorded| {
-            Ok(writeln!(io::stderr(), "{}", part.in_words())?)
-        };
+        let tell =
+            &mut |part: custody::Recorded| Ok(writeln!(io::stderr(), "{}", part.in_words())?);
         let recorded = custody::record(&session, || session.unlock(), &reports, tell)?;
         return Ok(exit.worse(recorded));
     }

@@ -5,7 +5,8 @@ use std::{path::PathBuf, sync::Arc};
 use tokio::sync::Semaphore;
 
 use super::{
-    desk::Desk, drafts::Drafts, gate::Gate, hunts::Hunts, jobs::Jobs, problem::Problem, view::Answer,
+    desk::Desk, drafts::Drafts, gate::Gate, hunts::Hunts, jobs::Jobs, problem::Problem,
+    view::Answer,
 };
 
 /// Pages that follow orders at the same time; the rest are asked to reload.

@@ -83,9 +83,10 @@ mod tests {
     #[tokio::test]
     async fn a_file_in_a_form_is_a_field_of_text() {
         let form = |file: &[u8]| {
-            let mut body = b"--x\r\nContent-Disposition: form-data; name=\"csrf\"\r\n\r\nsecret\r\n--x\r\n\
+            let mut body =
+                b"--x\r\nContent-Disposition: form-data; name=\"csrf\"\r\n\r\nsecret\r\n--x\r\n\
                 Content-Disposition: form-data; name=\"list\"; filename=\"a\"\r\n\r\n"
-                .to_vec();
+                    .to_vec();
             body.extend_from_slice(file);
             body.extend_from_slice(b"\r\n--x--\r\n");
             Fields::parse_files(body.into(), "x".to_owned())
@@ -94,6 +95,10 @@ mod tests {
         assert_eq!(fields.raw("csrf"), Some("secret"));
         assert_eq!(fields.lines("list"), ["abc", "def"]);
         assert!(form(b"\xff").await.is_none());
-        assert!(Fields::parse_files("--x".into(), "x".into()).await.is_none());
+        assert!(
+            Fields::parse_files("--x".into(), "x".into())
+                .await
+                .is_none()
+        );
     }
 }

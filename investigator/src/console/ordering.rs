@@ -272,7 +272,10 @@ mod tests {
         let rate = |text: &str| rollout(&Fields::parse(text.as_bytes()));
         assert_eq!(rate("per-minute=&stop-past=").unwrap(), None);
         let slow = rate("per-minute=20&stop-past=5").unwrap().unwrap();
-        assert_eq!((slow.hosts_per_minute, slow.stop_past_failed_percent), (20, 5));
+        assert_eq!(
+            (slow.hosts_per_minute, slow.stop_past_failed_percent),
+            (20, 5)
+        );
         assert!(rate("stop-past=101").is_err() && rate("per-minute=-1").is_err());
     }
 }

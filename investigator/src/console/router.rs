@@ -11,8 +11,8 @@ use super::{
     app::App,
     assets, guard,
     pages::{
-        approve, browser, cancel, collections, custody, hits, host, hunt, new_order, order, overview,
-        policy, record, retry, revoke, session, sign,
+        approve, browser, cancel, collections, custody, hits, host, hunt, new_order, order,
+        overview, policy, record, retry, revoke, session, sign,
     },
 };
 

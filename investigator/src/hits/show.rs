@@ -116,11 +116,17 @@ pub fn sha256(hit: &Hit) -> &str {
 /// When the file was modified or the process started, where that is known.
 pub fn time(hit: &Hit) -> &str {
     let times = ["modified", "start_time"].map(|key| text(hit, key));
-    times.into_iter().find(|t| !t.is_empty()).unwrap_or_default()
+    times
+        .into_iter()
+        .find(|t| !t.is_empty())
+        .unwrap_or_default()
 }
 
 fn text<'h>(hit: &'h Hit, key: &str) -> &'h str {
-    hit.record.get(key).and_then(Value::as_str).unwrap_or_default()
+    hit.record
+        .get(key)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 fn cells(hit: &Hit) -> [String; 8] {

@@ -84,16 +84,18 @@ pub(super) fn is_hunt(profile: &str) -> bool {
 }
 
 /// The hits, as far as they have arrived.
-pub async fn page(
-    State(app): State<Arc<App>>,
-    Path(order): Path<String>,
-    uri: Uri,
-) -> Answer {
+pub async fn page(State(app): State<Arc<App>>, Path(order): Path<String>, uri: Uri) -> Answer {
     let (order, query) = (id(&order)?, query(&uri));
     app.page(move |app| {
         let session = app.desk.session()?;
         session.demand(Role::Investigator)?;
-        show(&whole(app, &session, order, &filled(app, &query)?, Vec::new())?)
+        show(&whole(
+            app,
+            &session,
+            order,
+            &filled(app, &query)?,
+            Vec::new(),
+        )?)
     })
     .await
 }
@@ -205,7 +207,10 @@ fn profiles(fields: &Fields) -> Vec<(&'static str, bool)> {
         "" => USUAL,
         chosen => chosen,
     };
-    BUILT_IN.iter().map(|b| (b.name, b.name == chosen)).collect()
+    BUILT_IN
+        .iter()
+        .map(|b| (b.name, b.name == chosen))
+        .collect()
 }
 
 fn is_settled(host: &OrderHost) -> bool {

@@ -73,11 +73,7 @@ const PROCESSES: Asked = &[
         "SHA-256 of the program",
         "One a line; its 64 digits, or the first 16.",
     ),
-    (
-        "command-lines",
-        "Texts in the command line",
-        "One a line.",
-    ),
+    ("command-lines", "Texts in the command line", "One a line."),
 ];
 const CONNECTIONS: Asked = &[
     (
@@ -86,7 +82,11 @@ const CONNECTIONS: Asked = &[
         "One a line: an address, or a network as in 192.0.2.0/24.",
     ),
     ("ports", "Ports", "One a line, local or remote."),
-    ("protocols", "Protocols", "One a line, as in tcp, udp, unix."),
+    (
+        "protocols",
+        "Protocols",
+        "One a line, as in tcp, udp, unix.",
+    ),
 ];
 const TIME: &str = "As in 2026-11-24T00:00:00Z.";
 
@@ -269,7 +269,10 @@ mod tests {
         let sockets = &read.chosen("hunt_connections").unwrap().options;
         assert_eq!(sockets["ports"][1], 443);
         for wrong in ["larger=2T", "ports=65536", "born-before=then"] {
-            assert!(criteria(&Fields::parse(wrong.as_bytes())).is_err(), "{wrong}");
+            assert!(
+                criteria(&Fields::parse(wrong.as_bytes())).is_err(),
+                "{wrong}"
+            );
         }
     }
 }

@@ -12,8 +12,7 @@ use axum::{
 };
 use evidence::instant::Instant;
 use protocol::{
-    artifacts,
-    order_check,
+    artifacts, order_check,
     policy::{Policy, Role},
     profile::{self, BUILT_IN, Profile},
 };

@@ -55,7 +55,10 @@ pub async fn page(State(app): State<Arc<App>>) -> Answer {
             version: policy.version,
             until: table::time(policy.expires),
             is_over: now >= policy.expires,
-            warnings: words::expiry(policy, now).into_iter().chain(withheld).collect(),
+            warnings: words::expiry(policy, now)
+                .into_iter()
+                .chain(withheld)
+                .collect(),
             people: people.collect(),
             letter: letter.lines().map(str::to_owned).collect(),
         })

@@ -45,7 +45,13 @@ pub async fn page(State(app): State<Arc<App>>, Path(order): Path<String>, uri: U
     app.page(move |app| {
         let session = app.desk.session()?;
         session.demand(Role::Investigator)?;
-        show(&whole(app, &session, order, &filled(app, &query)?, Vec::new())?)
+        show(&whole(
+            app,
+            &session,
+            order,
+            &filled(app, &query)?,
+            Vec::new(),
+        )?)
     })
     .await
 }

@@ -73,10 +73,13 @@ pub async fn sign(
 fn hand_in(session: &Session, agent: AgentId, fields: &Fields) -> anyhow::Result<u64> {
     session.demand(Role::Admin)?;
     let from = ordering::time(fields, "from")?;
-    let from = from.ok_or_else(|| misuse("The time is empty. Say from when on seals don't count."))?;
+    let from =
+        from.ok_or_else(|| misuse("The time is empty. Say from when on seals don't count."))?;
     ensure!(
         fields.is_set("sure"),
-        misuse("It was not confirmed that this agent is let in no more. Tick the box above the button.")
+        misuse(
+            "It was not confirmed that this agent is let in no more. Tick the box above the button."
+        )
     );
     let key = session.unlock_by(fields.raw("passphrase").unwrap_or_default())?;
     revoke::hand_in(session, &key, agent, from)
