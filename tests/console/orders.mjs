@@ -121,7 +121,7 @@ try {
   const planted = page.locator("tbody tr", { hasText: `${told.hunted}/${told.fileShown}` });
   await planted.locator("input").check();
   const kept = await page.evaluate(() => {
-    put("hits", document.documentElement.outerHTML.replaceAll(" checked", ""));
+    put("hits", document.getElementById("hits").outerHTML);
     return document.querySelectorAll("#hits input:checked").length;
   });
   must(kept === 1, `${kept} hits are ticked after news`);
