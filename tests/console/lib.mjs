@@ -110,7 +110,7 @@ export async function tabTo(page, selector) {
 
 /** Looks pages over, and takes their pictures where pictures are wanted. */
 export function looker(told, faults) {
-  return async (page, name, texts = [], options = {}) => {
+  return async (page, name, texts = []) => {
     step(name);
     await accessible(page, name, faults);
     await inert(page, name, faults, texts);
@@ -118,7 +118,8 @@ export function looker(told, faults) {
     mkdirSync(told.screenshots, { recursive: true });
     const colorScheme = told.dark.includes(name) ? "dark" : "light";
     await page.emulateMedia({ colorScheme });
-    await page.screenshot({ path: `${told.screenshots}/${name}.png`, ...options });
+    await page.evaluate(() => scrollTo(0, 0));
+    await page.screenshot({ path: `${told.screenshots}/${name}.png` });
     await page.emulateMedia({ colorScheme: "light" });
   };
 }

@@ -29,7 +29,8 @@ impl Http {
         let cookie = answer.lines().find_map(|line| {
             let (name, value) = line.split_once(": ")?;
             let first = value.split(';').next()?;
-            name.eq_ignore_ascii_case("set-cookie").then(|| first.to_owned())
+            name.eq_ignore_ascii_case("set-cookie")
+                .then(|| first.to_owned())
         });
         http.cookie = cookie.context("the console sets no cookie")?;
         Ok(http)

@@ -45,7 +45,10 @@ pub(crate) fn measure(work: &Path, records: u32, runs: u32) -> anyhow::Result<Se
     fs::create_dir_all(&home)?;
     let served = home.join(format!("{CASE}.sqlite"));
     fs::hard_link(&database, &served)?;
-    section.note(format!("the database has {:.0} MB", megabytes(fs::metadata(&served)?.len())));
+    section.note(format!(
+        "the database has {:.0} MB",
+        megabytes(fs::metadata(&served)?.len())
+    ));
     let (running, url) = browser::console(&stage, "home")?;
     let http = Http::enter(&url)?;
     let mut slowest = [(0.0, String::new()), (0.0, String::new())];

@@ -77,7 +77,12 @@ fn at_a_glance(collection: &str) -> Vec<Asked> {
     let collection = encoded(collection);
     vec![
         asked("the cases", "/cases", "BENCH", None),
-        asked("the case: counts of all tables", "/case?case=BENCH", "file_hashes", None),
+        asked(
+            "the case: counts of all tables",
+            "/case?case=BENCH",
+            "file_hashes",
+            None,
+        ),
         asked(
             "the processes of one host as a tree",
             &format!("/case/processes?case=BENCH&collection={collection}"),
@@ -99,7 +104,9 @@ fn tables(middle: i64) -> Vec<Asked> {
             "a table, first page",
             HASHES,
             "member_",
-            Some("SELECT row_id, host, path, size_bytes, modified, sha256 FROM file_hashes ORDER BY row_id LIMIT 101"),
+            Some(
+                "SELECT row_id, host, path, size_bytes, modified, sha256 FROM file_hashes ORDER BY row_id LIMIT 101",
+            ),
         ),
         asked(
             "a table, a page in its middle",
@@ -121,15 +128,33 @@ fn tables(middle: i64) -> Vec<Asked> {
         ),
         asked(
             "sorted by path, a page in its middle",
-            &format!("{HASHES}&sort=path&after=%22%2Fusr%2Fshare%2Fpackage-5%22&second=%22%22&row=0"),
+            &format!(
+                "{HASHES}&sort=path&after=%22%2Fusr%2Fshare%2Fpackage-5%22&second=%22%22&row=0"
+            ),
             "member_",
             None,
         ),
     ];
     for (source, columns) in [
-        ("file_hashes", &["host", "path", "size_bytes", "modified", "sha256"][..]),
-        ("files", &["host", "path", "size_bytes", "modified", "changed", "sha256"]),
-        ("processes", &["host", "pid", "name", "user", "start_time", "exe"]),
+        (
+            "file_hashes",
+            &["host", "path", "size_bytes", "modified", "sha256"][..],
+        ),
+        (
+            "files",
+            &[
+                "host",
+                "path",
+                "size_bytes",
+                "modified",
+                "changed",
+                "sha256",
+            ],
+        ),
+        (
+            "processes",
+            &["host", "pid", "name", "user", "start_time", "exe"],
+        ),
     ] {
         for column in columns {
             for (desc, way) in [("", "ASC"), ("&desc=yes", "DESC")] {
@@ -161,7 +186,9 @@ fn filters(host: &str) -> Vec<Asked> {
             "a path is",
             "column=path&op=is&value=%2Fusr%2Fshare%2Fpackage-7%2Fmodules%2Funit-7%2Fmember_7.so",
             "member_7.so",
-            Some("SELECT * FROM file_hashes WHERE path = '/usr/share/package-7/modules/unit-7/member_7.so'"),
+            Some(
+                "SELECT * FROM file_hashes WHERE path = '/usr/share/package-7/modules/unit-7/member_7.so'",
+            ),
         ),
         filter(
             "paths begin so (many), sorted by sha256",
@@ -215,7 +242,12 @@ fn searches() -> Vec<Asked> {
         format!("SELECT rowid FROM search WHERE search MATCH '{what}' ORDER BY rowid LIMIT 101")
     };
     vec![
-        search("a word that all have", "modules", "member_", Some(&matches("modules"))),
+        search(
+            "a word that all have",
+            "modules",
+            "member_",
+            Some(&matches("modules")),
+        ),
         search("a word that few have", "shard%3D777", "worker-", None),
         search(
             "two words that many have",
@@ -224,7 +256,12 @@ fn searches() -> Vec<Asked> {
             Some(&matches("modules \"member_7\"")),
         ),
         search("a phrase", "%22package+7+modules%22", "member_", None),
-        search("the beginning of a word", "pack*", "member_", Some(&matches("pack*"))),
+        search(
+            "the beginning of a word",
+            "pack*",
+            "member_",
+            Some(&matches("pack*")),
+        ),
         search("a word that none has", "nowhere", "No record", None),
     ]
 }
