@@ -7,13 +7,13 @@ use evidence::{
     instant::Instant,
 };
 use protocol::{
-    messages::CancelOrder,
+    messages::{CancelOrder, OrderStatus},
     order::{Cancel, Order},
-    policy::Role,
+    policy::{Policy, Role},
     version::VERSION,
 };
 
-use crate::session::Session;
+use crate::{inert::inert, session::Session};
 
 /// What the cancellation of `order` says.
 pub fn draft(session: &Session, envelope: &Envelope, order: &Order, reason: &str) -> Cancel {
@@ -29,6 +29,17 @@ pub fn draft(session: &Session, envelope: &Envelope, order: &Order, reason: &str
     }
 }
 
+/// What is signed, in words, inert.
+pub fn in_words(session: &Session, order: &Order) -> String {
+    format!(
+        "To be signed by {}: order {} of {} (case {}) stops on all of its hosts; what they have is sealed.",
+        session.me.id,
+        order.id,
+        inert(order.requester.as_str()),
+        inert(&order.case),
+    )
+}
+
 /// Stops where the person has no role that may cancel, before the server does.
 ///
 /// # Errors
@@ -41,6 +52,22 @@ pub fn demand(session: &Session) -> anyhow::Result<()> {
         session.me.id
     );
     Ok(())
+}
+
+/// That an order was cancelled, by whom and why; nothing where the server shows no cancellation. Hostile text.
+pub fn told(status: &OrderStatus, policy: &Policy) -> Option<String> {
+    let text = status.cancel.as_ref()?;
+    let read = || {
+        let envelope = Envelope::parse(text.as_bytes()).ok()?;
+        let cancel = Cancel::read(&envelope).ok()?;
+        let by = policy.person(&cancel.by)?;
+        (!envelope.verify(&[by.signing_key]).is_empty()).then_some(cancel)
+    };
+    Some(match read() {
+        Some(cancel) => format!("Cancelled by {}: {}", cancel.by, cancel.reason),
+        None => "The server says that it was cancelled, and nobody of the policy has signed that. Tell its operator."
+            .to_owned(),
+    })
 }
 
 /// Signs `cancel` and hands it in; it counts once it is in the log.

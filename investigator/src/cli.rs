@@ -9,7 +9,7 @@ pub use policy::{DraftPolicy, Policy, PublishPolicy, RootDraft, RootKey, ShowPol
 
 use std::path::PathBuf;
 
-pub use hunt::Hunt;
+pub use hunt::{Criteria, Hunt, size};
 pub use keep::{
     Hold, LiftHold, ListHolds, PlaceHold, Retention, RetentionDue, SetRetention, ShowRetention,
 };
@@ -501,7 +501,7 @@ pub struct Retry {
     #[arg(
         long,
         value_name = "TEXT",
-        default_value = "retry of the hosts that failed"
+        default_value = crate::retry::REASON
     )]
     pub reason: String,
     /// How long hosts may begin the order.

@@ -1,7 +1,5 @@
 //! What the investigator did with evidence, signed and handed to the custody log.
 
-use std::io::Write as _;
-
 use anyhow::Context as _;
 use evidence::{
     custody::event::{Action, Event, Outcome, StoredPart},
@@ -11,7 +9,7 @@ use evidence::{
 };
 use protocol::policy::Role;
 
-use crate::{exit::Exit, home::Home, inert::inert, session::Session};
+use crate::{exit::Exit, inert::inert, session::Session};
 
 /// Signs `action`, hands it in, and checks that the log holds it.
 ///
@@ -34,7 +32,27 @@ pub fn hand_in(
     Ok(proven.index)
 }
 
-/// `verify --record`: says in the custody log what was found in each part that was read whole.
+/// What became of one part when what was found in it was recorded.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The part's file; hostile text.
+    pub file: String,
+    /// The leaf, or why there is none.
+    pub leaf: Result<u64, &'static str>,
+}
+
+impl Recorded {
+    /// In a line, inert.
+    pub fn in_words(&self) -> String {
+        let name = inert(&self.file);
+        match self.leaf {
+            Ok(index) => format!("{name}: recorded as leaf {index} of the custody log"),
+            Err(why) => format!("{name}: not recorded, since {why}"),
+        }
+    }
+}
+
+/// `verify --record`: says in the custody log what was found in each part that was read whole, and tells it part by part.
 ///
 /// A part whose contents were not read is told and left out: nothing was found out about it.
 /// The exit code is [`Exit::Partial`] where a part is left out, and [`Exit::Done`] otherwise.
@@ -42,39 +60,43 @@ pub fn hand_in(
 /// # Errors
 /// The person is no investigator, or the server can't be reached. A part that the server does
 /// not have (a changed copy has another digest) is told and does not stop the rest.
-pub fn record(reports: &[CollectionReport], home: Home) -> anyhow::Result<Exit> {
-    let session = Session::open(home)?;
+pub fn record(
+    session: &Session,
+    unlock: impl FnOnce() -> anyhow::Result<SigningKey>,
+    reports: &[CollectionReport],
+    tell: &mut dyn FnMut(Recorded) -> anyhow::Result<()>,
+) -> anyhow::Result<Exit> {
     session.demand(Role::Investigator)?;
-    let key = session.unlock()?;
+    let key = unlock()?;
     let mut exit = Exit::Done;
-    let mut say = std::io::stderr().lock();
     for part in reports.iter().flat_map(|r| &r.parts) {
-        let name = inert(&part.file);
-        let Some((stored, outcome)) = finding(part) else {
-            writeln!(
-                say,
-                "{name}: not recorded, since its contents were not read"
-            )?;
+        let leaf = record_part(session, &key, part)?;
+        if leaf.is_err() {
             exit = Exit::Partial;
-            continue;
-        };
-        let action = Action::Verified {
-            part: stored,
-            outcome,
-        };
-        match hand_in(&session, &key, action, Instant::now()) {
-            Ok(index) => writeln!(say, "{name}: recorded as leaf {index} of the custody log")?,
-            Err(error) if is_unknown_part(&error) => {
-                writeln!(
-                    say,
-                    "{name}: not recorded, since the server has no such part"
-                )?;
-                exit = Exit::Partial;
-            }
-            Err(error) => return Err(error),
         }
+        let file = part.file.clone();
+        tell(Recorded { file, leaf })?;
     }
     Ok(exit)
+}
+
+fn record_part(
+    session: &Session,
+    key: &SigningKey,
+    part: &PartReport,
+) -> anyhow::Result<Result<u64, &'static str>> {
+    let Some((stored, outcome)) = finding(part) else {
+        return Ok(Err("its contents were not read"));
+    };
+    let action = Action::Verified {
+        part: stored,
+        outcome,
+    };
+    match hand_in(session, key, action, Instant::now()) {
+        Ok(index) => Ok(Ok(index)),
+        Err(error) if is_unknown_part(&error) => Ok(Err("the server has no such part")),
+        Err(error) => Err(error),
+    }
 }
 
 fn is_unknown_part(error: &anyhow::Error) -> bool {

@@ -8,7 +8,7 @@ use protocol::profile::Profile;
 use serde::Serialize;
 
 use crate::{
-    cli::Hunt,
+    cli::Criteria,
     commands::files,
     exit::{OrMisuse as _, misuse},
 };
@@ -27,14 +27,39 @@ const LIST_BYTES: u64 = 64 << 20;
 /// What the hunt costs a host at most; a hunt stores no file's content.
 const LIMITS: &str = "limits: {wall_seconds: 3600, memory_bytes: 67108864}\n";
 
+/// A list of digests, and what it is called.
+#[derive(Debug, Clone)]
+pub struct List {
+    /// Its name, for who has to correct it.
+    pub name: String,
+    /// A digest at the start of each line; empty lines and `#` are passed over.
+    pub text: String,
+}
+
+impl List {
+    /// The list in a file.
+    ///
+    /// # Errors
+    /// It can't be read, or is no text: mistakes of the command line.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let name = path.display().to_string();
+        let bytes = files::read(path, LIST_BYTES).or_misuse()?;
+        let text = String::from_utf8(bytes).with_context(|| format!("{name} is not text."));
+        Ok(Self {
+            text: text.or_misuse()?,
+            name,
+        })
+    }
+}
+
 /// The profile's text.
 ///
 /// # Errors
 /// Nothing is looked for, or something of it can't be: mistakes of the command line.
-pub fn profile(args: &Hunt) -> anyhow::Result<String> {
+pub fn profile(args: &Criteria, list: Option<&List>) -> anyhow::Result<String> {
     let mut text =
         String::from("v: 1\nname: hunt\nabout: Records of what fits, no contents\nartifacts:\n");
-    let files = of_files(args)?;
+    let files = of_files(args, list)?;
     let asked = [
         ("hunt_processes", of_processes(args)?),
         ("hunt_connections", of_connections(args)?),
@@ -106,9 +131,9 @@ fn json(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string(value)?)
 }
 
-fn of_files(args: &Hunt) -> anyhow::Result<String> {
+fn of_files(args: &Criteria, list: Option<&List>) -> anyhow::Result<String> {
     let mut lines = Lines::default();
-    let digests = Digests::of(args)?;
+    let digests = Digests::of(args, list)?;
     lines.digests("sha256", &digests.sha256)?;
     lines.digests("sha1", &digests.sha1)?;
     lines.digests("md5", &digests.md5)?;
@@ -129,7 +154,7 @@ fn of_files(args: &Hunt) -> anyhow::Result<String> {
     with_case(lines, args)
 }
 
-fn of_processes(args: &Hunt) -> anyhow::Result<String> {
+fn of_processes(args: &Criteria) -> anyhow::Result<String> {
     let mut lines = Lines::default();
     let digest = |text: &String| read_sha256(text).ok_or_else(|| no_digest(text));
     let hashes = args.process_hashes.iter().map(digest);
@@ -140,7 +165,7 @@ fn of_processes(args: &Hunt) -> anyhow::Result<String> {
     with_case(lines, args)
 }
 
-fn of_connections(args: &Hunt) -> anyhow::Result<String> {
+fn of_connections(args: &Criteria) -> anyhow::Result<String> {
     let mut lines = Lines::default();
     lines.list("remote", &args.connected_to)?;
     lines.list("ports", &args.ports)?;
@@ -148,7 +173,7 @@ fn of_connections(args: &Hunt) -> anyhow::Result<String> {
     Ok(lines.0)
 }
 
-fn with_case(mut lines: Lines, args: &Hunt) -> anyhow::Result<String> {
+fn with_case(mut lines: Lines, args: &Criteria) -> anyhow::Result<String> {
     if args.ignore_case && !lines.0.is_empty() {
         lines.put("ignore_case", true)?;
     }
@@ -164,15 +189,15 @@ struct Digests {
 }
 
 impl Digests {
-    fn of(args: &Hunt) -> anyhow::Result<Self> {
+    fn of(args: &Criteria, list: Option<&List>) -> anyhow::Result<Self> {
         let mut digests = Self::default();
         for text in &args.sha256 {
             digests
                 .sha256
                 .push(read_sha256(text).ok_or_else(|| no_digest(text))?);
         }
-        if let Some(path) = &args.hashes {
-            digests.read(path)?;
+        if let Some(list) = list {
+            digests.read(list)?;
         }
         for list in [&mut digests.sha256, &mut digests.sha1, &mut digests.md5] {
             list.sort();
@@ -194,11 +219,8 @@ impl Digests {
     }
 
     /// The first word of each line, by its length; empty lines and `#` are passed over.
-    fn read(&mut self, path: &Path) -> anyhow::Result<()> {
-        let shown = path.display();
-        let bytes = files::read(path, LIST_BYTES).or_misuse()?;
-        let text = String::from_utf8(bytes).with_context(|| format!("{shown} is not text."));
-        for (number, line) in text.or_misuse()?.lines().enumerate() {
+    fn read(&mut self, List { name, text }: &List) -> anyhow::Result<()> {
+        for (number, line) in text.lines().enumerate() {
             let Some(word) = line
                 .split([' ', '\t', ',', ';'])
                 .next()
@@ -218,7 +240,7 @@ impl Digests {
                 _ => {
                     let at = number + 1;
                     return Err(misuse(format!(
-                        "Line {at} of {shown} begins with no digest. Correct it, or put # before it."
+                        "Line {at} of {name} begins with no digest. Correct it, or put # before it."
                     )));
                 }
             }
@@ -246,11 +268,16 @@ mod tests {
 
     use super::*;
     use crate::{
-        cli::{Cli, Command},
+        cli::{self, Cli, Command},
         exit::Exit,
     };
 
-    fn args(more: &[&str]) -> Box<Hunt> {
+    fn asked(args: &cli::Hunt) -> anyhow::Result<String> {
+        let list = args.hashes.as_deref().map(List::read).transpose()?;
+        profile(&args.criteria, list.as_ref())
+    }
+
+    fn args(more: &[&str]) -> Box<cli::Hunt> {
         let base = [
             "fieldseal",
             "hunt",
@@ -271,7 +298,7 @@ mod tests {
     #[test]
     fn what_is_looked_for_is_readable_in_the_profile() {
         let digest = "ab".repeat(32);
-        let text = profile(&args(&[
+        let text = asked(&args(&[
             "--sha256",
             &digest.to_uppercase(),
             "--name",
@@ -318,7 +345,7 @@ mod tests {
             &["--process-hash", "xyz"],
             &["--hashes", "/no/such/file"],
         ] {
-            let error = profile(&args(bad)).unwrap_err();
+            let error = asked(&args(bad)).unwrap_err();
             assert_eq!(Exit::of(&error), Exit::Usage, "{bad:?} {error:#}");
         }
     }
@@ -334,7 +361,7 @@ mod tests {
         }
         text += "d41d8cd98f00b204e9800998ecf8427e\nda39a3ee5e6b4b0d3255bfef95601890afd80709,x\n";
         std::fs::write(&list, &text).unwrap();
-        let hunt = |path: &Path| profile(&args(&["--hashes", path.to_str().unwrap()]));
+        let hunt = |path: &Path| asked(&args(&["--hashes", path.to_str().unwrap()]));
         let read = Profile::parse(&hunt(&list).unwrap()).unwrap();
         let options = &read.chosen("hunt_files").unwrap().options;
         let words = options["sha256"].as_str().unwrap().split_whitespace();

@@ -1,6 +1,6 @@
 // What the story needs of a browser: pages that note every request and dialog, axe, keys, and a line to the test.
 import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
@@ -16,6 +16,22 @@ export async function ask(what) {
   process.stdout.write(`ask ${what}\n`);
   const { value } = await lines.next();
   must(value === "done", `the test answered ${value} to ${what}`);
+}
+
+/** Says where the story is. */
+export function step(text) {
+  process.stdout.write(`step ${text}\n`);
+}
+
+/** Tells the test a value of the story. */
+export function note(name, value) {
+  process.stdout.write(`note ${name} ${value}\n`);
+}
+
+/** Ends the story: what may not happen and did is told. */
+export function tell(faults) {
+  for (const fault of faults) process.stdout.write(`fault ${fault.replaceAll("\n", " ")}\n`);
+  process.exit(faults.length ? 1 : 0);
 }
 
 export async function launch(executablePath) {
@@ -90,4 +106,20 @@ export async function tabTo(page, selector) {
     }
   }
   throw new Error(`${selector} is not reached by Tab`);
+}
+
+/** Looks pages over, and takes their pictures where pictures are wanted. */
+export function looker(told, faults) {
+  return async (page, name, texts = []) => {
+    step(name);
+    await accessible(page, name, faults);
+    await inert(page, name, faults, texts);
+    if (!told.screenshots) return;
+    mkdirSync(told.screenshots, { recursive: true });
+    const colorScheme = told.dark.includes(name) ? "dark" : "light";
+    await page.emulateMedia({ colorScheme });
+    await page.evaluate(() => scrollTo(0, 0));
+    await page.screenshot({ path: `${told.screenshots}/${name}.png` });
+    await page.emulateMedia({ colorScheme: "light" });
+  };
 }

@@ -1,24 +1,10 @@
 // A whole investigation in two browsers: ann draws up and signs by keyboard alone, bob approves, the host delivers,
 // ann fetches, verifies and reads. What may not happen on the way is collected and told at the end.
-import { mkdirSync } from "node:fs";
-import { accessible, ask, inert, launch, must, person, tabTo } from "./lib.mjs";
+import { ask, launch, looker, must, person, step, tabTo, tell } from "./lib.mjs";
 
 const told = JSON.parse(process.argv[2]);
 const faults = [];
-const step = (text) => process.stdout.write(`step ${text}\n`);
-
-/** Looks a page over, and takes its picture where pictures are wanted. */
-async function look(page, name, texts = []) {
-  step(name);
-  await accessible(page, name, faults);
-  await inert(page, name, faults, texts);
-  if (!told.screenshots) return;
-  mkdirSync(told.screenshots, { recursive: true });
-  const colorScheme = told.dark.includes(name) ? "dark" : "light";
-  await page.emulateMedia({ colorScheme });
-  await page.screenshot({ path: `${told.screenshots}/${name}.png` });
-  await page.emulateMedia({ colorScheme: "light" });
-}
+const look = looker(told, faults);
 
 /** Fills the form of a new order in by keyboard alone, and sends it. */
 async function fillIn(page, hosts) {
@@ -239,5 +225,4 @@ try {
 } finally {
   await browser.close();
 }
-for (const fault of faults) process.stdout.write(`fault ${fault.replaceAll("\n", " ")}\n`);
-process.exit(faults.length ? 1 : 0);
+tell(faults);

@@ -8,6 +8,7 @@ macro_rules! args {
     };
 }
 
+pub mod browser;
 pub mod manual;
 pub mod programs;
 pub mod relay;

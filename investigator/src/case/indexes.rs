@@ -8,8 +8,11 @@ use super::{
     table::{Column, Table},
 };
 
-/// Columns that are looked up in hunts, in whatever table they stand.
-const LOOKED_UP: [&str; 7] = [
+/// Columns that are looked up in hunts, or that long tables are sorted by, in whatever table they stand.
+const LOOKED_UP: [&str; 10] = [
+    "size_bytes",
+    "pid",
+    "user",
     "sha256",
     "md5",
     "path",
@@ -32,14 +35,30 @@ const MOST_ARMS: usize = 400;
 /// Makes every index that is missing.
 pub(super) fn create(connection: &Connection, catalog: &Catalog) -> rusqlite::Result<()> {
     for table in catalog.tables.values() {
-        create_one(connection, &table.name, "host", "host, collection")?;
+        let on = format!("host, {}", second("host"));
+        create_one(connection, &table.name, "host", &on)?;
         for column in table.columns.iter().filter(|c| is_indexed(c)) {
             // With the host in it, an index alone answers on how many hosts something is.
-            let on = format!("{}, host", quoted(&column.name));
+            let on = format!("{}, {}", quoted(&column.name), second(&column.name));
             create_one(connection, &table.name, &column.name, &on)?;
         }
     }
     Ok(())
+}
+
+/// What an index holds behind its column; the row's number comes last in every index.
+pub(super) fn second(column: &str) -> &'static str {
+    if column == "host" {
+        "collection"
+    } else {
+        "host"
+    }
+}
+
+/// Whether a column of a table has an index.
+pub(super) fn has(table: &Table, column: &str) -> bool {
+    let found = table.columns.iter().find(|c| c.name == column);
+    column == "host" || found.is_some_and(is_indexed)
 }
 
 fn create_one(connection: &Connection, table: &str, name: &str, on: &str) -> rusqlite::Result<()> {

@@ -7,6 +7,7 @@ use rusqlite::{Connection, Statement, params};
 use serde_json::value::RawValue;
 
 use super::{
+    hours::Hours,
     line::{self, Cell, Field},
     meta::SEARCH_SHIFT,
     table::{OWN, Table},
@@ -41,6 +42,7 @@ pub(super) struct Rows<'c> {
     origin: Origin,
     search: Statement<'c>,
     words: String,
+    hours: Hours,
     pub(super) tally: Tally,
 }
 
@@ -51,6 +53,7 @@ impl<'c> Rows<'c> {
             origin,
             search: connection.prepare("INSERT INTO search (rowid, text) VALUES (?1, ?2)")?,
             words: String::new(),
+            hours: Hours::default(),
             tally: Tally::default(),
         })
     }
@@ -88,6 +91,7 @@ impl<'c> Rows<'c> {
             }
         }
         drop(insert);
+        self.hours.write(self.connection, table)?;
         self.note(table, first, row)?;
         Ok(input.into_inner().digest.finish().1)
     }
@@ -127,6 +131,10 @@ impl<'c> Rows<'c> {
         }
         self.bind(insert, row, number, &more, &cells)?;
         insert.raw_execute()?;
+        self.hours.add(table, &cells);
+        if self.hours.are_many() {
+            self.hours.write(self.connection, table)?;
+        }
         self.words.clear();
         for (cell, column) in cells.iter().zip(&table.columns) {
             if column.is_searched() {

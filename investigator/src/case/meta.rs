@@ -1,7 +1,7 @@
 //! The tables that are not an artifact's: what was loaded, from whom, and what was not.
 
 /// The version of the schema. A database of another one is refused, and made again from the evidence.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// SQLite's own mark for whose file it is: `Fsea`.
 pub(super) const APPLICATION: i64 = 0x4673_6561;
@@ -120,6 +120,13 @@ CREATE TABLE IF NOT EXISTS columns (
     about TEXT NOT NULL,
     is_time INTEGER NOT NULL,
     PRIMARY KEY (source, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS timeline_hours (
+    source TEXT NOT NULL,
+    name TEXT NOT NULL,
+    hour TEXT NOT NULL,
+    events INTEGER NOT NULL,
+    PRIMARY KEY (source, name, hour)
 ) WITHOUT ROWID;
 CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5 (text, content = '', tokenize = 'unicode61');
 ";

@@ -9,6 +9,7 @@ mod declared;
 mod file;
 mod guard;
 mod host;
+mod hours;
 mod indexes;
 mod line;
 mod lines;

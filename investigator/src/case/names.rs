@@ -10,7 +10,7 @@ pub(super) const OWN_COLUMNS: [&str; 6] = ["row_id", "host", "collection", "part
 const ROW_NUMBERS: [&str; 3] = ["rowid", "oid", "_rowid_"];
 
 /// Tables and views that are not an artifact's.
-const OWN_TABLES: [&str; 15] = [
+const OWN_TABLES: [&str; 16] = [
     "case_info",
     "collections",
     "columns",
@@ -26,6 +26,7 @@ const OWN_TABLES: [&str; 15] = [
     "refused_parts",
     "tables",
     "timeline",
+    "timeline_hours",
 ];
 
 /// Beginnings of names that are not an artifact's: of SQLite's own tables and functions, which a table would hide, of

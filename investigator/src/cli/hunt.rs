@@ -11,12 +11,24 @@ use super::{Ordering, instant};
 /// option, one.
 #[derive(Debug, Args)]
 pub struct Hunt {
-    /// A file's SHA-256, or the first 16 digits of it; may be given again.
-    #[arg(long, value_name = "HEX")]
-    pub sha256: Vec<String>,
     /// A file with a digest at the start of each line (SHA-256, SHA-1 or MD5); up to 100,000.
     #[arg(long, value_name = "FILE")]
     pub hashes: Option<PathBuf>,
+    /// What to look for.
+    #[command(flatten)]
+    pub criteria: Criteria,
+    /// Where, why and by what right.
+    #[command(flatten)]
+    pub ordering: Ordering,
+}
+
+/// What a hunt looks for.
+#[derive(Debug, Default, Args)]
+#[group(skip)]
+pub struct Criteria {
+    /// A file's SHA-256, or the first 16 digits of it; may be given again.
+    #[arg(long, value_name = "HEX")]
+    pub sha256: Vec<String>,
     /// A file's name; may be given again.
     #[arg(long = "name", value_name = "NAME")]
     pub names: Vec<String>,
@@ -74,12 +86,13 @@ pub struct Hunt {
     /// A connection's protocol, as in tcp, udp, unix; may be given again.
     #[arg(long = "protocol", value_name = "NAME")]
     pub protocols: Vec<String>,
-    /// Where, why and by what right.
-    #[command(flatten)]
-    pub ordering: Ordering,
 }
 
-fn size(text: &str) -> Result<u64, String> {
+/// A number of bytes as people type it.
+///
+/// # Errors
+/// It is none.
+pub fn size(text: &str) -> Result<u64, String> {
     let wrong = || "write a number of bytes, as in 100, 20K, 3M, 1G".to_owned();
     let (number, shift) = match text.as_bytes().last() {
         Some(b'K') => (&text[..text.len() - 1], 10),

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::{cancel, cli::Cancel, exit::Exit, home::Home, inert::inert, session::Session, shown};
+use crate::{cancel, cli::Cancel, exit::Exit, home::Home, session::Session, shown};
 
 /// Runs it.
 ///
@@ -19,14 +19,7 @@ pub fn run(args: &Cancel, home: Home) -> anyhow::Result<Exit> {
     let status = session.remote.order(args.order, 0, Duration::ZERO)?;
     let policy = &session.believed.policy;
     let (envelope, order) = shown::order(&status.order, args.order, policy)?;
-    writeln!(
-        io::stderr(),
-        "To be signed by {}: order {} of {} (case {}) stops on all of its hosts; what they have is sealed.",
-        session.me.id,
-        order.id,
-        inert(order.requester.as_str()),
-        inert(&order.case),
-    )?;
+    writeln!(io::stderr(), "{}", cancel::in_words(&session, &order))?;
     let draft = cancel::draft(&session, &envelope, &order, &args.reason);
     let proven = cancel::hand_in(&session, &draft, &session.unlock()?)?;
     let mut out = io::stdout().lock();

@@ -7,17 +7,9 @@ use protocol::policy::Role;
 
 use super::watch;
 use crate::{
-    cli::Collect,
-    draft,
-    exit::{Exit, misuse},
-    hits::FromHunt,
-    home::Home,
-    ordering, recurring,
+    cli::Collect, draft, exit::Exit, hits::FromHunt, home::Home, ordering, recurring,
     session::Session,
 };
-
-/// The most paths that an order names.
-const MOST_PATHS: usize = 4_096;
 
 /// Runs it.
 ///
@@ -41,23 +33,8 @@ fn paths(args: &Collect, from: Option<&FromHunt>) -> anyhow::Result<Vec<String>>
     let Some(hunt) = from.filter(|_| args.paths.is_empty()) else {
         return Ok(args.paths.clone());
     };
-    if hunt.unnamed > 0 {
-        writeln!(
-            io::stderr(),
-            "{} paths of hits are not text, and an order can't name them. Name a folder above them with --path.",
-            hunt.unnamed
-        )?;
+    if let Some(text) = hunt.left_out() {
+        writeln!(io::stderr(), "{text}")?;
     }
-    if hunt.paths.is_empty() {
-        return Err(misuse(
-            "No hit of this hunt is a file. Name what to gather with --path.",
-        ));
-    }
-    if hunt.paths.len() > MOST_PATHS {
-        return Err(misuse(format!(
-            "The hits have {} paths, and an order names at most 4,096. Name folders above them with --path.",
-            hunt.paths.len()
-        )));
-    }
-    Ok(hunt.paths.iter().cloned().collect())
+    hunt.paths()
 }

@@ -5,12 +5,13 @@ use std::io::{self, Write as _};
 use anyhow::ensure;
 use evidence::ids::{CollectionId, OrderId};
 use protocol::{
-    messages::{CollectionRow, OrderRow, PartRow},
+    messages::{CollectionRow, PartRow},
     policy::Role,
 };
 
 use super::load;
 use crate::{
+    chain,
     cli::Fetch,
     exit::{Exit, misuse},
     fetch::{self, Fetched},
@@ -49,31 +50,10 @@ pub fn run(args: &Fetch, home: Home) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// The order, and those that continue it.
-fn with_retries(all: &[OrderRow], first: OrderId) -> Vec<OrderId> {
-    let mut chain = vec![first];
-    let mut at = 0;
-    while let Some(order) = chain.get(at) {
-        let digest = all
-            .iter()
-            .find(|o| o.order == *order)
-            .map(|o| o.order_sha256);
-        let continues = |o: &&OrderRow| digest.is_some() && o.predecessor == digest;
-        let more: Vec<_> = all.iter().filter(continues).map(|o| o.order).collect();
-        chain.extend(
-            more.into_iter()
-                .filter(|o| !chain.contains(o))
-                .collect::<Vec<_>>(),
-        );
-        at += 1;
-    }
-    chain
-}
-
 /// All parts of an order and of those that continue it, each order's in one stream.
 fn of_order(session: &Session, order: OrderId, args: &Fetch) -> anyhow::Result<Vec<CollectionRow>> {
     let mut rows = Vec::new();
-    for one in with_retries(&session.remote.orders()?.orders, order) {
+    for one in chain::with_retries(&session.remote.orders()?.orders, order) {
         rows.extend(fetch::order(&session.remote, one, &args.output, &mut say)?);
     }
     ensure!(

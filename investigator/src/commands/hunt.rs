@@ -12,7 +12,8 @@ use crate::{
     follow::{Show, View, json::Json, plain::Plain},
     hits::{FromHunt, Keys, show::Style, watched::Watched},
     home::Home,
-    ordering, question,
+    ordering,
+    question::{self, List},
     remote::RemoteError,
     session::Session,
 };
@@ -22,7 +23,8 @@ use crate::{
 /// # Errors
 /// Nothing sensible is looked for, or as for `collect`.
 pub fn run(args: &Hunt, home: Home) -> anyhow::Result<Exit> {
-    let profile = question::profile(args)?;
+    let list = args.hashes.as_deref().map(List::read).transpose()?;
+    let profile = question::profile(&args.criteria, list.as_ref())?;
     let common = &args.ordering;
     let after = &common.after;
     let from = FromHunt::read(common, &home)?;

@@ -2,11 +2,9 @@
 
 use std::io::{self, Write as _};
 
-use evidence::{custody::event::Action, instant::Instant};
 use protocol::policy::Role;
 
-use super::table;
-use crate::{cli::Revoke, custody, exit::Exit, home::Home, session::Session};
+use crate::{cli::Revoke, exit::Exit, home::Home, revoke, session::Session};
 
 /// Runs it.
 ///
@@ -15,18 +13,9 @@ use crate::{cli::Revoke, custody, exit::Exit, home::Home, session::Session};
 pub fn run(args: &Revoke, home: Home) -> anyhow::Result<Exit> {
     let session = Session::open(home)?;
     session.demand(Role::Admin)?;
-    let from = table::time(args.from);
-    let mut say = io::stderr();
-    writeln!(
-        say,
-        "To be signed by {}: seals of {} made from {from} on count no more, and its agent is let in no more.",
-        session.me.id, args.agent
-    )?;
-    let action = Action::Revoked {
-        agent: args.agent,
-        invalid_from: args.from,
-    };
-    let index = custody::hand_in(&session, &session.unlock()?, action, Instant::now())?;
+    let said = revoke::in_words(&session, args.agent, args.from);
+    writeln!(io::stderr(), "{said}")?;
+    let index = revoke::hand_in(&session, &session.unlock()?, args.agent, args.from)?;
     writeln!(
         io::stdout(),
         "the revocation of {} is leaf {index} of the custody log",

@@ -17,6 +17,7 @@ use crate::{
     exit::{Exit, OrMisuse as _},
     home::Home,
     report,
+    session::Session,
 };
 
 /// No root document and no policy is longer.
@@ -68,7 +69,11 @@ pub fn run(args: &Verify, home: impl FnOnce() -> anyhow::Result<Home>) -> anyhow
     out.flush()?;
     let exit = Exit::from(verdict);
     if args.record {
-        return Ok(exit.worse(custody::record(&reports, home()?)?));
+        let session = Session::open(home()?)?;
+        let tell =
+            &mut |part: custody::Recorded| Ok(writeln!(io::stderr(), "{}", part.in_words())?);
+        let recorded = custody::record(&session, || session.unlock(), &reports, tell)?;
+        return Ok(exit.worse(recorded));
     }
     Ok(exit)
 }

@@ -4,7 +4,10 @@ use std::{path::PathBuf, sync::Arc};
 
 use tokio::sync::Semaphore;
 
-use super::{desk::Desk, drafts::Drafts, gate::Gate, jobs::Jobs, problem::Problem, view::Answer};
+use super::{
+    desk::Desk, drafts::Drafts, gate::Gate, hunts::Hunts, jobs::Jobs, problem::Problem,
+    view::Answer,
+};
 
 /// Pages that follow orders at the same time; the rest are asked to reload.
 const MOST_STREAMS: usize = 32;
@@ -19,6 +22,8 @@ pub struct App {
     pub drafts: Drafts,
     /// What is fetched and verified.
     pub jobs: Jobs,
+    /// What hunts have found.
+    pub hunts: Hunts,
     /// Places for pages that follow an order.
     pub streams: Arc<Semaphore>,
     /// Told when the console shall end.
@@ -34,6 +39,7 @@ impl App {
             desk,
             drafts: Drafts::default(),
             jobs,
+            hunts: Hunts::default(),
             streams: Arc::new(Semaphore::new(MOST_STREAMS)),
             end: tokio::sync::Notify::new(),
             doorstep,

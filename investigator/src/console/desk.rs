@@ -78,7 +78,10 @@ impl Desk {
     pub fn act<R>(&self, act: impl FnOnce(&Session) -> anyhow::Result<R>) -> anyhow::Result<R> {
         let mut held = lock(&self.held);
         let session = self.renew(&mut held)?;
-        act(&session)
+        let done = act(&session);
+        // What was signed is in the log by now, and the next page shall see it.
+        *held = None;
+        done
     }
 
     fn renew(&self, held: &mut Option<(Instant, Arc<Session>)>) -> anyhow::Result<Arc<Session>> {

@@ -28,6 +28,8 @@ pub struct Draft {
     pub hosts: Vec<HostRow>,
     /// The form as it was filled in, to go back to.
     pub fields: Fields,
+    /// Where that form is.
+    pub form: String,
     made: Instant,
 }
 
@@ -45,6 +47,7 @@ impl Drafts {
         order: Order,
         hosts: Vec<HostRow>,
         fields: Fields,
+        form: &str,
     ) -> anyhow::Result<String> {
         let id = gate::secret()?.to_string();
         let mut all = lock(&self.0);
@@ -56,6 +59,7 @@ impl Drafts {
             order,
             hosts,
             fields,
+            form: form.to_owned(),
             made: Instant::now(),
         }));
         Ok(id)

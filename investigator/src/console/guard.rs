@@ -14,8 +14,8 @@ use axum::{
 
 use super::{app::App, fields::Fields, gate::Gate, problem};
 
-/// No form is longer: a profile and its order.
-const FORM_BYTES: usize = 1 << 20;
+/// No form is longer: a hunt with 100,000 digests and remarks behind them.
+const FORM_BYTES: usize = 16 << 20;
 
 /// What pages may do: show what this console serves, and nothing else.
 pub const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; \
@@ -99,10 +99,18 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 async fn with_fields(gate: &Gate, request: Request) -> Result<Request, Refusal> {
     let (mut parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, FORM_BYTES).await.map_err(|_| {
-        let why = "The form is longer than 1 MiB or broke off. Send less.";
+        let why = "The form is longer than 16 MiB or broke off. Send less.";
         (StatusCode::PAYLOAD_TOO_LARGE, why)
     })?;
-    let fields = Fields::parse(&body);
+    let kind = parts.headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|k| k.to_str().ok()).unwrap_or_default();
+    let fields = match multer::parse_boundary(kind) {
+        Ok(boundary) => Fields::parse_files(body, boundary).await.ok_or((
+            StatusCode::BAD_REQUEST,
+            "The form can't be read, or a file in it is not text. Send a text file.",
+        ))?,
+        Err(_) => Fields::parse(&body),
+    };
     if !gate.is_csrf(fields.raw("csrf")) {
         let why = "The form is not of this run of the console. Load its page again.";
         return Err((StatusCode::FORBIDDEN, why));

@@ -21,6 +21,7 @@ use crate::{
     case::load::{Loader, Place},
     check::{self, Checked},
     commands::{files, load},
+    custody::Recorded,
     fetch, report,
 };
 
@@ -61,6 +62,8 @@ pub struct Found {
     pub case: Option<String>,
     /// What was not loaded, and why.
     pub not_loaded: Vec<String>,
+    /// What of it was recorded in the custody log.
+    pub recorded: Mutex<Vec<Recorded>>,
 }
 
 impl Found {
@@ -167,6 +170,7 @@ impl Jobs {
             checked,
             case,
             not_loaded,
+            recorded: Mutex::default(),
         })
     }
 }

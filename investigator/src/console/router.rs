@@ -11,8 +11,8 @@ use super::{
     app::App,
     assets, guard,
     pages::{
-        approve, browser, collections, custody, host, log, new_order, order, overview, session,
-        sign,
+        approve, browser, cancel, collections, custody, hits, host, hunt, log, new_order, order,
+        overview, policy, record, retry, revoke, session, sign,
     },
 };
 
@@ -24,14 +24,28 @@ fn routes() -> Vec<Route> {
         (guard::ENTER, get(guard::enter)),
         ("/end", post(session::end)),
         ("/hosts/{agent}", get(host::page)),
+        (
+            "/hosts/{agent}/revoke",
+            get(revoke::page).post(revoke::sign),
+        ),
         ("/orders", get(order::list)),
         ("/orders/new", get(new_order::page).post(new_order::draw_up)),
+        ("/hunts/new", get(hunt::page).post(hunt::draw_up)),
         ("/drafts/{draft}", get(sign::page).post(sign::sign)),
         ("/orders/{order}", get(order::page)),
         ("/orders/{order}/events", get(order::events)),
         ("/orders/{order}/log", get(log::page)),
         ("/orders/{order}/log/events", get(log::events)),
         ("/orders/{order}/fetch", post(collections::fetch_order)),
+        (
+            "/orders/{order}/cancel",
+            get(cancel::page).post(cancel::sign),
+        ),
+        (
+            "/orders/{order}/retry",
+            get(retry::page).post(retry::draw_up),
+        ),
+        ("/orders/{order}/hits", get(hits::page).post(hits::collect)),
         (
             "/orders/{order}/approve",
             get(approve::page).post(approve::sign),
@@ -41,6 +55,11 @@ fn routes() -> Vec<Route> {
         ("/collections/{collection}", get(collections::page)),
         ("/collections/{collection}/fetch", post(collections::fetch)),
         ("/collections/{collection}/report", get(collections::report)),
+        (
+            "/collections/{collection}/record",
+            get(record::page).post(record::sign),
+        ),
+        ("/policy", get(policy::page)),
         ("/custody", get(custody::page)),
         ("/custody/looked", get(custody::looked)),
         ("/custody/{leaf}", get(custody::leaf)),

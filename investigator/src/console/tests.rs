@@ -225,7 +225,7 @@ async fn a_post_needs_the_pages_own_token_and_origin() {
             "{origin:?}"
         );
     }
-    let body = "x".repeat(2 << 20);
+    let body = "x".repeat(17 << 20);
     let ask = Ask {
         body,
         ..console.post()

@@ -200,17 +200,22 @@ pub fn view(
     }
 }
 
+/// Whether nothing more will come of a host that stands so.
+pub fn is_settled(state: HostState) -> bool {
+    !matches!(
+        state,
+        HostState::Waiting
+            | HostState::Standing
+            | HostState::Watching
+            | HostState::Running
+            | HostState::Cancelling
+    )
+}
+
 impl HostView {
     /// Whether nothing more will come of it.
     pub fn is_settled(&self) -> bool {
-        !matches!(
-            self.state,
-            HostState::Waiting
-                | HostState::Standing
-                | HostState::Watching
-                | HostState::Running
-                | HostState::Cancelling
-        )
+        is_settled(self.state)
     }
 
     /// Whether something that was asked for is missing from what was delivered.

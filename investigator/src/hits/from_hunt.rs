@@ -7,7 +7,14 @@ use evidence::{digest::Digest, ids::AgentId};
 use serde_json::Value;
 
 use super::{Hit, Keys, fetched};
-use crate::{cli, exit::Exit, home::Home};
+use crate::{
+    cli,
+    exit::{Exit, misuse},
+    home::Home,
+};
+
+/// The most paths that an order names.
+const MOST_PATHS: usize = 4_096;
 
 /// What a hunt found, as far as another order needs it.
 #[derive(Debug)]
@@ -44,17 +51,49 @@ impl FromHunt {
                 "The parts speak of different orders with the id {order}. Tell an admin."
             );
         };
+        let hits = parts.iter().flat_map(|p| &p.hits);
+        Ok(Some(Self::of(order_sha256, hits)))
+    }
+
+    /// What `hits` of the hunt whose order has this digest ask for.
+    pub fn of<'h>(order_sha256: Digest, hits: impl IntoIterator<Item = &'h Hit>) -> Self {
         let mut from = Self {
             order_sha256,
             agents: BTreeSet::new(),
             paths: BTreeSet::new(),
             unnamed: 0,
         };
-        parts
-            .iter()
-            .flat_map(|p| &p.hits)
-            .for_each(|hit| from.add(hit));
-        Ok(Some(from))
+        hits.into_iter().for_each(|hit| from.add(hit));
+        from
+    }
+
+    /// What is to be said of paths that an order can't name; nothing where there is none.
+    pub fn left_out(&self) -> Option<String> {
+        (self.unnamed > 0).then(|| {
+            format!(
+                "{} paths of hits are not text, and an order can't name them. Name a folder above them with --path.",
+                self.unnamed
+            )
+        })
+    }
+
+    /// The paths that an order can gather.
+    ///
+    /// # Errors
+    /// No hit is a file, or there are too many: mistakes of the command line.
+    pub fn paths(&self) -> anyhow::Result<Vec<String>> {
+        if self.paths.is_empty() {
+            return Err(misuse(
+                "No hit of this hunt is a file. Name what to gather with --path.",
+            ));
+        }
+        if self.paths.len() > MOST_PATHS {
+            return Err(misuse(format!(
+                "The hits have {} paths, and an order names at most 4,096. Name folders above them with --path.",
+                self.paths.len()
+            )));
+        }
+        Ok(self.paths.iter().cloned().collect())
     }
 
     fn add(&mut self, hit: &Hit) {
@@ -91,12 +130,8 @@ mod tests {
 
     #[test]
     fn hosts_and_paths_of_hits_that_lie_on_disk_and_can_be_named() {
-        let mut from = FromHunt {
-            order_sha256: Digest::of(b""),
-            agents: BTreeSet::new(),
-            paths: BTreeSet::new(),
-            unnamed: 0,
-        };
+        let mut from = FromHunt::of(Digest::of(b""), []);
+        assert!(from.paths().is_err() && from.left_out().is_none());
         for (agent, artifact, record) in [
             (1, "hunt_files", json!({"path": "/a", "type": "file"})),
             (2, "hunt_files", json!({"path": "/a", "type": "file"})),
@@ -128,6 +163,7 @@ mod tests {
         }
         assert_eq!(from.agents.len(), 4);
         assert_eq!(from.paths, BTreeSet::from(["/a".into(), "/b".into()]));
-        assert_eq!(from.unnamed, 1);
+        assert_eq!(from.paths().unwrap(), ["/a", "/b"]);
+        assert!(from.left_out().unwrap().starts_with("1 paths"));
     }
 }

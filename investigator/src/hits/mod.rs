@@ -1,5 +1,6 @@
 //! What hunts found: records out of verified parts. A part that is not genuine gives none, and is said.
 
+pub mod arriving;
 pub mod fetched;
 mod from_hunt;
 mod read;

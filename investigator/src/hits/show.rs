@@ -97,7 +97,8 @@ pub fn what(hit: &Hit) -> String {
     }
 }
 
-fn matched(hit: &Hit) -> String {
+/// Why it is a hit: each criterion that fits.
+pub fn matched(hit: &Hit) -> String {
     let matched = hit.record.get("matched").and_then(Value::as_array);
     let matched: Vec<_> = matched
         .into_iter()
@@ -107,19 +108,36 @@ fn matched(hit: &Hit) -> String {
     matched.join("; ")
 }
 
-fn cells(hit: &Hit) -> [String; 8] {
-    let text = |key: &str| hit.record.get(key).and_then(Value::as_str).unwrap_or("");
-    let time = [text("modified"), text("start_time")]
+/// The digest of what was found, where there is one.
+pub fn sha256(hit: &Hit) -> &str {
+    text(hit, "sha256")
+}
+
+/// When the file was modified or the process started, where that is known.
+pub fn time(hit: &Hit) -> &str {
+    let times = ["modified", "start_time"].map(|key| text(hit, key));
+    times
         .into_iter()
-        .find(|t| !t.is_empty());
+        .find(|t| !t.is_empty())
+        .unwrap_or_default()
+}
+
+fn text<'h>(hit: &'h Hit, key: &str) -> &'h str {
+    hit.record
+        .get(key)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+fn cells(hit: &Hit) -> [String; 8] {
     [
         hit.hostname.clone(),
         hit.agent.map(|a| a.to_string()).unwrap_or_default(),
         hit.collection.to_string(),
         hit.artifact.to_owned(),
         what(hit),
-        text("sha256").to_owned(),
-        time.unwrap_or_default().to_owned(),
+        sha256(hit).to_owned(),
+        time(hit).to_owned(),
         matched(hit),
     ]
 }

@@ -8,7 +8,7 @@ use protocol::{
     root::Root,
 };
 
-use crate::{commands::table, inert::inert};
+use crate::{commands::table, inert::inert, trust::Believed};
 
 /// From so many days before its end on a policy's expiry is told.
 const SOON_DAYS: i64 = 30;
@@ -56,6 +56,16 @@ pub fn root(root: &Root) -> String {
         text += &format!("    {}\n", key.key_id());
     }
     text
+}
+
+/// The policy and the root in force, whole, and the policy's digest.
+pub fn in_force(believed: &Believed) -> String {
+    format!(
+        "{}{}SHA-256 of the policy {}\n",
+        policy(&believed.policy),
+        root(&believed.root),
+        believed.policy_envelope.digest()
+    )
 }
 
 /// A person, over several lines.

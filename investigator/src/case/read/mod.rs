@@ -25,7 +25,7 @@ use serde::Serialize;
 pub use self::{
     content::{Content, Whole},
     histogram::Bucket,
-    page::{Ask, Cursor, Filter, Operator, Page, Sort},
+    page::{Ask, Count, Cursor, Filter, Operator, Page, Sort},
     query::Rows,
     record::Record,
     search::{Found, Hit},
@@ -33,7 +33,7 @@ pub use self::{
     tree::Process,
     value::Value,
 };
-use super::{catalog::Catalog, guard, schema, table::Table};
+use super::{catalog::Catalog, guard, indexes, schema, table::Table};
 
 /// Between two looks at the time: instructions of SQLite's machine.
 const LOOK: i32 = 100_000;
@@ -72,6 +72,8 @@ pub struct ColumnInfo {
     pub about: String,
     /// Whether it stands in the timeline.
     pub is_time: bool,
+    /// Whether an index holds it in order, so that no table is too long to be sorted by it.
+    pub is_indexed: bool,
 }
 
 impl Database {
@@ -120,6 +122,17 @@ impl Database {
         *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = end;
     }
 
+    /// What `ask` gives, unless it takes longer than `most`, or than the deadline that stands.
+    fn within<R>(&self, most: Duration, ask: impl FnOnce() -> R) -> R {
+        let end = || self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *end();
+        let sooner = Instant::now() + most;
+        *end() = Some(before.map_or(sooner, |before| before.min(sooner)));
+        let answer = ask();
+        *end() = before;
+        answer
+    }
+
     /// Ends what runs, from another thread.
     pub fn interrupter(&self) -> InterruptHandle {
         self.connection.get_interrupt_handle()
@@ -131,17 +144,25 @@ impl Database {
     /// The file can't be read.
     pub fn sources(&self) -> anyhow::Result<Vec<Source>> {
         let tables = self.catalog.tables.values();
-        tables
-            .map(|table| {
-                Ok(Source {
-                    name: table.name.clone(),
-                    artifact: table.artifact.clone(),
-                    about: table.about.clone(),
-                    rows: self.count(&table.name, &[])?,
-                    columns: columns(table),
-                })
-            })
-            .collect()
+        tables.map(|table| self.described(table)).collect()
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// There is no such table, or the file can't be read.
+    pub fn source(&self, name: &str) -> anyhow::Result<Source> {
+        self.described(self.table(name)?)
+    }
+
+    fn described(&self, table: &Table) -> anyhow::Result<Source> {
+        Ok(Source {
+            name: table.name.clone(),
+            artifact: table.artifact.clone(),
+            about: table.about.clone(),
+            rows: self.count(&table.name, &[])?,
+            columns: columns(table),
+        })
     }
 
     fn table(&self, name: &str) -> anyhow::Result<&Table> {
@@ -158,6 +179,7 @@ fn columns(table: &Table) -> Vec<ColumnInfo> {
         kind: column.kind.clone(),
         about: column.about.clone(),
         is_time: column.is_time,
+        is_indexed: indexes::has(table, &column.name),
     });
     of.collect()
 }

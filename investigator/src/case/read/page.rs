@@ -1,6 +1,8 @@
 //! One page of a table: filtered, sorted, and begun where the last one ended, however far that is.
 
-use rusqlite::{ToSql, params_from_iter};
+use std::time::{Duration, Instant};
+
+use rusqlite::{ErrorCode, ToSql, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -8,6 +10,7 @@ use super::{
     value::{self, Value},
 };
 use crate::case::{
+    indexes,
     names::{OWN_COLUMNS, quoted},
     table::Table,
 };
@@ -62,6 +65,8 @@ pub struct Sort {
 pub struct Cursor {
     /// The last row's value in the column that sorts.
     pub value: Value,
+    /// And in the column by which those of one value are sorted: what the index holds behind it.
+    pub second: Value,
     /// The last row.
     pub row_id: i64,
 }
@@ -81,6 +86,8 @@ pub struct Ask {
     pub after: Option<Cursor>,
     /// How many rows.
     pub limit: usize,
+    /// How long rows that do not fit are passed over before the page ends without being full; `None` for to the end.
+    pub most: Option<Duration>,
 }
 
 /// A page.
@@ -92,7 +99,23 @@ pub struct Page {
     pub rows: Vec<Vec<Value>>,
     /// Where the next page begins; `None` where this is the last.
     pub next: Option<Cursor>,
+    /// Whether it ended since its time was over: there may be more rows that fit, even where it has none.
+    pub is_cut: bool,
 }
+
+/// How many rows there are, as far as that was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Count {
+    /// So many.
+    Exactly(u64),
+    /// More than so many.
+    MoreThan(u64),
+    /// Counting would have taken too long.
+    Unknown,
+}
+
+/// Rows that a filter must leave at the most to be asked for by the filter's index and sorted then.
+const FEW_ROWS: i64 = 20_000;
 
 /// A condition and what is bound in it.
 pub(super) struct Where {
@@ -123,43 +146,30 @@ impl Database {
         let table = self.table(&ask.source)?;
         let columns = chosen(table, &ask.columns)?;
         let limit = ask.limit.clamp(1, MOST_ROWS);
-        let sorted = ask.sort.as_ref().filter(|s| s.column != "row_id");
-        let Some(sort) = sorted else {
-            let descending = ask.sort.as_ref().is_some_and(|s| s.descending);
-            let after = ask.after.as_ref().map(|c| c.row_id);
-            let rows = self.by_row(table, &columns, ask, None, (after, descending), limit)?;
-            return Ok(page(columns, rows, None, limit));
+        let search = Search {
+            table,
+            columns: &columns,
+            ask,
+            is_few: self.are_few(table, &ask.filters)?,
+            end: ask.most.map(|most| Instant::now() + most),
         };
-        let by = column(table, &sort.column)?;
-        let mut all = columns.clone();
-        // Where the page ends must be known, whether it is shown or not.
-        all.push(sort.column.clone());
-        let in_empty = matches!(
-            &ask.after,
-            Some(Cursor {
-                value: Value::Null,
-                ..
-            })
-        );
-        let mut rows = Vec::new();
-        if !in_empty {
-            rows = self.by_column(table, &all, ask, (&by, sort.descending), limit + 1)?;
-        }
-        if rows.len() <= limit {
-            let after = ask.after.as_ref().filter(|_| in_empty).map(|c| c.row_id);
-            let empty = format!("{by} IS NULL");
+        let (mut rows, mut cut) = (Vec::new(), None);
+        for stretch in stretches(table, ask)? {
             let left = limit + 1 - rows.len();
-            let more = self.by_row(
-                table,
-                &all,
-                ask,
-                Some(empty),
-                (after, sort.descending),
-                left.saturating_sub(1),
-            )?;
-            rows.extend(more);
+            cut = self.walk(&search, &stretch, left, &mut rows)?;
+            if cut.is_some() || rows.len() > limit {
+                break;
+            }
         }
-        Ok(page(columns, rows, Some(()), limit))
+        let is_full = rows.len() > limit;
+        rows.truncate(limit);
+        let last = rows.last().filter(|_| is_full).map(|(_, at)| at.clone());
+        Ok(Page {
+            rows: rows.into_iter().map(|(row, _)| row).collect(),
+            is_cut: cut.is_some() && !is_full,
+            next: last.or(cut),
+            columns,
+        })
     }
 
     /// How many rows there are.
@@ -172,72 +182,94 @@ impl Database {
             let sql = "SELECT coalesce(sum(rows), 0) FROM part_rows WHERE source = ?1";
             return Ok(self.connection.query_row(sql, [source], |row| row.get(0))?);
         }
+        self.count_some(table, filters, -1)
+    }
+
+    /// The same, but no more than `most` rows are counted, and no longer than `time`.
+    ///
+    /// # Errors
+    /// As for [`page`](Self::page).
+    pub fn count_up_to(
+        &self,
+        source: &str,
+        filters: &[Filter],
+        (most, time): (u64, Duration),
+    ) -> anyhow::Result<Count> {
+        if filters.is_empty() {
+            return Ok(Count::Exactly(self.count(source, filters)?));
+        }
+        let table = self.table(source)?;
+        let bound = i64::try_from(most)?.saturating_add(1);
+        let counted = self.within(time, || self.count_some(table, filters, bound));
+        match counted {
+            Ok(rows) if rows > most => Ok(Count::MoreThan(most)),
+            Ok(rows) => Ok(Count::Exactly(rows)),
+            Err(error) if is_interrupted(&error) => Ok(Count::Unknown),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Counts up to `most` rows; all where it is negative.
+    fn count_some(&self, table: &Table, filters: &[Filter], most: i64) -> anyhow::Result<u64> {
         let filter = self.conditions(table, filters)?;
-        let sql = format!("SELECT count(*) FROM {}{}", quoted(source), filter.sql());
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM {}{} LIMIT {most})",
+            quoted(&table.name),
+            filter.sql()
+        );
         let mut found = self.connection.prepare_cached(&sql)?;
         Ok(found.query_row(params_from_iter(&filter.bound), |row| row.get(0))?)
     }
 
-    fn by_row(
-        &self,
-        table: &Table,
-        columns: &[String],
-        ask: &Ask,
-        term: Option<String>,
-        (after, descending): (Option<i64>, bool),
-        limit: usize,
-    ) -> anyhow::Result<Vec<Vec<Value>>> {
-        let mut filter = self.conditions(table, &ask.filters)?;
-        if let Some(term) = term {
-            filter.add(term, []);
+    /// Whether one of the filters has an index, and leaves few rows.
+    fn are_few(&self, table: &Table, filters: &[Filter]) -> anyhow::Result<bool> {
+        for filter in filters {
+            let by_index = matches!(
+                filter.operator,
+                Operator::Is | Operator::Less | Operator::AtLeast | Operator::BeginsWith
+            );
+            let has_index = indexes::has(table, &filter.column) || filter.column == "collection";
+            if by_index && has_index {
+                let one = std::slice::from_ref(filter);
+                let rows = self.count_some(table, one, FEW_ROWS + 1)?;
+                if i64::try_from(rows)? <= FEW_ROWS {
+                    return Ok(true);
+                }
+            }
         }
-        let (sign, order) = direction(descending);
-        if let Some(row) = after {
-            filter.add(format!("row_id {sign} ?"), [Value::Integer(row)]);
-        }
-        let tail = format!(" ORDER BY row_id {order} LIMIT {}", limit + 1);
-        self.rows(table, columns, &filter, &tail)
+        Ok(false)
     }
 
-    fn by_column(
+    /// Adds the rows of a stretch that fit; gives where it was when its time was over.
+    fn walk(
         &self,
-        table: &Table,
-        columns: &[String],
-        ask: &Ask,
-        (by, descending): (&str, bool),
-        limit: usize,
-    ) -> anyhow::Result<Vec<Vec<Value>>> {
-        let mut filter = self.conditions(table, &ask.filters)?;
-        let (sign, order) = direction(descending);
-        match &ask.after {
-            Some(after) => filter.add(
-                format!("({by}, row_id) {sign} (?, ?)"),
-                [after.value.clone(), Value::Integer(after.row_id)],
-            ),
-            None => filter.add(format!("{by} IS NOT NULL"), []),
-        }
-        let tail = format!(" ORDER BY {by} {order}, row_id {order} LIMIT {limit}");
-        self.rows(table, columns, &filter, &tail)
-    }
-
-    fn rows(
-        &self,
-        table: &Table,
-        columns: &[String],
-        filter: &Where,
-        tail: &str,
-    ) -> anyhow::Result<Vec<Vec<Value>>> {
-        let named: Vec<_> = columns.iter().map(|c| quoted(c)).collect();
-        let (named, table) = (named.join(", "), quoted(&table.name));
-        let sql = format!("SELECT {named} FROM {table}{}{tail}", filter.sql());
+        search: &Search<'_>,
+        stretch: &Stretch,
+        left: usize,
+        rows: &mut Vec<(Vec<Value>, Cursor)>,
+    ) -> anyhow::Result<Option<Cursor>> {
+        let filter = self.conditions(search.table, &search.ask.filters)?;
+        let is_looked_through = search.end.is_some() && !search.is_few && !filter.terms.is_empty();
+        let (sql, bound) = search.statement(stretch, filter, is_looked_through);
         let mut found = self.connection.prepare_cached(&sql)?;
-        let bound = filter.bound.iter().map(|value| value as &dyn ToSql);
-        let mut rows = found.query(params_from_iter(bound))?;
-        let mut all = Vec::new();
-        while let Some(row) = rows.next()? {
-            all.push(value::row(row, columns.len())?);
+        let bound = bound.iter().map(|value| value as &dyn ToSql);
+        let mut answer = found.query(params_from_iter(bound))?;
+        let (count, full) = (search.columns.len(), rows.len() + left);
+        let mut looked_at = 0_u32;
+        while let Some(row) = answer.next()? {
+            let fits = row.get(count + 2)?;
+            if fits {
+                rows.push((value::row(row, count)?, stretch.cursor(row, count)?));
+                if rows.len() >= full {
+                    return Ok(None);
+                }
+            }
+            looked_at = looked_at.wrapping_add(1);
+            if !fits && looked_at % LOOK_EVERY == 0 && search.is_over() {
+                return Ok(Some(stretch.cursor(row, count)?));
+            }
         }
-        Ok(all)
+        Ok(None)
     }
 
     fn conditions(&self, table: &Table, filters: &[Filter]) -> anyhow::Result<Where> {
@@ -302,12 +334,147 @@ impl Database {
     }
 }
 
-fn direction(descending: bool) -> (&'static str, &'static str) {
-    if descending {
-        ("<", "DESC")
-    } else {
-        (">", "ASC")
+/// Between two looks at the clock: rows.
+const LOOK_EVERY: u32 = 256;
+
+/// What is looked for, and until when.
+struct Search<'a> {
+    table: &'a Table,
+    columns: &'a [String],
+    ask: &'a Ask,
+    is_few: bool,
+    end: Option<Instant>,
+}
+
+/// Rows that lie one after the other in an index: those that have something in the column that sorts, those that have
+/// nothing there, or all by their number.
+struct Stretch {
+    /// The columns of the order, quoted; the row's number is the last.
+    keys: Vec<String>,
+    term: Option<String>,
+    after: Option<Vec<Value>>,
+    descending: bool,
+    /// What stands for the cursor's value and second, in the statement.
+    shown: [String; 2],
+}
+
+impl Stretch {
+    fn cursor(&self, row: &rusqlite::Row<'_>, count: usize) -> rusqlite::Result<Cursor> {
+        Ok(Cursor {
+            value: value::one(row, count)?,
+            second: value::one(row, count + 1)?,
+            row_id: row.get(0)?,
+        })
     }
+}
+
+impl Search<'_> {
+    fn is_over(&self) -> bool {
+        self.end.is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// The statement, and what is bound in it: all rows with a word on each whether it fits, or `limit` that do.
+    fn statement(
+        &self,
+        stretch: &Stretch,
+        filter: Where,
+        is_looked_through: bool,
+    ) -> (String, Vec<Value>) {
+        let (sign, order) = match stretch.descending {
+            true => ("<", "DESC"),
+            false => (">", "ASC"),
+        };
+        // The filter's own index leads to few rows; that of the order would lead through all.
+        let plus = if self.is_few { "+" } else { "" };
+        let keys: Vec<_> = stretch.keys.iter().map(|k| format!("{plus}{k}")).collect();
+        let mut all = Where {
+            terms: Vec::new(),
+            bound: Vec::new(),
+        };
+        let fits = match is_looked_through {
+            true => {
+                all.bound.extend(filter.bound);
+                format!("({}) IS TRUE", filter.terms.join(" AND "))
+            }
+            false => {
+                all = filter;
+                "1".to_owned()
+            }
+        };
+        if let Some(term) = &stretch.term {
+            all.add(term.clone(), []);
+        }
+        if let Some(after) = &stretch.after {
+            let marks = vec!["?"; keys.len()].join(", ");
+            let term = format!("({}) {sign} ({marks})", keys.join(", "));
+            all.add(term, after.iter().cloned());
+        }
+        let named: Vec<_> = self.columns.iter().map(|c| quoted(c)).collect();
+        let by: Vec<_> = keys.iter().map(|k| format!("{k} {order}")).collect();
+        let limit = match is_looked_through {
+            true => String::new(),
+            false => format!(" LIMIT {}", self.ask.limit.clamp(1, MOST_ROWS) + 1),
+        };
+        let sql = format!(
+            "SELECT {}, {}, {}, {fits} FROM {}{} ORDER BY {}{limit}",
+            named.join(", "),
+            stretch.shown[0],
+            stretch.shown[1],
+            quoted(&self.table.name),
+            all.sql(),
+            by.join(", "),
+        );
+        (sql, all.bound)
+    }
+}
+
+/// The stretches that are left behind the page before.
+fn stretches(table: &Table, ask: &Ask) -> anyhow::Result<Vec<Stretch>> {
+    let descending = ask.sort.as_ref().is_some_and(|s| s.descending);
+    let null = || "NULL".to_owned();
+    let Some(sort) = ask.sort.as_ref().filter(|s| s.column != "row_id") else {
+        let after = ask.after.as_ref().map(|c| vec![Value::Integer(c.row_id)]);
+        return Ok(vec![Stretch {
+            keys: vec!["row_id".to_owned()],
+            term: None,
+            after,
+            descending,
+            shown: [null(), null()],
+        }]);
+    };
+    let by = column(table, &sort.column)?;
+    let second = quoted(indexes::second(&sort.column));
+    let tail = |c: &Cursor| [c.second.clone(), Value::Integer(c.row_id)];
+    let (in_empty, after) = match &ask.after {
+        Some(c) => (c.value == Value::Null, Some(c)),
+        None => (false, None),
+    };
+    let whole = |c: &Cursor| [vec![c.value.clone()], tail(c).to_vec()].concat();
+    let present = Stretch {
+        keys: vec![by.clone(), second.clone(), "row_id".to_owned()],
+        term: Some(format!("{by} IS NOT NULL")),
+        after: after.map(whole),
+        descending,
+        shown: [by.clone(), second.clone()],
+    };
+    let empty = Stretch {
+        keys: vec![second.clone(), "row_id".to_owned()],
+        term: Some(format!("{by} IS NULL")),
+        after: after.filter(|_| in_empty).map(|c| tail(c).to_vec()),
+        descending,
+        shown: [null(), second],
+    };
+    Ok(match in_empty {
+        true => vec![empty],
+        false => vec![present, empty],
+    })
+}
+
+fn is_interrupted(error: &anyhow::Error) -> bool {
+    let found = error
+        .chain()
+        .find_map(|e| e.downcast_ref::<rusqlite::Error>());
+    found.is_some_and(|e| e.sqlite_error_code() == Some(ErrorCode::OperationInterrupted))
 }
 
 /// A column of the table, quoted.
@@ -333,30 +500,6 @@ fn chosen(table: &Table, wanted: &[String]) -> anyhow::Result<Vec<String>> {
         columns.push(name.clone());
     }
     Ok(columns)
-}
-
-/// Cuts what is beyond the page, and says where the next begins.
-fn page(columns: Vec<String>, mut rows: Vec<Vec<Value>>, sorted: Option<()>, limit: usize) -> Page {
-    let is_last = rows.len() <= limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| !is_last).and_then(|row| {
-        let Some(Value::Integer(row_id)) = row.first() else {
-            return None;
-        };
-        let value = row.last().filter(|_| sorted.is_some()).cloned();
-        Some(Cursor {
-            value: value.unwrap_or(Value::Null),
-            row_id: *row_id,
-        })
-    });
-    for row in &mut rows {
-        row.truncate(columns.len());
-    }
-    Page {
-        columns,
-        rows,
-        next,
-    }
 }
 
 /// A text that means itself in LIKE.

@@ -124,7 +124,11 @@ impl Database {
             events.extend(self.arm(arm, window, after, most)?);
         }
         // Each arm gave its first; the first of all are among them.
-        let key = |e: &Event| (e.time.clone(), e.source.clone(), e.event.clone(), e.row_id);
+        // In the order of each arm's index, so that none is sorted for a page.
+        let key = |e: &Event| {
+            let of = (e.source.clone(), e.event.clone(), e.host.clone());
+            (e.time.clone(), of, e.row_id)
+        };
         events.sort_by_cached_key(key);
         events.drain(..skipped.min(events.len()));
         let is_last = events.len() <= limit;
@@ -155,7 +159,7 @@ impl Database {
         let time = quoted(&arm.column);
         let sql = format!(
             "SELECT {time}, host, collection, {subject}, row_id FROM {table} WHERE {terms} \
-             ORDER BY {time}, row_id LIMIT {most} -- {event}",
+             ORDER BY {time}, host, row_id LIMIT {most} -- {event}",
             subject = arm.subject,
             table = quoted(&arm.table),
             event = literal(&arm.event).replace('\n', " "),

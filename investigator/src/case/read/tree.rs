@@ -58,6 +58,7 @@ impl Database {
             sort: None,
             after: None,
             limit: 10_000,
+            most: None,
         };
         let mut all = Vec::new();
         loop {

@@ -69,6 +69,11 @@ impl Serialize for Value {
     }
 }
 
+/// One of a row's values.
+pub(super) fn one(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Value> {
+    row.get_ref(at).map(Value::from)
+}
+
 /// A row's values.
 pub(super) fn row(row: &rusqlite::Row<'_>, columns: usize) -> rusqlite::Result<Vec<Value>> {
     (0..columns)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use evidence::{instant::Instant, wrap::Identity};
 
 use super::*;
-use crate::case::read::{Ask, Filter, Operator, Sort, Window};
+use crate::case::read::{Ask, Count, Filter, Operator, Sort, Window};
 
 fn ask(source: &str, limit: usize) -> Ask {
     Ask {
@@ -15,6 +15,7 @@ fn ask(source: &str, limit: usize) -> Ask {
         sort: None,
         after: None,
         limit,
+        most: None,
     }
 }
 
@@ -79,6 +80,96 @@ fn pages_leave_no_row_out_in_whatever_order() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_page_that_ran_out_of_time_goes_on_where_it_stopped() {
+    let stage = Stage::new();
+    let lines: Vec<String> = (0..1_500)
+        .map(|n| {
+            format!(
+                "{{\"pid\":{},\"name\":\"n{}\",\"state\":\"s{}\"}}",
+                n % 7,
+                n % 300,
+                n % 400
+            )
+        })
+        .collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    Draft::default()
+        .result("processes", &lines)
+        .make(&stage.evidence());
+    stage.load();
+    let database = stage.open();
+    for sort in [None, Some("name"), Some("pid"), Some("exe"), Some("host")] {
+        let mut ask = ask("processes", 50);
+        ask.filters = vec![is("state", Operator::Contains, text("s399"))];
+        ask.most = Some(Duration::ZERO);
+        ask.sort = sort.map(|column| Sort {
+            column: column.to_owned(),
+            descending: true,
+        });
+        let first = database.page(&ask).unwrap();
+        assert!(first.is_cut && first.rows.len() < 3, "{sort:?}");
+        assert_eq!(all_pages(&database, ask.clone()).len(), 3, "{sort:?}");
+        // What the index leads to is found at once.
+        ask.filters.push(is("name", Operator::Is, text("n99")));
+        let found = database.page(&ask).unwrap();
+        assert_eq!((found.rows.len(), found.is_cut), (1, false), "{sort:?}");
+    }
+    let filter = [is("state", Operator::BeginsWith, text("s3"))];
+    let count = |most| database.count_up_to("processes", &filter, (most, Duration::MAX / 4));
+    assert_eq!(count(10).unwrap(), Count::MoreThan(10));
+    let exact = database.count("processes", &filter).unwrap();
+    assert_eq!(count(1_500).unwrap(), Count::Exactly(exact));
+}
+
+#[test]
+fn hours_counted_while_loading_are_those_that_there_are() {
+    let stage = Stage::new();
+    let lines: Vec<String> = (0..500)
+        .map(|n| {
+            let (day, hour, second) = (1 + n % 28, n % 24, n % 60);
+            format!("{{\"pid\":{n},\"start_time\":\"2026-03-{day:02}T{hour:02}:59:{second:02}.000000000Z\"}}")
+        })
+        .collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let draft = Draft::default().result("processes", &lines);
+    let collection = draft.id();
+    draft.make(&stage.evidence());
+    stage.load();
+    let database = stage.open();
+    let times = [
+        "2026-03-03T07:59:30.000000000Z",
+        "2026-03-20T11:59:15.000000000Z",
+    ];
+    let (from, to) = (
+        Instant::parse(times[0]).unwrap(),
+        Instant::parse(times[1]).unwrap(),
+    );
+    let sum = |window: &Window, buckets| {
+        let all = database.histogram(window, (from, to), buckets).unwrap();
+        assert_eq!(
+            (all[0].from.as_str(), all[all.len() - 1].to.as_str()),
+            (times[0], times[1])
+        );
+        all.iter().map(|b| b.events).sum::<u64>()
+    };
+    let sources = vec!["processes".to_owned()];
+    let one_by_one = Window {
+        collection: Some(collection),
+        sources: sources.clone(),
+        ..Window::default()
+    };
+    let by_hours = Window {
+        sources,
+        ..Window::default()
+    };
+    let events = sum(&one_by_one, 60);
+    assert!(events > 100, "{events}");
+    for buckets in [1, 7, 60, 400] {
+        assert_eq!(sum(&by_hours, buckets), events, "{buckets}");
     }
 }
 

@@ -44,12 +44,7 @@ pub(super) fn run(args: &ShowPolicy, home: Home) -> anyhow::Result<Exit> {
         writeln!(out)?;
         return Ok(Exit::Done);
     }
-    write!(out, "{}{}", words::policy(policy), words::root(root))?;
-    writeln!(
-        out,
-        "SHA-256 of the policy {}",
-        believed.policy_envelope.digest()
-    )?;
+    write!(out, "{}", words::in_force(believed))?;
     Ok(Exit::Done)
 }
 

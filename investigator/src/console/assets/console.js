@@ -7,9 +7,15 @@ function put(id, html) {
   const fresh = new DOMParser().parseFromString(html, "text/html").getElementById(id);
   const old = document.getElementById(id);
   if (!fresh || !old) return null;
+  const ticked = new Set([...old.querySelectorAll("input:checked")].map((box) => box.value));
+  const box = old.contains(document.activeElement) ? document.activeElement.value : null;
   const inside = old.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
   const node = document.adoptNode(fresh);
   old.replaceWith(node);
+  for (const input of node.querySelectorAll("input[type=checkbox]")) {
+    if (ticked.has(input.value)) input.checked = true;
+    if (box !== null && input.value === box) input.focus();
+  }
   if (inside) {
     for (const link of node.querySelectorAll("a")) {
       if (link.getAttribute("href") === inside) { link.focus(); break; }
@@ -35,6 +41,7 @@ async function around() {
   try {
     const answer = await fetch(location.href, { credentials: "same-origin" });
     const html = await answer.text();
+    put("acts", html);
     put("approval", html);
     put("arrived", html);
   } catch {
@@ -44,12 +51,14 @@ async function around() {
 
 function follow(place) {
   const source = new EventSource(place.dataset.events);
-  let states = "";
+  const marks = (table) => [...table.querySelectorAll("tbody .mark")].map((mark) => mark.textContent).join();
+  // What the page was loaded with: the first news may be the last.
+  let states = marks(place);
   const news = (event) => {
     trouble("");
     const table = put("live", event.data);
-    const now = table ? [...table.querySelectorAll("tbody .mark")].map((mark) => mark.textContent).join() : "";
-    if (states !== "" && states !== now) around();
+    const now = table ? marks(table) : "";
+    if (states !== now) around();
     states = now;
     const tally = document.getElementById("tally");
     if (tally) say(tally.textContent);
@@ -70,7 +79,7 @@ async function poll(place) {
     await new Promise((done) => setTimeout(done, Number(place.dataset.poll)));
     try {
       const answer = await fetch(location.href, { credentials: "same-origin" });
-      place = put(place.id, await answer.text());
+      place = put(place.id, await answer.text()) ?? place;
     } catch {
       // Asked again.
     }

@@ -17,12 +17,16 @@ use protocol::{messages::CollectionRow, policy::Role};
 
 use super::{CollectionLine, id, query};
 use crate::{
+    chain,
     console::{
         app::App,
-        jobs::Job,
+        desk::lock,
+        jobs::{Found, Job},
         problem::Problem,
         view::{Answer, Frame, Mark, When, go_to, show, size},
     },
+    custody::Recorded,
+    remote::Remote,
     report,
 };
 
@@ -92,6 +96,8 @@ struct FoundLine {
     folder: String,
     case: Option<String>,
     not_loaded: Vec<String>,
+    /// Each part's file, its leaf, or why there is none.
+    recorded: Vec<(String, Option<u64>, &'static str)>,
 }
 
 fn shown(job: Option<Job>) -> Shown {
@@ -124,10 +130,20 @@ fn shown(job: Option<Job>) -> Shown {
                 folder: found.folder.display().to_string(),
                 case: found.case.clone(),
                 not_loaded: found.not_loaded.clone(),
+                recorded: recorded(&found),
             });
         }
     }
     shown
+}
+
+fn recorded(found: &Found) -> Vec<(String, Option<u64>, &'static str)> {
+    let recorded = lock(&found.recorded);
+    let line = |part: &Recorded| {
+        let why = part.leaf.err().unwrap_or_default();
+        (part.file.clone(), part.leaf.ok(), why)
+    };
+    recorded.iter().map(line).collect()
 }
 
 /// One collection.
@@ -192,8 +208,7 @@ pub async fn fetch_order(State(app): State<Arc<App>>, Path(order): Path<String>)
     let order: OrderId = id(&order)?;
     let worker = Arc::clone(&app);
     app.page(move |app| {
-        let answer = app.desk.session()?.remote.collections(Some(order));
-        let mut rows = answer.map_err(anyhow::Error::from)?.collections;
+        let mut rows = of_order(&app.desk.session()?.remote, order)?;
         rows.retain(|row| row.expired.is_none());
         let to = match rows.as_slice() {
             [one] => format!("/collections/{}", one.collection),
@@ -203,6 +218,15 @@ pub async fn fetch_order(State(app): State<Arc<App>>, Path(order): Path<String>)
         go_to(&to)
     })
     .await
+}
+
+/// What was collected on an order, and on those that continue it.
+fn of_order(remote: &Remote, order: OrderId) -> anyhow::Result<Vec<CollectionRow>> {
+    let mut rows = Vec::new();
+    for one in chain::with_retries(&remote.orders()?.orders, order) {
+        rows.extend(remote.collections(Some(one))?.collections);
+    }
+    Ok(rows)
 }
 
 fn begin(app: Arc<App>, rows: Vec<CollectionRow>) -> anyhow::Result<()> {

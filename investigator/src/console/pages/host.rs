@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Path, State};
 use evidence::{ids::AgentId, instant::Instant};
-use protocol::messages::HostRow;
+use protocol::{messages::HostRow, policy::Role};
 
 use super::{AT_ONCE, CollectionLine, OrderLine, id, unless_forbidden};
 use crate::console::{
@@ -28,6 +28,7 @@ struct Page {
     revoked: Option<When>,
     orders: Vec<(OrderLine, Mark)>,
     collections: Vec<CollectionLine>,
+    may_revoke: bool,
 }
 
 /// The page.
@@ -62,6 +63,7 @@ fn host(app: &App, agent: AgentId) -> Answer {
         enrolled: When::new(host.enrolled, now),
         revoked: host.revoked.map(|at| When::new(at, now)),
         orders: of_host,
+        may_revoke: host.revoked.is_none() && session.me.may(Role::Admin, &host.agency),
         collections: collections
             .filter(|c| c.agent == agent)
             .map(|c| CollectionLine::new(c, now))

@@ -2,13 +2,20 @@
 
 pub mod approve;
 pub mod browser;
+pub mod cancel;
 pub mod collections;
 pub mod custody;
+pub mod hits;
 pub mod host;
+pub mod hunt;
 pub mod log;
 pub mod new_order;
 pub mod order;
 pub mod overview;
+pub mod policy;
+pub mod record;
+pub mod retry;
+pub mod revoke;
 pub mod session;
 pub mod sign;
 
@@ -19,6 +26,7 @@ use evidence::instant::Instant;
 use protocol::messages::{CollectionRow, OrderRow};
 
 use super::{
+    app::App,
     fields::Fields,
     problem::Problem,
     view::{Mark, When, short},
@@ -43,6 +51,14 @@ fn id<T: FromStr>(text: &str) -> Result<T, Problem> {
 /// The fields of the query.
 fn query(uri: &Uri) -> Fields {
     Fields::parse(uri.query().unwrap_or_default().as_bytes())
+}
+
+/// What a form is filled with: what its draft was made from, else the query.
+fn filled(app: &App, query: &Fields) -> anyhow::Result<Fields> {
+    match query.get("draft") {
+        "" => Ok(query.clone()),
+        id => Ok(app.drafts.get(id)?.fields.clone()),
+    }
 }
 
 /// What a server does not show to a person's roles is empty, and said to be so.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Path, State};
 use evidence::{ids::OrderId, instant::Instant};
-use protocol::{messages::Rest, policy::Role};
+use protocol::{messages::OrderRow, messages::Rest, policy::Role};
 
-use super::{CollectionLine, OrderLine, id, unless_forbidden};
+use super::{CollectionLine, OrderLine, hits::is_hunt, id, unless_forbidden};
 use crate::{
     approval::Approval,
+    cancel, chain,
     console::{
         app::App,
         live,
@@ -18,6 +19,8 @@ use crate::{
     countersign::Asked,
     draft::{self, Line},
     follow::{self, HostView, View, judge::Judge, plain},
+    retry,
+    session::Session,
 };
 
 #[derive(Template)]
@@ -158,9 +161,42 @@ struct Page {
     approval: Approval,
     lines: Vec<Line>,
     table: Table,
+    acts: Acts,
     collections: Vec<CollectionLine>,
     may_fetch: bool,
     may_approve: bool,
+}
+
+/// What can be done with an order, and the orders around it.
+struct Acts {
+    cancelled: Option<String>,
+    before: Option<OrderLine>,
+    after: Vec<OrderLine>,
+    is_hunt: bool,
+    may_retry: bool,
+    may_cancel: bool,
+}
+
+fn acts(
+    session: &Session,
+    (asked, view): (&Asked, &View),
+    (all, together): (&[OrderRow], &[OrderId]),
+    now: Instant,
+) -> Acts {
+    let cancelled = cancel::told(&asked.status, &session.believed.policy);
+    let is_investigator = session.demand(Role::Investigator).is_ok();
+    let is_over = view.settled || asked.order.expires <= now;
+    let after = all
+        .iter()
+        .filter(|row| together.iter().skip(1).any(|order| *order == row.order));
+    Acts {
+        before: chain::before(all, asked.order.id).map(|row| OrderLine::new(row, now)),
+        after: after.map(|row| OrderLine::new(row, now)).collect(),
+        is_hunt: is_investigator && is_hunt(&asked.order.profile),
+        may_retry: is_investigator && asked.status.hosts.iter().any(retry::failed),
+        may_cancel: cancelled.is_none() && !is_over && cancel::demand(session).is_ok(),
+        cancelled,
+    }
 }
 
 /// One order.
@@ -177,8 +213,14 @@ fn one(app: &App, order: OrderId) -> Answer {
     let judge = |status: &_, host: &_, notice: &str| judge.refusal(status, host, notice);
     let approval = asked.approval(&session)?;
     let view = follow::view(order, &asked.status, &judge, approval.lacking(), Vec::new());
-    let collections = unless_forbidden(session.remote.collections(Some(order)))?;
-    let collections = collections.iter().flat_map(|c| &c.collections);
+    let all = unless_forbidden(session.remote.orders())?;
+    let all = all.map(|o| o.orders).unwrap_or_default();
+    let together = chain::with_retries(&all, order);
+    let mut collections = Vec::new();
+    for one in &together {
+        let answer = unless_forbidden(session.remote.collections(Some(*one)))?;
+        collections.extend(answer.into_iter().flat_map(|c| c.collections));
+    }
     let case = crate::inert::inert(&asked.order.case);
     show(&Page {
         frame: Frame::new(&app.gate, &session, "orders", &format!("Order for {case}")),
@@ -194,7 +236,11 @@ fn one(app: &App, order: OrderId) -> Answer {
         approval,
         lines: draft::lines(&asked.order, &asked.host_refs())?,
         table: Table::new(&view),
-        collections: collections.map(|c| CollectionLine::new(c, now)).collect(),
+        acts: acts(&session, (&asked, &view), (&all, &together), now),
+        collections: collections
+            .iter()
+            .map(|c| CollectionLine::new(c, now))
+            .collect(),
         may_fetch: session.demand(Role::Investigator).is_ok(),
     })
 }

@@ -4,6 +4,7 @@
 //! is skipped loudly, with what to install.
 
 mod case;
+mod console;
 mod fleet;
 mod hashing;
 mod idle;
@@ -81,6 +82,8 @@ enum Part {
     Case,
     /// A server with thousands of agents at rest, against nginx with as many connections.
     Fleet,
+    /// Each page of the console over such a case; only where it is named.
+    Console,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -100,6 +103,10 @@ fn main() -> anyhow::Result<ExitCode> {
         for section in fleet::measure(&work, &arguments.agents)? {
             add(&mut report, section);
         }
+    }
+    if arguments.only.contains(&Part::Console) {
+        let section = console::measure(&work, arguments.records, arguments.runs)?;
+        add(&mut report, section);
     }
     let agent = [Part::Stages, Part::Hashing, Part::Triage, Part::Idle];
     if agent.into_iter().any(wants) {

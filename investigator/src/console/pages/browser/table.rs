@@ -1,6 +1,6 @@
 //! One table of a case: sorted, filtered, a page at a time by where the last one ended, however many rows there are.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use askama::Template;
@@ -8,7 +8,7 @@ use axum::{extract::State, http::Uri};
 
 use super::{Desk, at, link};
 use crate::{
-    case::read::{Ask, ColumnInfo, Cursor, Filter, Operator, Sort, Source, Value},
+    case::read::{Ask, ColumnInfo, Count, Cursor, Filter, Operator, Sort, Source, Value},
     console::{
         app::App,
         view::{Answer, Frame, number, show},
@@ -17,6 +17,13 @@ use crate::{
 
 /// Rows on a page.
 const A_PAGE: usize = 100;
+/// How long a page passes over rows that its filter leaves out.
+const LOOKED: Duration = Duration::from_millis(400);
+/// So many rows of a filter are counted, and so long.
+const COUNTED: u64 = 10_000;
+const COUNTING: Duration = Duration::from_millis(150);
+/// A table of so many rows is sorted by whatever column.
+const SORTED_ROWS: u64 = 100_000;
 /// Columns that are shown unless others are chosen.
 const COLUMNS: usize = 8;
 /// So much of a value is shown in a table; the record shows it whole.
@@ -46,13 +53,13 @@ const FIRST: &[(&str, &[&str])] = &[
             "path",
             "type",
             "size_bytes",
-            "mtime",
-            "ctime",
+            "modified",
+            "changed",
             "mode",
             "sha256",
         ],
     ),
-    ("file_hashes", &["path", "size_bytes", "mtime", "sha256"]),
+    ("file_hashes", &["path", "size_bytes", "modified", "sha256"]),
     ("log", &["time", "level", "message"]),
     (
         "processes",
@@ -76,6 +83,8 @@ struct Page {
     source: String,
     about: String,
     found: String,
+    /// Whether rows may fit that were not looked at yet.
+    is_cut: bool,
     columns: Vec<Head>,
     rows: Vec<Line>,
     next: Option<String>,
@@ -93,7 +102,8 @@ struct Head {
     name: String,
     about: String,
     is_number: bool,
-    link: String,
+    /// None where the table is long and no index holds it in this order.
+    link: Option<String>,
     /// `ascending`, `descending`, or nothing.
     sorted: &'static str,
 }
@@ -111,11 +121,9 @@ pub async fn page(State(app): State<Arc<App>>, uri: Uri) -> Answer {
 
 fn table(app: &App, desk: &Desk) -> Answer {
     let (name, fields) = (desk.fields.get("source"), &desk.fields);
-    let sources = desk.database.sources()?;
-    let source = sources.iter().find(|s| s.name == name);
-    let source = source.context("This case has no such table. See its list of tables.")?;
-    let shown = columns(source);
-    let filters = filters(source, fields)?;
+    let source = desk.database.source(name)?;
+    let shown = columns(&source);
+    let filters = filters(&source, fields)?;
     let sort = Some(fields.get("sort")).filter(|s| !s.is_empty());
     let descending = fields.is_set("desc");
     let mut ask = Ask {
@@ -130,10 +138,18 @@ fn table(app: &App, desk: &Desk) -> Answer {
         }),
         after: after(fields)?,
         limit: A_PAGE,
+        most: Some(LOOKED),
     };
     let page = desk.database.page(&ask)?;
-    let found = desk.database.count(name, &ask.filters)?;
     let is_paged = ask.after.take().is_some();
+    let is_all = page.next.is_none() && !is_paged;
+    let found = match is_all {
+        true => Count::Exactly(page.rows.len() as u64),
+        false => {
+            let bound = (COUNTED, COUNTING);
+            desk.database.count_up_to(name, &ask.filters, bound)?
+        }
+    };
     let keep = |more: &[(&str, &str)]| {
         let mut pairs = vec![("case", desk.case.as_str()), ("source", name)];
         for kept in ["column", "op", "value"] {
@@ -147,15 +163,14 @@ fn table(app: &App, desk: &Desk) -> Answer {
         ("desc", if descending { "yes" } else { "" }),
     ];
     let next = page.next.as_ref().map(|cursor| {
-        let (value, row) = (
-            serde_json::to_string(&cursor.value),
-            cursor.row_id.to_string(),
-        );
-        let value = value.unwrap_or_default();
+        let json = |value: &Value| serde_json::to_string(value).unwrap_or_default();
+        let (value, second) = (json(&cursor.value), json(&cursor.second));
+        let row = cursor.row_id.to_string();
         keep(&[
             sorted[0],
             sorted[1],
             ("after", value.as_str()),
+            ("second", second.as_str()),
             ("row", row.as_str()),
         ])
     });
@@ -167,8 +182,9 @@ fn table(app: &App, desk: &Desk) -> Answer {
         case: desk.case.clone(),
         source: name.to_owned(),
         about: source.about.clone(),
-        found: number(found),
-        columns: heads(&shown, sort, descending, &keep),
+        found: counted(found),
+        is_cut: page.is_cut,
+        columns: heads(&source, &shown, (sort, descending), &keep),
         rows: page
             .rows
             .iter()
@@ -191,6 +207,16 @@ fn table(app: &App, desk: &Desk) -> Answer {
         is_filtered: !ask.filters.is_empty(),
         clear: link("/case/table", &[("case", &desk.case), ("source", name)]),
     })
+}
+
+/// How many records there are, in words.
+fn counted(count: Count) -> String {
+    match count {
+        Count::Exactly(1) => "1 record".to_owned(),
+        Count::Exactly(rows) => format!("{} records", number(rows)),
+        Count::MoreThan(rows) => format!("more than {} records", number(rows)),
+        Count::Unknown => "not counted".to_owned(),
+    }
 }
 
 fn is_number(column: &ColumnInfo) -> bool {
@@ -239,13 +265,12 @@ fn after(fields: &crate::console::fields::Fields) -> anyhow::Result<Option<Curso
     let Some(row) = fields.raw("row") else {
         return Ok(None);
     };
-    let value = fields.raw("after").unwrap_or("null");
+    const DAMAGED: &str = "The link is damaged. Begin at the first page.";
+    let value = |name: &str| serde_json::from_str(fields.raw(name).unwrap_or("null"));
     Ok(Some(Cursor {
-        row_id: row
-            .parse()
-            .context("The link is damaged. Begin at the first page.")?,
-        value: serde_json::from_str(value)
-            .context("The link is damaged. Begin at the first page.")?,
+        row_id: row.parse().context(DAMAGED)?,
+        value: value("after").context(DAMAGED)?,
+        second: value("second").context(DAMAGED)?,
     }))
 }
 
@@ -253,19 +278,20 @@ fn after(fields: &crate::console::fields::Fields) -> anyhow::Result<Option<Curso
 type Keep<'k> = dyn Fn(&[(&str, &str)]) -> String + 'k;
 
 fn heads(
+    source: &Source,
     shown: &[&ColumnInfo],
-    sort: Option<&str>,
-    descending: bool,
+    (sort, descending): (Option<&str>, bool),
     keep: &Keep<'_>,
 ) -> Vec<Head> {
-    let head = |name: &str, about: &str, is_number| {
+    let head = |name: &str, about: &str, is_number, is_indexed| {
         let is_sorted = sort == Some(name);
         let turn = if is_sorted && !descending { "yes" } else { "" };
         Head {
             name: name.to_owned(),
             about: about.to_owned(),
             is_number,
-            link: keep(&[("sort", name), ("desc", turn)]),
+            link: (is_indexed || source.rows <= SORTED_ROWS)
+                .then(|| keep(&[("sort", name), ("desc", turn)])),
             sorted: match (is_sorted, descending) {
                 (false, _) => "",
                 (true, false) => "ascending",
@@ -273,8 +299,10 @@ fn heads(
             },
         }
     };
-    let host = head("host", "The host", false);
-    let rest = shown.iter().map(|c| head(&c.name, &c.about, is_number(c)));
+    let host = head("host", "The host", false, true);
+    let rest = shown
+        .iter()
+        .map(|c| head(&c.name, &c.about, is_number(c), c.is_indexed));
     std::iter::once(host).chain(rest).collect()
 }
 

@@ -1,6 +1,6 @@
 //! A case's database: records a second from sealed evidence to searchable rows, memory, and the time of a hunt's sum.
 
-mod archive;
+pub(crate) mod archive;
 
 use std::{
     fs,
