@@ -8,10 +8,10 @@ pub use policy::{DraftPolicy, Policy, PublishPolicy, RootDraft, RootKey, ShowPol
 
 use std::path::PathBuf;
 
+pub use hunt::{Criteria, Hunt, size};
 pub use keep::{
     Hold, LiftHold, ListHolds, PlaceHold, Retention, RetentionDue, SetRetention, ShowRetention,
 };
-pub use hunt::{Criteria, Hunt, size};
 
 use clap::{Args, Parser, Subcommand};
 use evidence::ids::{AgentId, OrderId};
