@@ -265,7 +265,7 @@ impl Database {
                 }
             }
             looked_at = looked_at.wrapping_add(1);
-            if !fits && looked_at % LOOK_EVERY == 0 && search.is_over() {
+            if !fits && looked_at.is_multiple_of(LOOK_EVERY) && search.is_over() {
                 return Ok(Some(stretch.cursor(row, count)?));
             }
         }

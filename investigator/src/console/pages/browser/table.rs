@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use askama::Template;
 use axum::{extract::State, http::Uri};
 
@@ -17,6 +17,8 @@ use crate::{
 
 /// Rows on a page.
 const A_PAGE: usize = 100;
+/// The column that every table has and that stands first.
+const HOST: &str = "host";
 /// How long a page passes over rows that its filter leaves out.
 const LOOKED: Duration = Duration::from_millis(400);
 /// So many rows of a filter are counted, and so long.
@@ -128,7 +130,7 @@ fn table(app: &App, desk: &Desk) -> Answer {
     let descending = fields.is_set("desc");
     let mut ask = Ask {
         source: name.to_owned(),
-        columns: std::iter::once("host".to_owned())
+        columns: std::iter::once(HOST.to_owned())
             .chain(shown.iter().map(|c| c.name.clone()))
             .collect(),
         filters,
@@ -195,7 +197,9 @@ fn table(app: &App, desk: &Desk) -> Answer {
         all_columns: source
             .columns
             .iter()
-            .map(|c| (c.name.clone(), c.name == fields.get("column")))
+            .map(|c| c.name.as_str())
+            .chain([HOST])
+            .map(|name| (name.to_owned(), name == fields.get("column")))
             .collect(),
         operators: OPERATORS
             .iter()
@@ -251,8 +255,11 @@ fn filters(
         return Ok(Vec::new());
     }
     let info = source.columns.iter().find(|c| c.name == column);
-    let info = info.context("The table has no such column. Choose one of its list.")?;
-    let number = is_number(info).then(|| value.parse::<i64>().ok()).flatten();
+    if info.is_none() && column != HOST {
+        bail!("The table has no such column. Choose one of its list.");
+    }
+    let is_number = info.is_some_and(is_number);
+    let number = is_number.then(|| value.parse::<i64>().ok()).flatten();
     Ok(vec![Filter {
         column: column.to_owned(),
         operator: *operator,
@@ -299,7 +306,7 @@ fn heads(
             },
         }
     };
-    let host = head("host", "The host", false, true);
+    let host = head(HOST, "The host", false, true);
     let rest = shown
         .iter()
         .map(|c| head(&c.name, &c.about, is_number(c), c.is_indexed));

@@ -193,13 +193,13 @@ fn filters(host: &str) -> Vec<Asked> {
         filter(
             "paths begin so (many), sorted by sha256",
             "column=path&op=begins&value=%2Fusr%2Fshare%2Fpackage-1&sort=sha256",
-            "member_",
+            "Records whose",
             None,
         ),
         filter(
             "a word that many have",
             "column=path&op=contains&value=member_4",
-            "member_4",
+            "Records whose",
             None,
         ),
         filter(
@@ -223,7 +223,7 @@ fn filters(host: &str) -> Vec<Asked> {
         filter(
             "one host, sorted by path",
             &format!("column=host&op=is&value={}&sort=path", encoded(host)),
-            "member_",
+            "Records whose",
             None,
         ),
     ]
