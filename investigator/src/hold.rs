@@ -203,7 +203,11 @@ mod tests {
                 collections: 0,
             };
             let holds = vec![row];
-            let shown = read(Holds { v: VERSION, holds }, &[world.policy.clone()]).unwrap();
+            let shown = read(
+                Holds { v: VERSION, holds },
+                std::slice::from_ref(&world.policy),
+            )
+            .unwrap();
             (shown[0].is_signed, shown[0].is_in_force())
         };
         assert_eq!(believed(&world.ann, None), (true, true));

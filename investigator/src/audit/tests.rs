@@ -320,7 +320,7 @@ fn nothing_expires_that_was_not_there_by_a_rule_that_nobody_set_and_no_hold_ends
         rule_sha256: rule,
     };
     let faults = |actions: &[Action]| {
-        let mut examiner = Examiner::new(&[world.policy.clone()]);
+        let mut examiner = Examiner::new(std::slice::from_ref(&world.policy));
         for action in [enrolled(), received(1)].iter().chain(actions) {
             examiner.leaf(&signed(action.clone(), &world.time_key));
         }
