@@ -75,6 +75,11 @@ pub(super) async fn apply(to: &mut SqliteConnection, change: &Change) -> Result<
                 .bind(receipts.map_err(|_| IndexError::Damaged("expiry_receipts"))?)
         }
         Change::Gone(collection) => {
+            // What its log said goes with it.
+            query("DELETE FROM log_pieces WHERE collection = ?")
+                .bind(collection.to_string())
+                .execute(&mut *to)
+                .await?;
             query("UPDATE parts SET gone = 1 WHERE collection = ?").bind(collection.to_string())
         }
         #[cfg(test)]
