@@ -18,7 +18,7 @@ use crate::platform::handle::{BorrowedFd, OwnedFd};
 use crate::platform::socket;
 
 /// The version of this message set; both halves come from one binary, so only equality is asked.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// No message is longer. A statement with its certificates takes about 8 KiB.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -43,6 +43,8 @@ pub enum FromReader {
         v: u32,
         /// The version of the policy that the reader holds; 0 before enrolment and without one.
         policy_version: u64,
+        /// The agent that the reader is; none before enrolment and without one.
+        agent: Option<AgentId>,
     },
     /// A collection begins, or goes on after the halves were ended.
     Begin {
@@ -132,6 +134,18 @@ pub enum FromReader {
     RenewSeal {
         /// The envelope.
         envelope: String,
+    },
+    /// Cloned: the request for an identity of its own, signed by the present seal key, and the host under its new id.
+    Fork {
+        /// The envelope.
+        envelope: String,
+        /// The host.
+        host: HostFacts,
+    },
+    /// Cloned: the answer held, and is kept. From here on the reader is this agent.
+    ForkKept {
+        /// The new agent.
+        agent: AgentId,
     },
     /// What was asked for can't be done; the conversation ends here.
     Failed {
@@ -226,6 +240,10 @@ pub enum FromSpool {
         /// PEM.
         chain_pem: String,
     },
+    /// The server says that this identity was met on two machines.
+    Cloned {},
+    /// Cloned: the server's `EnrolResponse`, in the file that comes as a descriptor.
+    Forked {},
     /// It can't be done; the conversation ends here.
     Failed {
         /// Why, for people.
@@ -428,8 +446,8 @@ mod tests {
     #[test]
     fn refuses_what_is_not_in_the_set() {
         for text in [
-            r#"{"say":"hello","v":5,"policy_version":0,"name":"../x"}"#,
-            r#"{"say":"hello","v":5,"v":5,"policy_version":0}"#,
+            r#"{"say":"hello","v":6,"policy_version":0,"agent":null,"name":"../x"}"#,
+            r#"{"say":"hello","v":6,"v":6,"policy_version":0}"#,
             r#"{"say":"hello","v":-1,"policy_version":0}"#,
             r#"{"say":"end","collection":"../x"}"#,
             r#"{"say":"holds","policy_version":1,"x":1}"#,

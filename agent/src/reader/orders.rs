@@ -154,6 +154,7 @@ pub fn accept(
         position: None,
         sealing: None,
         cancelled: None,
+        cut_short: None,
     };
     Ok(Change::Accepted {
         running,

@@ -21,7 +21,7 @@ use super::{
 };
 
 pub use changes::more_signatures;
-pub(super) use changes::{apply, revise};
+pub(super) use changes::{apply, revise, revise_open};
 
 /// An order that was taken in.
 #[derive(Debug, Clone)]
@@ -201,10 +201,12 @@ pub struct FullOrder {
     pub hosts: Vec<OrderHost>,
 }
 
-/// Where an order (`o`) stands on a host (`h`) at the time `?1`, as text: `waiting` is told apart.
+/// Where an order (`o`) stands on a host (`h`, of the agent `a`) at the time `?1`, as text: `waiting` is told apart.
 macro_rules! standing {
     () => {
-        "CASE WHEN h.state <> 'waiting' THEN h.state \
+        "CASE WHEN a.revoked_ns IS NOT NULL AND h.state IN ('waiting', 'running') THEN 'removed' \
+         WHEN h.state <> 'waiting' THEN h.state \
+         WHEN a.cloned_ns IS NOT NULL THEN 'cloned' \
          WHEN h.cancel IS NOT NULL AND (h.cancel_held = 1 OR h.handed_ns IS NULL) THEN 'cancelled' \
          WHEN o.expires_ns <= ?1 THEN 'expired' \
          WHEN h.cancel IS NOT NULL THEN 'cancelling' \
@@ -219,6 +221,8 @@ fn state_of(text: &str) -> Result<HostState, IndexError> {
         "cancelling" => HostState::Cancelling,
         "cancelled" => HostState::Cancelled,
         "halted" => HostState::Halted,
+        "removed" => HostState::Removed,
+        "cloned" => HostState::Cloned,
         "expired" => HostState::Expired,
         "running" => HostState::Running,
         "delivered" => HostState::Delivered,
@@ -555,7 +559,8 @@ impl Index {
              COUNT(CASE s.state WHEN 'running' THEN 1 END) AS running, \
              COUNT(CASE s.state WHEN 'delivered' THEN 1 END) AS delivered, \
              COUNT(CASE s.state WHEN 'refused' THEN 1 END) AS refused, \
-             COUNT(CASE WHEN s.state IN ('cancelled', 'halted', 'expired') THEN 1 END) AS not_begun, \
+             COUNT(CASE WHEN s.state IN ('cancelled', 'halted', 'expired', 'removed', 'cloned') THEN 1 END) \
+             AS not_begun, \
              COUNT(s.ended_early) AS ended_early, \
              TOTAL(s.progress ->> '$.records') AS records, \
              TOTAL(s.progress ->> '$.files') AS files, \

@@ -3,6 +3,7 @@
 mod access;
 mod agent_orders;
 mod cancels;
+mod clones;
 mod crash;
 mod enrolment;
 mod evidence;
@@ -15,6 +16,7 @@ mod order_parts;
 mod orders;
 mod rates;
 mod retention;
+mod removal;
 mod rollout;
 mod schemathesis;
 mod siem;

@@ -22,6 +22,7 @@ mod output;
 pub mod policy;
 pub mod query;
 pub mod retention;
+pub mod remove;
 pub mod retry;
 pub mod revoke;
 pub mod setup;

@@ -56,7 +56,7 @@ fn choose<'h>(all: &'h [HostRow], fared: &[OrderHost]) -> anyhow::Result<Vec<&'h
         .filter(|h| failed(h))
         .map(|h| h.agent)
         .collect();
-    let again = |h: &&HostRow| h.revoked.is_none() && failed.contains(&h.agent);
+    let again = |h: &&HostRow| h.is_target() && failed.contains(&h.agent);
     let hosts: Vec<_> = all.iter().filter(again).collect();
     if hosts.is_empty() {
         return Err(misuse(
@@ -69,7 +69,12 @@ fn choose<'h>(all: &'h [HostRow], fared: &[OrderHost]) -> anyhow::Result<Vec<&'h
 
 fn failed(host: &OrderHost) -> bool {
     match host.state {
-        HostState::Refused | HostState::Expired | HostState::Cancelled | HostState::Halted => true,
+        HostState::Refused
+        | HostState::Expired
+        | HostState::Cancelled
+        | HostState::Halted
+        | HostState::Removed
+        | HostState::Cloned => true,
         HostState::Delivered => host.ended_early.is_some(),
         HostState::Waiting | HostState::Running | HostState::Cancelling => false,
     }

@@ -26,7 +26,7 @@ pub fn run(args: &Revoke, home: Home) -> anyhow::Result<Exit> {
         agent: args.agent,
         invalid_from: args.from,
     };
-    let index = custody::hand_in(&session, &session.unlock()?, action, Instant::now())?;
+    let index = custody::hand_in(&session, &session.unlock()?, (action, None), Instant::now())?;
     writeln!(
         io::stdout(),
         "the revocation of {} is leaf {index} of the custody log",

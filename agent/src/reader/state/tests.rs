@@ -31,6 +31,7 @@ fn accepted(id: u8) -> Change {
             position: None,
             sealing: None,
             cancelled: None,
+            cut_short: None,
         },
         expires: at(100),
     }

@@ -239,8 +239,10 @@ impl Courier<'_> {
                 let proof = self.is_reachable.then_some(proof);
                 self.say(&FromSpool::Consistency { from, to, proof });
             }
-            FromReader::Report { .. } | FromReader::Holds { .. } | FromReader::RenewSeal { .. } => {
-            }
+            FromReader::Report { .. }
+            | FromReader::Holds { .. }
+            | FromReader::RenewSeal { .. }
+            | FromReader::Fork { .. } => {}
             other => panic!("{other:?}"),
         }
         true
