@@ -13,8 +13,7 @@ use crate::{
     access::{Who, authorise},
     handlers::{
         agent_orders, cancels, collections, custody, enrolment, forks, health, holds, hosts,
-        openapi,
-        order_parts, orders, parts, reports, retention, signatures, trust,
+        openapi, order_parts, orders, parts, reports, retention, signatures, trust,
     },
     intake::tus,
     metrics,

@@ -90,6 +90,7 @@ impl Copy {
                 key_pem: self.tls.serialize_pem(),
             },
             seal: self.seal,
+            host: self.host,
             response,
         }
     }
