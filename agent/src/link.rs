@@ -43,6 +43,8 @@ pub enum FromReader {
         v: u32,
         /// The version of the policy that the reader holds; 0 before enrolment and without one.
         policy_version: u64,
+        /// The agent that the reader is; none before enrolment and without one.
+        agent: Option<AgentId>,
     },
     /// A collection begins, or goes on after the halves were ended.
     Begin {
@@ -140,6 +142,18 @@ pub enum FromReader {
         /// The envelope.
         envelope: String,
     },
+    /// Cloned: the request for an identity of its own, signed by the present seal key, and the host under its new id.
+    Fork {
+        /// The envelope.
+        envelope: String,
+        /// The host.
+        host: HostFacts,
+    },
+    /// Cloned: the answer held, and is kept. From here on the reader is this agent.
+    ForkKept {
+        /// The new agent.
+        agent: AgentId,
+    },
     /// What was asked for can't be done; the conversation ends here.
     Failed {
         /// Why, for people.
@@ -233,6 +247,10 @@ pub enum FromSpool {
         /// PEM.
         chain_pem: String,
     },
+    /// The server says that this identity was met on two machines.
+    Cloned {},
+    /// Cloned: the server's `EnrolResponse`, in the file that comes as a descriptor.
+    Forked {},
     /// It can't be done; the conversation ends here.
     Failed {
         /// Why, for people.
@@ -435,7 +453,7 @@ mod tests {
     #[test]
     fn refuses_what_is_not_in_the_set() {
         for text in [
-            r#"{"say":"hello","v":6,"policy_version":0,"name":"../x"}"#,
+            r#"{"say":"hello","v":6,"policy_version":0,"agent":null,"name":"../x"}"#,
             r#"{"say":"hello","v":6,"v":6,"policy_version":0}"#,
             r#"{"say":"hello","v":-1,"policy_version":0}"#,
             r#"{"say":"end","collection":"../x"}"#,

@@ -197,11 +197,20 @@ async fn agent(server: &Server, peer: Peer, may_be_ended: bool) -> Result<Callin
     };
     match peer.key {
         Some(key) if server.index.agent_is_active(id).await? => Ok(CallingAgent { id, key, ended }),
-        _ => match server.index.agent(id).await? {
-            Some(row) if row.revoked.is_some() => Err(Refusal::Revoked),
-            _ => Err(NOT_AN_AGENT),
-        },
+        _ => Err(shut_out(server, id).await?),
     }
+}
+
+/// Why an agent that is not active may do nothing.
+///
+/// # Errors
+/// The index failed.
+pub(crate) async fn shut_out(server: &Server, agent: AgentId) -> Result<Refusal, Refusal> {
+    Ok(match server.index.agent(agent).await? {
+        Some(row) if row.removed.is_some() => Refusal::Removed,
+        Some(row) if row.revoked.is_some() => Refusal::Revoked,
+        _ => NOT_AN_AGENT,
+    })
 }
 
 fn person(server: &Server, peer: Peer, roles: &[Role]) -> Result<CallingPerson, Refusal> {

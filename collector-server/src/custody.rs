@@ -86,6 +86,7 @@ fn key_of(action: &Action, leaf: &[u8]) -> String {
     match action {
         Action::PolicyPublished { version, .. } => format!("policy {version}"),
         Action::Enrolled { agent, .. } => format!("enrolled {agent}"),
+        Action::Cloned { agent } => format!("cloned {agent}"),
         Action::Ordered { order, .. } => format!("ordered {order}"),
         Action::Approved { order, by_key, .. } => format!("approved {order} {by_key}"),
         Action::Cancelled { order, by_key, .. } => format!("cancelled {order} {by_key}"),

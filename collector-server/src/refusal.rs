@@ -9,7 +9,7 @@ use axum::{
 };
 use protocol::{
     error::DocumentError,
-    messages::{REASON_HEADER, REVOKED},
+    messages::{CLONED, REASON_HEADER, REVOKED},
     retention::Expired,
 };
 
@@ -29,6 +29,16 @@ pub enum Refusal {
     /// The agent was revoked: told apart from the rest, so that the host's own `status` can say it.
     #[error("This agent was revoked. Ask an admin why, and enrol the host anew if it shall go on.")]
     Revoked,
+    /// The host was removed: a revocation that is nobody's fault.
+    #[error(
+        "This host was removed: it is looked after no more. Ask an admin why, and enrol it anew if it shall come back."
+    )]
+    Removed,
+    /// The agent's identity lives on two machines.
+    #[error(
+        "This agent's identity was met on two machines. Each of them delivers what it has and then asks for one of its own."
+    )]
+    Cloned,
     /// There is no such thing, or it is another's; the two are not told apart.
     #[error("There is nothing of that name for you. Check it, and who you are to the policy.")]
     NotFound,
@@ -116,7 +126,7 @@ impl Refusal {
 
     fn status(&self) -> StatusCode {
         let code = match self {
-            Self::Denied(_) | Self::Revoked => 403,
+            Self::Denied(_) | Self::Revoked | Self::Removed => 403,
             Self::NotFound => 404,
             Self::Slow => 408,
             Self::Expired | Self::Gone(_) => 410,
@@ -124,7 +134,7 @@ impl Refusal {
             Self::Header(_) | Self::Cut | Self::Malformed(_) => 400,
             Self::Type => 415,
             Self::Range(_) => 416,
-            Self::Offset | Self::Conflict(_) => 409,
+            Self::Offset | Self::Conflict(_) | Self::Cloned => 409,
             Self::TooLarge => 413,
             // The checksum extension's own code.
             Self::Checksum => 460,
@@ -159,8 +169,13 @@ impl IntoResponse for Refusal {
         if let Some(wait_s) = self.retry_after_s() {
             headers.insert(RETRY_AFTER, wait_s.into());
         }
-        if let Self::Revoked = self {
-            headers.insert(REASON_HEADER, HeaderValue::from_static(REVOKED));
+        let reason = match self {
+            Self::Revoked | Self::Removed => Some(REVOKED),
+            Self::Cloned => Some(CLONED),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            headers.insert(REASON_HEADER, HeaderValue::from_static(reason));
         }
         if let Self::Range(size) = self
             && let Ok(value) = format!("bytes */{size}").try_into()

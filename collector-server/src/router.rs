@@ -12,7 +12,7 @@ use protocol::{messages::MAX_MESSAGE_BYTES, policy::Role};
 use crate::{
     access::{Who, authorise},
     handlers::{
-        agent_orders, cancels, collections, custody, enrolment, health, holds, hosts, logs,
+        agent_orders, cancels, collections, custody, enrolment, forks, health, holds, hosts, logs,
         openapi, order_parts, orders, parts, reports, retention, signatures, trust,
     },
     intake::tus,
@@ -75,6 +75,7 @@ pub const ROUTES: &[Route] = &[
     route!("POST" "/v1/agent/log" Who::Agent, 64 * KIB, post(logs::take)),
     route!("POST" "/v1/agent/health" Who::Agent, 16 * KIB, post(health::take)),
     route!("POST" "/v1/agent/renew" Who::AgentToRenew, 64 * KIB, post(enrolment::renew)),
+    route!("POST" "/v1/agent/fork" Who::AgentToRenew, 64 * KIB, post(forks::fork)),
     route!("OPTIONS" "/v1/parts" Who::Anybody, 0, options(tus::describe)),
     route!("POST" "/v1/parts" Who::Agent, 0, post(tus::create)),
     route!("OPTIONS" "/v1/parts/{upload}" Who::Anybody, 0, options(tus::describe)),

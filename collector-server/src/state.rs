@@ -223,6 +223,13 @@ impl Server {
                 tracing::error!(%order, error = %error, "it could not be logged");
             }
         }
+        for agent in &woken.cloned {
+            let agent = *agent;
+            tracing::warn!(%agent, "an identity was met on two machines: it is given no more orders, and each is to have its own");
+            if let Err(error) = self.custody.log(Action::Cloned { agent }).await {
+                tracing::error!(%agent, error = %error, "it could not be logged");
+            }
+        }
         Ok(())
     }
 
@@ -280,6 +287,9 @@ impl Server {
         for order in self.index.halted().await? {
             self.log_halted(order).await?;
         }
+        for agent in self.index.cloned().await? {
+            self.custody.log(Action::Cloned { agent }).await?;
+        }
         self.finish_keeping().await?;
         Ok(())
     }
@@ -300,13 +310,14 @@ impl Server {
                 let leaf = leaf.map_err(|_| CustodyError::Contradiction)?;
                 // A leaf of a later program has no consequence that this one knows.
                 if let Ok((_, event)) = Event::read(&leaf) {
-                    self.make_good(&leaf, event.action).await?;
+                    self.make_good(&leaf, event).await?;
                 }
             }
         }
     }
 
-    async fn make_good(&self, leaf: &[u8], action: Action) -> Result<(), CustodyError> {
+    async fn make_good(&self, leaf: &[u8], event: Event) -> Result<(), CustodyError> {
+        let Event { time, action, .. } = event;
         match action {
             Action::Quarantined { part } => {
                 let change = parts::Change::Quarantine(part);
@@ -316,22 +327,32 @@ impl Server {
                 part,
                 outcome: Outcome::NotGenuine,
             } => self.quarantine(part).await?,
-            Action::Revoked {
-                agent,
-                invalid_from: from,
-            } => {
-                let receipt = self.custody.log_signed(&action, leaf).await?;
-                let change = agents::Change::Revoke {
-                    agent,
-                    from,
-                    receipt,
-                };
-                self.index.change(Change::Agent(change)).await?;
-            }
+            Action::Revoked { .. } => self.revoke_again(leaf, &action, None).await?,
+            Action::Removed { .. } => self.revoke_again(leaf, &action, Some(time)).await?,
             // Receipts of people's and agents' events are asked for again by who sent them;
             // what enrolments and parts need is repaired from their rows.
             _ => {}
         }
+        Ok(())
+    }
+
+    async fn revoke_again(
+        &self,
+        leaf: &[u8],
+        action: &Action,
+        removed: Option<Instant>,
+    ) -> Result<(), CustodyError> {
+        let Some((agent, from)) = action.revokes() else {
+            return Ok(());
+        };
+        let receipt = self.custody.log_signed(action, leaf).await?;
+        let change = agents::Change::Revoke {
+            agent,
+            from,
+            receipt,
+            removed,
+        };
+        self.index.change(Change::Agent(change)).await?;
         Ok(())
     }
 

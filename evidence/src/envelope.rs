@@ -39,6 +39,8 @@ pub const TOKEN: &str = "application/vnd.fieldseal.token+json";
 pub const REFUSAL: &str = "application/vnd.fieldseal.refusal+json";
 /// The payload type of a request for a new seal certificate.
 pub const SEAL_REQUEST: &str = "application/vnd.fieldseal.seal-request+json";
+/// The payload type of a request for an identity of one's own.
+pub const FORK: &str = "application/vnd.fieldseal.fork+json";
 /// The payload type of a signed time.
 pub const TIME: &str = "application/vnd.fieldseal.time+json";
 /// The payload type of a cancellation.

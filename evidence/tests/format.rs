@@ -199,6 +199,7 @@ fn events() -> Vec<Action> {
             token_sha256: some,
             seal_key: some,
             tls_key: some,
+            forked_from: None,
         },
         Action::Renewed {
             agent,

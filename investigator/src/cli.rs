@@ -314,13 +314,39 @@ pub struct Setup {
 
 /// `fieldseal hosts`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Hosts {
+    /// What is done but for listing.
+    #[command(subcommand)]
+    pub action: Option<HostsAction>,
+    /// Only the hosts that were removed; else they are left out.
+    #[arg(long, conflicts_with = "filter")]
+    pub removed: bool,
     /// Only the hosts for which every term holds, as in "label=dc os=linux seen<24h".
     #[arg(long = "where", value_name = "EXPR", id = "filter")]
     pub filter: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What `fieldseal hosts` does but for listing.
+#[derive(Debug, Subcommand)]
+pub enum HostsAction {
+    /// Sign that hosts are looked after no more (admins): their agents are let in no more, no order is for them, and what
+    /// was collected stays. Who shall come back is enrolled anew.
+    Remove(RemoveHosts),
+}
+
+/// `fieldseal hosts remove`.
+#[derive(Debug, Args)]
+pub struct RemoveHosts {
+    /// Hosts, each by its name or its agent's id.
+    #[arg(required = true, value_name = "HOST")]
+    pub hosts: Vec<String>,
+    /// Why: kept at the server, and its digest in the custody log.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
 }
 
 /// `fieldseal collect`.

@@ -11,19 +11,19 @@ use protocol::policy::Role;
 
 use crate::{exit::Exit, inert::inert, session::Session};
 
-/// Signs `action`, hands it in, and checks that the log holds it.
+/// Signs `action`, hands it in with the reason whose digest it holds, if any, and checks that the log holds it.
 ///
 /// # Errors
 /// The server refuses it, or its receipt does not prove it.
 pub fn hand_in(
     session: &Session,
     key: &SigningKey,
-    action: Action,
+    (action, reason): (Action, Option<String>),
     now: Instant,
 ) -> anyhow::Result<u64> {
     let leaf = Event::sign(action, now, key)?.to_json()?;
     let text = String::from_utf8(leaf.clone()).context("The leaf is not text.")?;
-    let logged = session.remote.submit_event(text)?;
+    let logged = session.remote.submit_event(text, reason)?;
     let proven = session.prove_logged(&logged.receipt)?;
     anyhow::ensure!(
         proven.leaf == leaf,
@@ -92,7 +92,7 @@ fn record_part(
         part: stored,
         outcome,
     };
-    match hand_in(session, key, action, Instant::now()) {
+    match hand_in(session, key, (action, None), Instant::now()) {
         Ok(index) => Ok(Ok(index)),
         Err(error) if is_unknown_part(&error) => Ok(Err("the server has no such part")),
         Err(error) => Err(error),

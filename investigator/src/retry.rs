@@ -44,7 +44,7 @@ impl Before {
     pub fn failed<'h>(&self, all: &'h [HostRow]) -> anyhow::Result<Vec<&'h HostRow>> {
         let fared = self.fared.iter().filter(|h| failed(h));
         let fared: HashSet<_> = fared.map(|h| h.agent).collect();
-        let again = |h: &&HostRow| h.revoked.is_none() && fared.contains(&h.agent);
+        let again = |h: &&HostRow| h.is_target() && fared.contains(&h.agent);
         let hosts: Vec<_> = all.iter().filter(again).collect();
         if hosts.is_empty() {
             return Err(misuse(
@@ -80,7 +80,12 @@ impl Before {
 /// Whether an order came to no good end on a host.
 pub fn failed(host: &OrderHost) -> bool {
     match host.state {
-        HostState::Refused | HostState::Expired | HostState::Cancelled | HostState::Halted => true,
+        HostState::Refused
+        | HostState::Expired
+        | HostState::Cancelled
+        | HostState::Halted
+        | HostState::Removed
+        | HostState::Cloned => true,
         HostState::Delivered => host.ended_early.is_some(),
         HostState::Waiting
         | HostState::Standing

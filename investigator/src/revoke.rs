@@ -27,5 +27,5 @@ pub fn hand_in(
         agent,
         invalid_from: from,
     };
-    custody::hand_in(session, key, action, Instant::now())
+    custody::hand_in(session, key, (action, None), Instant::now())
 }

@@ -29,7 +29,7 @@ pub struct Chosen<'h> {
 /// The hosts that were named, each by its agent's id or its name.
 ///
 /// # Errors
-/// A name fits no host, more than one, or one that was revoked.
+/// A name fits no host, more than one, or one that was revoked or cloned.
 pub fn by_name<'h>(hosts: &'h [HostRow], named: &[String]) -> anyhow::Result<Chosen<'h>> {
     let mut chosen: Vec<&HostRow> = Vec::new();
     for name in named {
@@ -56,7 +56,7 @@ pub fn by_agents<'h>(
     hosts: &'h [HostRow],
     agents: &BTreeSet<AgentId>,
 ) -> anyhow::Result<Chosen<'h>> {
-    let is_meant = |h: &&HostRow| h.revoked.is_none() && agents.contains(&h.agent);
+    let is_meant = |h: &&HostRow| h.is_target() && agents.contains(&h.agent);
     let hosts: Vec<_> = hosts.iter().filter(is_meant).collect();
     if hosts.is_empty() {
         let why = "None of your agencies' hosts has a hit. See `fieldseal hits`.";
@@ -71,15 +71,28 @@ pub fn by_agents<'h>(
 
 fn find<'h>(hosts: &'h [HostRow], name: &str) -> anyhow::Result<&'h HostRow> {
     let fits = |h: &&HostRow| h.agent.to_string() == name || h.hostname.eq_ignore_ascii_case(name);
-    let (gone, found): (Vec<_>, Vec<_>) =
-        hosts.iter().filter(fits).partition(|h| h.revoked.is_some());
+    let (gone, found): (Vec<_>, Vec<_>) = hosts.iter().filter(fits).partition(|h| !h.is_target());
     let shown = inert(name);
+    let ids = |agents: &[AgentId]| match agents {
+        [] => "nothing yet".to_owned(),
+        some => some
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
+    };
     match (found.as_slice(), gone.is_empty()) {
         ([one], _) => Ok(one),
         ([], true) => Err(misuse(format!(
             "No host of your agencies is called {shown}. See `fieldseal hosts`."
         ))),
-        ([], false) => bail!("The agent of {shown} was revoked. Enrol the host again."),
+        ([], false) => match gone.iter().find(|h| h.revoked.is_none()) {
+            Some(cloned) => bail!(
+                "The identity of {shown} was cloned and is given no orders. Name what came of it: {}.",
+                ids(&cloned.forked_into)
+            ),
+            None => bail!("The agent of {shown} was revoked. Enrol the host again."),
+        },
         (several, _) => {
             let ids: Vec<_> = several.iter().map(|h| h.agent.to_string()).collect();
             Err(misuse(format!(
@@ -121,7 +134,7 @@ pub fn by_expression<'h>(
     let expression: Expression = signed.parse().or_misuse()?;
     let seen =
         |h: &&HostRow| seen_since.is_none_or(|since| h.last_seen.is_some_and(|t| t >= since));
-    let fits = |h: &&HostRow| h.revoked.is_none() && expression.matches(&subject(h)) && seen(h);
+    let fits = |h: &&HostRow| h.is_target() && expression.matches(&subject(h)) && seen(h);
     let hosts: Vec<_> = hosts.iter().filter(fits).collect();
     if hosts.is_empty() {
         let why = format!("No host of your agencies fits {text:?}. See `fieldseal hosts`.");

@@ -214,6 +214,69 @@ impl SealRequest {
     }
 }
 
+/// What a reader signs with the seal key of a cloned identity to have one of its own: the document in
+/// [`ForkRequest::fork`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fork {
+    /// The document's format.
+    pub v: u64,
+    /// The cloned identity.
+    pub agent: AgentId,
+    /// The new host id.
+    pub host: HostId,
+    /// A request for a certificate of the new seal key, PEM.
+    pub csr: String,
+}
+
+impl Fork {
+    const KIND: &str = "request for an identity of one's own";
+
+    /// Signs it with the present seal key.
+    ///
+    /// # Errors
+    /// It can't be written as JSON, which it can.
+    pub fn sign(&self, present: &SigningKey) -> Result<Envelope, DocumentError> {
+        Ok(Envelope::sign_document(envelope::FORK, self, present)?)
+    }
+
+    /// Reads a request of `agent` that a seal key of its own has signed.
+    ///
+    /// # Errors
+    /// It is malformed, another agent's, or signed by another key.
+    pub fn open(
+        envelope: &Envelope,
+        agent: AgentId,
+        present: &[PublicKey],
+    ) -> Result<Self, DocumentError> {
+        if envelope.verify(present).is_empty() {
+            return Err(DocumentError::NotAuthorised(Self::KIND));
+        }
+        let fork: Self = version::read(envelope, envelope::FORK, Self::KIND)?;
+        match fork.agent == agent {
+            true => Ok(fork),
+            false => Err(DocumentError::Foreign {
+                kind: Self::KIND,
+                what: "agent",
+            }),
+        }
+    }
+}
+
+/// Asks for an identity of one's own in the place of a cloned one; an [`EnrolResponse`] answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForkRequest {
+    /// The message's format.
+    pub v: u64,
+    /// The courier's request for a certificate of its new TLS key, PEM.
+    pub tls_csr: String,
+    /// The envelope of a [`Fork`], as JSON text.
+    pub fork: String,
+    /// The host, under its new id.
+    pub host: HostFacts,
+}
+
 /// The answer to a [`RenewRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -274,6 +337,27 @@ mod tests {
         assert!(SealRequest::open(&asked, agent, &[other.public()]).is_err());
         let elsewhere = AgentId::from_bytes([2; 16]);
         assert!(SealRequest::open(&asked, elsewhere, &keys).is_err());
+    }
+
+    #[test]
+    fn only_the_cloned_identitys_seal_key_asks_for_another() {
+        let [present, other] = [(); 2].map(|()| SigningKey::generate().unwrap());
+        let [agent, elsewhere] = [1, 2].map(|n| AgentId::from_bytes([n; 16]));
+        let fork = Fork {
+            v: 1,
+            agent,
+            host: HostId::from_bytes([3; 16]),
+            csr: "csr".into(),
+        };
+        let asked = fork.sign(&present).unwrap();
+        let keys = [present.public()];
+        assert_eq!(Fork::open(&asked, agent, &keys).unwrap(), fork);
+        assert!(Fork::open(&asked, agent, &[other.public()]).is_err());
+        assert!(Fork::open(&asked, elsewhere, &keys).is_err());
+        // A renewal of the same key is no such request, nor this one a renewal.
+        let renewal = SealRequest::sign(agent, "csr", &present).unwrap();
+        assert!(Fork::open(&renewal, agent, &keys).is_err());
+        assert!(SealRequest::open(&asked, agent, &keys).is_err());
     }
 
     #[test]

@@ -22,10 +22,12 @@ pub const MAX_LEAVES: u64 = 1000;
 /// What the hash of a leaf begins with that is shown in the place of the leaf itself.
 pub const WITHHELD: &str = "sha256:";
 
-/// The header by which an answer of 403 says why, where a program must know it.
+/// The header by which a refusal says why, where a program must know it.
 pub const REASON_HEADER: &str = "fieldseal-reason";
-/// Its value for an agent that was revoked.
+/// Its value (403) for an agent that was revoked.
 pub const REVOKED: &str = "revoked";
+/// Its value (409) for an agent whose identity was met on two machines.
+pub const CLONED: &str = "cloned";
 
 /// `GET /v1/trust`: every root from the first on, and the policy in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -307,12 +309,29 @@ pub struct HostRow {
     pub last_seen: Option<Instant>,
     /// From when on its seals count no more.
     pub revoked: Option<Instant>,
+    /// When it was removed, where it was.
+    pub removed: Option<Instant>,
+    /// Why, as the admin wrote it.
+    pub removal_reason: Option<String>,
+    /// When its identity was met on two machines: it is given no more orders.
+    pub cloned: Option<Instant>,
+    /// The cloned identity that it came from.
+    pub forked_from: Option<AgentId>,
+    /// The identities that came from it, since it was cloned.
+    pub forked_into: Vec<AgentId>,
     /// What its agent last said of itself.
     pub health: Option<Health>,
     /// When it said so.
     pub health_told: Option<Instant>,
     /// Seal certificate and issuing chain, PEM.
     pub seal_chain: String,
+}
+
+impl HostRow {
+    /// Whether orders can be for it: its identity counts, and is one machine's.
+    pub fn is_target(&self) -> bool {
+        self.revoked.is_none() && self.cloned.is_none()
+    }
 }
 
 /// `POST /v1/orders`: a signed order and the list behind its targets.
@@ -507,6 +526,10 @@ pub enum HostState {
     Cancelled,
     /// The order stopped by itself before the agent began.
     Halted,
+    /// The host was removed, or its agent revoked, before all was delivered.
+    Removed,
+    /// The agent's identity was met on two machines before it began; the identities that come from it are other hosts.
+    Cloned,
 }
 
 /// `GET /v1/collections?order=ID`: what is stored (all that the asker may see, where no order is named).
@@ -608,7 +631,7 @@ pub struct PartFrame {
     pub content_bytes: u64,
 }
 
-/// `POST /v1/custody/events`: a leaf signed by the person who sends it (`verified`, `revoked`).
+/// `POST /v1/custody/events`: a leaf signed by the person who sends it (`verified`, `revoked`, `removed`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubmitEvent {
@@ -616,6 +639,8 @@ pub struct SubmitEvent {
     pub v: u64,
     /// The leaf's envelope.
     pub event: String,
+    /// The text of which a `removed` leaf has the digest.
+    pub reason: Option<String>,
 }
 
 /// `GET /v1/custody/leaves?from=N&count=N`: the log itself.

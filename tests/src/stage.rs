@@ -336,6 +336,18 @@ impl Stage {
         Ok(())
     }
 
+    /// Starts one more agent, on the state in `folder`; what it says goes to `folder.log`.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub fn run_another(&mut self, folder: &str) -> anyhow::Result<()> {
+        let arguments = args!["run", "--state", self.path(folder)];
+        let log = format!("{folder}.log");
+        let running = self.start("fieldseal-agent", &arguments, &log)?;
+        self.agent.push(running);
+        Ok(())
+    }
+
     /// Starts the agent as two units of a service manager: each half by itself.
     ///
     /// # Errors

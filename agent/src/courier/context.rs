@@ -9,7 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use evidence::instant::Instant as WallTime;
+use data_encoding::HEXLOWER;
+use evidence::{ids::AgentId, instant::Instant as WallTime};
 
 use super::{
     disk::{self, DiskError},
@@ -52,6 +53,19 @@ pub enum CourierError {
         "too many orders or reports wait. Both halves begin anew; look why the server takes no reports."
     )]
     TooManyOrders,
+    /// The reader is another agent from now on, and so is the courier once it begins anew.
+    #[error(
+        "this host is agent {0} from now on, in the place of a cloned identity. Both halves begin anew as it."
+    )]
+    Forked(AgentId),
+    /// The reader is another agent than the courier.
+    #[error(
+        "the agent's other half is {0}, and this one is not. The state folder is put together from two; restore one of them whole, or enrol the host anew."
+    )]
+    OtherAgent(AgentId),
+    /// No random numbers.
+    #[error("the system gave no random numbers. Try again once it has fully started.")]
+    Random(#[from] getrandom::Error),
     /// A thread can't be started, or one of them has died.
     #[error("the courier could not go on working. Start the agent again.")]
     Thread,
@@ -65,6 +79,13 @@ pub(super) struct Context {
     pub(super) bell: Bell,
     /// The version of the policy that the reader holds.
     pub(super) policy_version: AtomicU64,
+    /// Which start of the agent this is: random, and in no file, so that a copy of the files is another.
+    pub(super) instance: String,
+    /// The identity that the reader has kept in the place of a cloned one.
+    kept: Mutex<Option<AgentId>>,
+    /// Of how many sealed parts it is known that none can be delivered now: each is at the server, or the server will
+    /// not have it.
+    settled: Mutex<Option<u64>>,
     /// How many parts were sealed, and how many delivered, since the courier began.
     sealed: AtomicU64,
     delivered: AtomicU64,
@@ -90,8 +111,8 @@ impl Context {
         socket: OwnedFd,
     ) -> Result<Self, CourierError> {
         let root_pem = folder.text(&folder.root())?;
-        let key_pem = folder.text(&folder.key())?;
-        let chain_pem = folder.text(&folder.chain())?;
+        let key_pem = folder.text(&folder.key(settings.agent))?;
+        let chain_pem = folder.text(&folder.chain(settings.agent))?;
         let ends = tls::window(&chain_pem)?.until;
         let identity = Identity {
             key_pem: key_pem.clone(),
@@ -105,6 +126,9 @@ impl Context {
             board,
             bell: Bell::default(),
             policy_version: AtomicU64::new(0),
+            instance: instance()?,
+            kept: Mutex::default(),
+            settled: Mutex::default(),
             sealed: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             root_pem,
@@ -152,6 +176,34 @@ impl Context {
         self.delivered.load(Ordering::Acquire)
     }
 
+    /// The spool was looked at when so many parts had been sealed; none where something in it can be delivered.
+    pub(super) fn set_settled(&self, sealed: Option<u64>) {
+        *self.settled.lock().unwrap_or_else(PoisonError::into_inner) = sealed;
+        self.bell.ring();
+    }
+
+    /// Whether nothing in the spool can be delivered now: it is empty, or the server will not have what is left.
+    pub(super) fn is_settled(&self) -> bool {
+        let settled = *self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled == Some(self.sealed())
+    }
+
+    /// The reader has kept another identity.
+    pub(super) fn fork_kept(&self, agent: AgentId) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(agent);
+        self.bell.ring();
+    }
+
+    /// Which identity the reader has kept.
+    pub(super) fn kept(&self) -> Option<AgentId> {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The deployment's root certificate.
+    pub(super) fn root_pem(&self) -> &str {
+        &self.root_pem
+    }
+
     /// The client to ask with now.
     pub(super) fn client(&self) -> Client {
         let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
@@ -172,7 +224,10 @@ impl Context {
         let now = WallTime::now();
         tls::check(&identity, self.settings.agent, &self.root_pem, now)?;
         let client = client(&self.settings, &self.root_pem, &identity)?;
-        disk::write_durable(&self.folder.chain(), identity.chain_pem.as_bytes())?;
+        disk::write_durable(
+            &self.folder.chain(self.settings.agent),
+            identity.chain_pem.as_bytes(),
+        )?;
         let ends = tls::window(&identity.chain_pem)?.until;
         self.board.change(|s| s.certificate_ends = Some(ends));
         {
@@ -310,6 +365,12 @@ impl Context {
     }
 }
 
+fn instance() -> Result<String, getrandom::Error> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id)?;
+    Ok(HEXLOWER.encode(&id))
+}
+
 fn client(
     settings: &Settings,
     root_pem: &str,
@@ -350,6 +411,7 @@ pub(super) fn open(
     let settings = folder.settings()?;
     let held = folder.lock()?;
     folder.make()?;
+    folder.tidy(settings.agent)?;
     Ok((Context::new(folder, settings, socket)?, held))
 }
 

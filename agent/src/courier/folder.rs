@@ -3,7 +3,7 @@
 //! `courier.toml` is written last of all that enrolment makes, so that its being there says that the rest is.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -118,14 +118,30 @@ impl Folder {
         self.0.join("reports")
     }
 
+    /// Where an agent's TLS key and certificate lie: an identity that was forked has a folder of its own, so that one
+    /// rename makes it the courier's.
+    fn identity(&self, agent: AgentId) -> PathBuf {
+        let own = self.forked(agent);
+        if own.is_dir() { own } else { self.0.clone() }
+    }
+
+    fn forked(&self, agent: AgentId) -> PathBuf {
+        self.0.join(agent.to_string())
+    }
+
     /// The TLS key.
-    pub(super) fn key(&self) -> PathBuf {
-        self.0.join("tls.key")
+    pub(super) fn key(&self, agent: AgentId) -> PathBuf {
+        self.identity(agent).join("tls.key")
     }
 
     /// The TLS certificate and its chain.
-    pub(super) fn chain(&self) -> PathBuf {
-        self.0.join("tls.crt")
+    pub(super) fn chain(&self, agent: AgentId) -> PathBuf {
+        self.identity(agent).join("tls.crt")
+    }
+
+    /// The TLS key of an identity that is being asked for.
+    pub(super) fn fork_key(&self) -> PathBuf {
+        self.0.join("fork.key")
     }
 
     /// The deployment's root certificate.
@@ -174,6 +190,10 @@ impl Folder {
             // The reader runs, so it is enrolled; and only the last enrolment can be pending.
             self.confirm()?;
         }
+        self.read_settings(path)
+    }
+
+    fn read_settings(&self, path: PathBuf) -> Result<Settings, FolderError> {
         let text = self.text(&path)?;
         toml::from_str(&text).map_err(|e| FolderError::Settings {
             path,
@@ -191,12 +211,62 @@ impl Folder {
     ) -> Result<(), DiskError> {
         self.make()?;
         disk::write_durable(&self.root(), root_pem.as_bytes())?;
-        disk::write_durable(&self.key(), key_pem.as_bytes())?;
-        disk::write_durable(&self.chain(), chain_pem.as_bytes())?;
+        disk::write_durable(&self.key(settings.agent), key_pem.as_bytes())?;
+        disk::write_durable(&self.chain(settings.agent), chain_pem.as_bytes())?;
         let text = toml::to_string(settings).map_err(|e| {
             failed("written", &self.settings_path())(std::io::Error::other(e.to_string()))
         })?;
         disk::write_durable(&self.pending_path(), text.as_bytes())
+    }
+
+    /// Keeps an identity that takes the place of the present one, but for the last step, which is [`Folder::take_up`].
+    pub(super) fn prepare_fork(
+        &self,
+        settings: &Settings,
+        root_pem: &str,
+        key_pem: &str,
+        chain_pem: &str,
+    ) -> Result<(), DiskError> {
+        disk::make_folder(&self.forked(settings.agent))?;
+        self.prepare(settings, root_pem, key_pem, chain_pem)
+    }
+
+    /// The last step of a fork: from here on the courier is `agent`, as the reader is. Gives whether that was prepared.
+    ///
+    /// # Errors
+    /// The disk fails, or what was prepared does not read.
+    pub(super) fn take_up(&self, agent: AgentId) -> Result<bool, FolderError> {
+        let path = self.pending_path();
+        if !path.exists() || self.read_settings(path)?.agent != agent {
+            return Ok(false);
+        }
+        // Never one key for two identities.
+        disk::remove(&self.fork_key())?;
+        self.confirm()?;
+        Ok(true)
+    }
+
+    /// Removes the keys of identities that are the courier's no more.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub(super) fn tidy(&self, agent: AgentId) -> Result<(), DiskError> {
+        if self.pending_path().exists() {
+            return Ok(()); // Whose turn it is only the reader knows.
+        }
+        for entry in fs::read_dir(&self.0).map_err(failed("read", &self.0))? {
+            let path = entry.map_err(failed("read", &self.0))?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let other = name.and_then(|name| name.parse::<AgentId>().ok());
+            if other.is_some_and(|other| other != agent) {
+                fs::remove_dir_all(&path).map_err(failed("removed", &path))?;
+            }
+        }
+        if self.forked(agent).is_dir() {
+            disk::remove(&self.0.join("tls.key"))?;
+            disk::remove(&self.0.join("tls.crt"))?;
+        }
+        Ok(())
     }
 
     /// The last step of enrolment.

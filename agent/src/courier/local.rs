@@ -160,6 +160,7 @@ mod tests {
         let hello = FromReader::Hello {
             v: VERSION,
             policy_version: 0,
+            agent: None,
         };
         link.send(&hello, None).unwrap();
         assert_eq!(hear(&mut link).0, FromSpool::Welcome { v: VERSION });

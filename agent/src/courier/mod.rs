@@ -6,6 +6,7 @@ mod custody;
 mod disk;
 pub mod enrol;
 pub mod folder;
+mod fork;
 mod health;
 pub mod http;
 mod leftovers;

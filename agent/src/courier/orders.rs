@@ -193,6 +193,12 @@ pub(super) fn serve(context: &Context, handed: &Handed) -> Result<(), CourierErr
             Ok(Some(false)) => context.rest(&mut backoff, Retry::Later),
             Ok(None) => backoff.reset(),
             Err(Missed::Fatal(error)) => return Err(error),
+            Err(Missed::Server(error @ HttpError::Cloned { .. })) => {
+                context.missed("this agent is given no more orders", &error);
+                context.say(&FromSpool::Cloned {}, None)?;
+                // Nothing else would be answered; once the host has an identity of its own, all begins anew.
+                context.wait_until(None, || false);
+            }
             Err(Missed::Server(error)) => {
                 context.missed("the server was not asked for orders", &error);
                 context.rest(&mut backoff, error.retry());
@@ -225,7 +231,8 @@ fn ask(context: &Context, handed: &Handed, tried_policy: &mut u64) -> Result<Opt
     let known = handed.known();
     let policy = held.max(*tried_policy);
     let path = format!(
-        "/v1/agent/orders?wait_ms={WAIT_MS}&policy={policy}&room={}&known={}",
+        "/v1/agent/orders?wait_ms={WAIT_MS}&policy={policy}&instance={}&room={}&known={}",
+        context.instance,
         handed.room(),
         known.join(",")
     );

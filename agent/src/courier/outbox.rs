@@ -22,7 +22,9 @@ pub(super) fn serve(context: &Context) -> Result<(), CourierError> {
         let waiting = scan(&spool)?;
         tell(context, &waiting);
         held.forget_all_but(&waiting);
-        let Some(part) = held.first_free(&waiting) else {
+        let free = held.first_free(&waiting);
+        context.set_settled(free.is_none().then_some(sealed));
+        let Some(part) = free else {
             context.wait_until(held.next(), || context.sealed() != sealed);
             continue;
         };

@@ -91,7 +91,9 @@ impl<E: Into<CourierError>> From<E> for Failed {
 }
 
 fn is_due(context: &Context) -> Result<bool, CourierError> {
-    let chain = context.folder.text(&context.folder.chain())?;
+    let chain = context
+        .folder
+        .text(&context.folder.chain(context.settings.agent))?;
     Ok(is_past_half(tls::window(&chain)?, WallTime::now()))
 }
 

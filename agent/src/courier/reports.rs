@@ -123,7 +123,8 @@ impl Reports {
         waiting.newest.pop_first().map(|(_, report)| report)
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether the server has been told all.
+    pub(super) fn is_empty(&self) -> bool {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.files.is_empty() && waiting.newest.is_empty()
     }

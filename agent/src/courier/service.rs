@@ -12,7 +12,7 @@ pub use super::context::CourierError;
 use super::{
     clock,
     context::{self, Context, DEAF},
-    custody, health,
+    custody, fork, health,
     live::{self, Pieces},
     orders::{self, Handed},
     outbox, renewal,
@@ -51,6 +51,7 @@ pub fn run(state_dir: &Path, socket: OwnedFd, stop: &AtomicBool) -> Result<(), C
         times: clock::questions(),
         log: custody::questions(),
         renewals: renewal::requests(),
+        forks: fork::requests(),
     };
     thread::scope(|scope| {
         let (context, desk) = (&context, &desk);
@@ -72,6 +73,9 @@ pub fn run(state_dir: &Path, socket: OwnedFd, stop: &AtomicBool) -> Result<(), C
         });
         start(scope, context, "renewal", || {
             renewal::serve(context, &desk.renewals)
+        });
+        start(scope, context, "fork", || {
+            fork::serve(context, &desk.forks, &reports)
         });
         let heard = desk.hear(socket, stop);
         context.end(heard);
@@ -113,6 +117,7 @@ struct Desk<'c> {
     times: clock::Questions,
     log: custody::Questions,
     renewals: renewal::Requests,
+    forks: fork::Requests,
 }
 
 impl Desk<'_> {
@@ -159,10 +164,12 @@ impl Desk<'_> {
         let FromReader::Hello {
             v: VERSION,
             policy_version,
+            agent,
         } = first
         else {
             return Err(LinkError::OutOfTurn("no greeting".into()).into());
         };
+        fork::check_same(self.context, *agent)?;
         self.context.say(&FromSpool::Welcome { v: VERSION }, None)?;
         self.holds(*policy_version);
         self.handed.greeted();
@@ -205,6 +212,14 @@ impl Desk<'_> {
                 renewal::ask(self.context, &self.renewals, envelope);
                 Ok(())
             }
+            FromReader::Fork { envelope, host } => {
+                fork::ask(self.context, &self.forks, envelope, host);
+                Ok(())
+            }
+            FromReader::ForkKept { agent } => {
+                self.context.fork_kept(agent);
+                Ok(())
+            }
             FromReader::Failed { text } => Err(CourierError::Reader(text)),
             FromReader::Hello { .. }
             | FromReader::SealRequest { .. }
@@ -233,6 +248,8 @@ pub(super) fn name_of(message: &FromReader) -> &'static str {
         FromReader::SealRequest { .. } => "seal_request",
         FromReader::EnrolmentKept { .. } => "enrolment_kept",
         FromReader::RenewSeal { .. } => "renew_seal",
+        FromReader::Fork { .. } => "fork",
+        FromReader::ForkKept { .. } => "fork_kept",
         FromReader::Failed { .. } => "failed",
     }
 }

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use evidence::ids::AgentId;
 use protocol::messages::MAX_MESSAGE_BYTES;
 
 use super::port::SpoolPort;
@@ -57,11 +58,12 @@ impl Conversation {
     pub fn greet(
         mut link: Link,
         hearing: &mut Link,
-        policy_version: u64,
+        (agent, policy_version): (AgentId, u64),
     ) -> Result<Self, LinkError> {
         let hello = FromReader::Hello {
             v: VERSION,
             policy_version,
+            agent: Some(agent),
         };
         link.send(&hello, None)?;
         match hearing.receive::<FromSpool>()? {
@@ -111,6 +113,7 @@ impl Conversation {
                     | FromSpool::Cancel {}
                     | FromSpool::Trust {}
                     | FromSpool::Enrolled {}
+                    | FromSpool::Forked {}
                     | FromSpool::Receipt {}
             );
             if carries != handed.is_some() {
@@ -122,6 +125,8 @@ impl Conversation {
                 | FromSpool::Cancel {}
                 | FromSpool::Trust {}
                 | FromSpool::Receipt {}
+                | FromSpool::Cloned {}
+                | FromSpool::Forked {}
                 | FromSpool::Checkpoint { .. }
                 | FromSpool::Consistency { .. }
                 | FromSpool::SealRenewed { .. } => {

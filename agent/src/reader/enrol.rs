@@ -201,6 +201,7 @@ fn greet(link: &mut Link) -> Result<(), LinkError> {
     let hello = FromReader::Hello {
         v: VERSION,
         policy_version: 0,
+        agent: None,
     };
     link.send(&hello, None)?;
     match hear(link)? {
@@ -232,7 +233,7 @@ fn out_of_turn(said: &FromSpool) -> LinkError {
 }
 
 /// What the host says of itself; nothing is decided by it.
-fn facts(root: &Path, id: HostId) -> Result<HostFacts, EnrolError> {
+pub(super) fn facts(root: &Path, id: HostId) -> Result<HostFacts, EnrolError> {
     let short = |text: String| text.chars().take(FACT_CHARS).collect::<String>();
     let identity = host::identity(root);
     Ok(HostFacts {
@@ -283,21 +284,35 @@ fn judge_receipt(
     key: &SigningKey,
     host: HostId,
 ) -> Result<(), EnrolError> {
-    let wrong = |what: &str| Err(EnrolError::Receipt(what.to_owned()));
-    let proven = Receipt::parse(answer.receipt.as_bytes())?.verify(&policy.log_key()?)?;
-    let (envelope, event) = Event::read(&proven.leaf)?;
-    if envelope.verify(&policy.time_keys).is_empty() {
-        return wrong("the leaf is not signed by the server");
-    }
-    match event.action {
+    match logged(answer, policy)? {
         Action::Enrolled {
             agent,
             host: named,
             seal_key,
+            forked_from: None,
             ..
         } if agent == answer.agent && named == host && seal_key == key.public().key_id() => Ok(()),
-        _ => wrong("the leaf tells of something else"),
+        _ => Err(elsewhere()),
     }
+}
+
+/// What the log says, by the server's word and the log's proof, of what was answered.
+///
+/// # Errors
+/// The receipt does not prove it.
+pub(super) fn logged(answer: &EnrolResponse, policy: &Policy) -> Result<Action, EnrolError> {
+    let proven = Receipt::parse(answer.receipt.as_bytes())?.verify(&policy.log_key()?)?;
+    let (envelope, event) = Event::read(&proven.leaf)?;
+    if envelope.verify(&policy.time_keys).is_empty() {
+        let what = "the leaf is not signed by the server";
+        return Err(EnrolError::Receipt(what.to_owned()));
+    }
+    Ok(event.action)
+}
+
+/// The log tells of another enrolment.
+pub(super) fn elsewhere() -> EnrolError {
+    EnrolError::Receipt("the leaf tells of something else".to_owned())
 }
 
 #[cfg(test)]

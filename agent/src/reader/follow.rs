@@ -162,7 +162,12 @@ impl Watch for Follower {
         }
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let running = state.known().running.as_ref()?;
-        Some((Reason::Cancelled, running.cancelled.clone()?))
+        let cancelled = running
+            .cancelled
+            .clone()
+            .map(|why| (Reason::Cancelled, why));
+        let cut_short = || Some((Reason::Interrupted, running.cut_short.clone()?));
+        cancelled.or_else(cut_short)
     }
 
     fn pauses(&self) -> bool {

@@ -12,6 +12,7 @@ mod extents;
 mod fetch;
 mod folders;
 pub mod follow;
+pub mod fork;
 mod inbox;
 mod lane;
 mod live;

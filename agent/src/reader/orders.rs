@@ -182,6 +182,7 @@ pub fn accept(
         position: None,
         sealing: None,
         cancelled: None,
+        cut_short: None,
         capture: None,
     };
     Ok(Change::Accepted {

@@ -50,6 +50,7 @@ impl LinkPort {
         let hello = FromReader::Hello {
             v: VERSION,
             policy_version: 0,
+            agent: None,
         };
         link.send(&hello, None)?;
         match hear(&mut link)?.0 {

@@ -6,6 +6,7 @@
 mod cancelling;
 mod collections;
 mod custody;
+mod forking;
 mod judging;
 mod recurring;
 mod renewals;
@@ -79,6 +80,9 @@ pub enum ServiceError {
     /// A collection ended without its last part; it is taken up again at the next start.
     #[error("the collection can't go on. It is taken up again at the next start.")]
     Collection(#[source] Box<CollectError>),
+    /// An identity of its own can't be asked for.
+    #[error("an identity of this host's own can't be asked for.")]
+    Fork(#[source] Box<super::enrol::EnrolError>),
     /// No thread.
     #[error("the system refuses another thread. Look at the host's limits.")]
     Thread(#[source] std::io::Error),
@@ -115,7 +119,8 @@ pub fn run(given: Given) -> Result<(), ServiceError> {
     let (seal, subject) = (enrolment.seal()?, orders::subject(enrolment)?);
     tell_start(&given, &trust, &seal, &subject);
     let (mut hearing, speaking) = ends(&given.socket)?;
-    let conversation = Conversation::greet(speaking, &mut hearing, trust.policy.version)?;
+    let conversation =
+        Conversation::greet(speaking, &mut hearing, (seal.agent(), trust.policy.version))?;
     let (events, heard) = mpsc::sync_channel(1024);
     let mut service = Service {
         conversation: Arc::new(conversation),
@@ -131,6 +136,7 @@ pub fn run(given: Given) -> Result<(), ServiceError> {
         waiting: VecDeque::new(),
         parked: Vec::new(),
         running: None,
+        is_cloned: false,
         questions: VecDeque::new(),
         measured: None,
         lives: Vec::new(),
@@ -218,6 +224,8 @@ struct Service {
     waiting: VecDeque<HandedOrder>,
     parked: Vec<Parked>,
     running: Option<Collecting>,
+    /// The server says that this identity lives on two machines.
+    is_cloned: bool,
     questions: VecDeque<Question>,
     measured: Option<Clock>,
     /// Standing orders and watches.
@@ -289,6 +297,8 @@ impl Service {
             (FromSpool::Order {}, Some(handed)) => self.order(&read_handed(handed)?),
             (FromSpool::Cancel {}, Some(handed)) => self.cancel(&read_handed(handed)?),
             (FromSpool::Trust {}, Some(handed)) => self.newer_trust(&read_handed(handed)?),
+            (FromSpool::Cloned {}, None) => self.cloned(),
+            (FromSpool::Forked {}, Some(handed)) => self.forked(&read_handed(handed)?),
             (FromSpool::SealRenewed { chain_pem }, None) => self.seal_renewed(&chain_pem),
             (FromSpool::Receipt {}, Some(handed)) => self.receipt(&read_handed(handed)?),
             (FromSpool::Checkpoint { note }, None) => self.checkpoint(note.as_deref()),

@@ -44,7 +44,7 @@ pub(crate) fn at(seconds: i64) -> Instant {
     Instant { seconds, ns: 0 }
 }
 
-fn later(seconds: i64) -> Instant {
+pub(crate) fn later(seconds: i64) -> Instant {
     at(Instant::now().seconds + seconds)
 }
 
@@ -231,8 +231,14 @@ impl World {
             token_sha256: Digest::of(b"token"),
             seal_key: seal_key.key_id(),
             tls_key: Digest::of(b"tls"),
+            forked_from: None,
         };
-        let leaf = Event::sign(enrolled, Instant::now(), &self.time_key).unwrap();
+        self.receipt_of(enrolled)
+    }
+
+    /// The receipt of a leaf that says this.
+    pub(crate) fn receipt_of(&self, action: Action) -> String {
+        let leaf = Event::sign(action, Instant::now(), &self.time_key).unwrap();
         let leaf = leaf.to_json().unwrap();
         let mut tree = Tree::default();
         tree.push(leaf_hash(&leaf));

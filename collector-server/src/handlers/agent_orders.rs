@@ -11,6 +11,7 @@ use axum::{
     http::StatusCode,
     response::IntoResponse as _,
 };
+use data_encoding::HEXLOWER;
 use evidence::{digest::Digest, envelope::Envelope, ids::AgentId, instant::Instant};
 use protocol::{
     artifacts,
@@ -27,10 +28,11 @@ use super::{
     poll::{Look, poll},
 };
 use crate::{
-    access::Caller,
+    access::{self, Caller},
     refusal::Refusal,
     state::{Asker, Server},
     store::{
+        agents::Change as AgentChange,
         index::Change,
         orders::{Change as OrderChange, Waiting},
     },
@@ -58,6 +60,8 @@ pub(crate) struct Asked {
     /// How many orders it can take now.
     #[serde(default = "most")]
     room: usize,
+    /// Which start of the agent asks.
+    instance: Option<String>,
 }
 
 fn most() -> usize {
@@ -77,24 +81,56 @@ pub(crate) async fn wait(
         return Err(Refusal::TooLarge);
     }
     server.saw(agent);
+    meet(&server, agent, asked.instance.as_deref()).await?;
     let _polling = server.metrics.agent_polls();
     let bell = server.wake.agents.listen(agent);
     let look = || look(&server, agent, &asked, &known);
     match poll((&server, Asker::Agent(agent)), bell, asked.wait_ms, look).await? {
-        Some(orders) => json(&orders),
-        None => Ok(StatusCode::NO_CONTENT.into_response()),
+        Some(Some(orders)) => json(&orders),
+        Some(None) | None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
 }
+
+/// Notes which start of the agent asks, where it is not the one that asked last.
+async fn meet(server: &Server, agent: AgentId, instance: Option<&str>) -> Result<(), Refusal> {
+    let Some(instance) = instance else {
+        return Ok(());
+    };
+    let bytes = HEXLOWER.decode(instance.as_bytes());
+    if bytes.map_or(true, |bytes| bytes.len() != 16) {
+        let why = "the instance is not 128 bits in hex";
+        return Err(Refusal::Malformed(why.into()));
+    }
+    if server.index.is_newest_instance(agent, instance).await? {
+        return Ok(());
+    }
+    let change = AgentChange::Met {
+        agent,
+        instance: instance.to_owned(),
+        at: Instant::now(),
+    };
+    Ok(server.change(Change::Agent(change)).await?)
+}
+
+/// What to answer, where there is something: nothing at once to a start of which another has taken the place.
 
 async fn look(
     server: &Server,
     agent: AgentId,
     asked: &Asked,
     known: &BTreeSet<&str>,
-) -> Result<Look<AgentOrders>, Refusal> {
-    // Again with each look: a revoked agent's open question ends at once.
+) -> Result<Look<Option<AgentOrders>>, Refusal> {
+    // Again with each look: a revoked agent's open question ends at once, and a cloned one's.
     if !server.index.agent_is_active(agent).await? {
-        return Err(Refusal::Revoked);
+        return Err(access::shut_out(server, agent).await?);
+    }
+    if server.index.is_cloned(agent).await? {
+        return Err(Refusal::Cloned);
+    }
+    if let Some(instance) = &asked.instance
+        && !server.index.is_newest_instance(agent, instance).await?
+    {
+        return Ok(Look::News(None));
     }
     let now = Instant::now();
     join(server, agent, now).await?;
@@ -125,12 +161,12 @@ async fn look(
         };
         server.change(Change::Order(change)).await?;
     }
-    Ok(Look::News(AgentOrders {
+    Ok(Look::News(Some(AgentOrders {
         v: VERSION,
         policy_version: newest,
         orders: due.into_iter().map(|o| o.handed).collect(),
         cancels,
-    }))
+    })))
 }
 
 /// How many of the first ones, at least one and at most `most`, one message can hold.

@@ -12,7 +12,7 @@ use evidence::{
         event::{Action, Event, Outcome, StoredPart},
         leaf_hash,
     },
-    ids::AgentId,
+    digest::Digest,
     instant::Instant,
 };
 use protocol::{
@@ -28,7 +28,7 @@ use crate::{
     refusal::Refusal,
     state::Server,
     store::{
-        agents::Change as AgentChange,
+        agents::{AgentRow, Change as AgentChange},
         index::Change,
         sight::{About, Sight},
     },
@@ -36,6 +36,9 @@ use crate::{
 
 /// The most bytes of leaves in one answer, the message's ceiling in mind.
 const LEAVES_BYTES: usize = 3 << 20;
+
+/// The longest reason of a removal.
+const MAX_REASON_BYTES: usize = 4_096;
 
 /// `GET /v1/custody/checkpoint`.
 pub(crate) async fn checkpoint(State(server): App) -> Answer {
@@ -124,12 +127,11 @@ pub(crate) async fn submit(
         Action::Verified { part, outcome } => {
             verified(&server, &asker, leaf, &event.action, *part, *outcome).await?
         }
-        Action::Revoked {
-            agent,
-            invalid_from,
-        } => revoked(&server, &asker, leaf, &event.action, *agent, *invalid_from).await?,
+        Action::Revoked { .. } | Action::Removed { .. } => {
+            revoked(&server, &asker, leaf, &event, sent.reason).await?
+        }
         _ => {
-            let why = "people send `verified` and `revoked` only. The server logs the rest itself.";
+            let why = "people send `verified`, `revoked` and `removed` only. The server logs the rest itself.";
             return Err(Refusal::unacceptable(why));
         }
     };
@@ -158,29 +160,74 @@ async fn verified(
     Ok(receipt)
 }
 
+/// A revocation, or a removal, which is one with a reason.
 async fn revoked(
     server: &Server,
     asker: &CallingPerson,
     leaf: &[u8],
-    action: &Action,
-    agent: AgentId,
-    from: Instant,
+    event: &Event,
+    reason: Option<String>,
 ) -> Result<String, Refusal> {
+    let (agent, from) = event.action.revokes().ok_or(Refusal::NotFound)?;
     let row = server.index.agent(agent).await?;
     let row = row.filter(|row| asker.person.may(Role::Admin, &row.agency));
     let row = row.ok_or(Refusal::NotFound)?;
-    if row.revoked.is_some_and(|held| held <= from) {
-        return Err(Refusal::Conflict(
-            "The agent is revoked already, from that time or an earlier one. Nothing is left to do.",
-        ));
-    }
-    let receipt = server.custody.log_signed(action, leaf).await?;
+    let removed = match event.action {
+        Action::Removed { reason_sha256, .. } => {
+            may_remove(&row)?;
+            let reason = reason_of(reason, reason_sha256)?;
+            let change = AgentChange::Reason { agent, reason };
+            server.change(Change::Agent(change)).await?;
+            Some(event.time)
+        }
+        _ => {
+            may_revoke(&row, from)?;
+            None
+        }
+    };
+    let receipt = server.custody.log_signed(&event.action, leaf).await?;
     let change = AgentChange::Revoke {
         agent,
         from,
         receipt: receipt.clone(),
+        removed,
     };
     server.change(Change::Agent(change)).await?;
-    tracing::warn!(%agent, "an agent was revoked");
+    match removed {
+        Some(_) => tracing::warn!(%agent, "a host was removed"),
+        None => tracing::warn!(%agent, "an agent was revoked"),
+    }
     Ok(receipt)
+}
+
+fn may_revoke(row: &AgentRow, from: Instant) -> Result<(), Refusal> {
+    match row.revoked {
+        Some(held) if held <= from => Err(Refusal::Conflict(
+            "The agent is revoked already, from that time or an earlier one. Nothing is left to do.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn may_remove(row: &AgentRow) -> Result<(), Refusal> {
+    match row.removed {
+        Some(_) => Err(Refusal::Conflict(
+            "The host is removed already. Nothing is left to do.",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The text of which the leaf has the digest.
+fn reason_of(reason: Option<String>, sha256: Digest) -> Result<String, Refusal> {
+    let is_fit = |text: &String| (1..=MAX_REASON_BYTES).contains(&text.len());
+    let reason = reason.filter(is_fit).ok_or_else(|| {
+        Refusal::unacceptable("a removal needs a reason of at most 4,096 bytes. Give one.")
+    })?;
+    match Digest::of(reason.as_bytes()) == sha256 {
+        true => Ok(reason),
+        false => Err(Refusal::unacceptable(
+            "the reason is not the one whose digest the leaf has. Sign the leaf again.",
+        )),
+    }
 }

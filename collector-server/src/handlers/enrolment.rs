@@ -37,7 +37,7 @@ pub(crate) async fn enrol(State(server): App, Message(asked): Message<EnrolReque
     let envelope = Envelope::parse(asked.token.as_bytes())
         .map_err(|e| Refusal::Malformed(format!("the token: {e}")))?;
     let token = Token::open(&envelope, &server.documents().policy, now)?;
-    let (seal_key, tls_key) = requested_keys(&asked)?;
+    let (seal_key, tls_key) = requested_keys(&asked.seal_csr, &asked.tls_csr)?;
     let agent = AgentId::random().map_err(|e| Refusal::failed(e.to_string()))?;
     let response = EnrolResponse {
         v: VERSION,
@@ -53,6 +53,7 @@ pub(crate) async fn enrol(State(server): App, Message(asked): Message<EnrolReque
         token_sha256: envelope.digest(),
         seal_key,
         tls_key,
+        forked_from: None,
     };
     let new = NewAgent {
         agent,
@@ -62,6 +63,7 @@ pub(crate) async fn enrol(State(server): App, Message(asked): Message<EnrolReque
         enrolled: now,
         token: token.id,
         uses: token.uses,
+        forked_from: None,
         seal: SealKey {
             key_sha256: seal_key,
             chain: response.seal_chain.clone(),
@@ -76,7 +78,11 @@ pub(crate) async fn enrol(State(server): App, Message(asked): Message<EnrolReque
 }
 
 /// The token's use and the row together, then the leaf, then its receipt.
-async fn admit(server: &Server, new: NewAgent, action: Action) -> Result<String, Refusal> {
+pub(super) async fn admit(
+    server: &Server,
+    new: NewAgent,
+    action: Action,
+) -> Result<String, Refusal> {
     let agent = new.agent;
     let change = |change| server.change(Change::Agent(change));
     change(AgentChange::Enrol(Box::new(new))).await?;
@@ -96,9 +102,9 @@ async fn admit(server: &Server, new: NewAgent, action: Action) -> Result<String,
 }
 
 /// The seal key and the TLS key, which are two: each half of an agent holds its own.
-fn requested_keys(asked: &EnrolRequest) -> Result<(Digest, Digest), Refusal> {
-    let seal_key = ca::requested_key(&asked.seal_csr)?;
-    let tls_key = ca::requested_key(&asked.tls_csr)?;
+pub(super) fn requested_keys(seal_csr: &str, tls_csr: &str) -> Result<(Digest, Digest), Refusal> {
+    let seal_key = ca::requested_key(seal_csr)?;
+    let tls_key = ca::requested_key(tls_csr)?;
     if seal_key == tls_key {
         let why = "The seal key is the TLS key. Make one in each half of the agent.";
         return Err(Refusal::Unacceptable(why.into()));
@@ -106,7 +112,7 @@ fn requested_keys(asked: &EnrolRequest) -> Result<(Digest, Digest), Refusal> {
     Ok((seal_key, tls_key))
 }
 
-fn check_facts(host: &HostFacts) -> Result<(), Refusal> {
+pub(super) fn check_facts(host: &HostFacts) -> Result<(), Refusal> {
     let texts = [&host.hostname, &host.system, &host.agent_version];
     match texts.iter().all(|text| text.len() <= MAX_FACT_BYTES) {
         true => Ok(()),
@@ -116,12 +122,22 @@ fn check_facts(host: &HostFacts) -> Result<(), Refusal> {
     }
 }
 
-fn tls_chain(server: &Server, agent: AgentId, csr: &str, now: Instant) -> Result<String, Refusal> {
+pub(super) fn tls_chain(
+    server: &Server,
+    agent: AgentId,
+    csr: &str,
+    now: Instant,
+) -> Result<String, Refusal> {
     let leaf = server.issuing.sign_agent_tls(agent, csr, now.seconds)?;
     Ok(leaf + server.issuing.certificate_pem())
 }
 
-fn seal_chain(server: &Server, agent: AgentId, csr: &str, now: Instant) -> Result<String, Refusal> {
+pub(super) fn seal_chain(
+    server: &Server,
+    agent: AgentId,
+    csr: &str,
+    now: Instant,
+) -> Result<String, Refusal> {
     let leaf = server.issuing.sign_agent_seal(agent, csr, now.seconds)?;
     Ok(leaf + server.issuing.certificate_pem())
 }
@@ -138,6 +154,9 @@ pub(crate) async fn renew(
         tls_chain: None,
         seal_chain: None,
     };
+    if server.index.is_cloned(agent.id).await? && !is_for_its_own_key(&asked, agent.key)? {
+        return Err(Refusal::Cloned);
+    }
     let (mut tls_key, mut seal) = (None, None);
     if let Some(csr) = &asked.tls_csr {
         let key = ca::requested_key(csr)?;
@@ -168,6 +187,14 @@ pub(crate) async fn renew(
         server.change(Change::Agent(change)).await?;
     }
     json(&response)
+}
+
+/// Whether nothing but the connection's own TLS key is to be certified: what a cloned identity needs to deliver.
+fn is_for_its_own_key(asked: &RenewRequest, own: Digest) -> Result<bool, Refusal> {
+    match (&asked.tls_csr, &asked.seal_csr) {
+        (Some(csr), None) => Ok(ca::requested_key(csr)? == own),
+        _ => Ok(false),
+    }
 }
 
 /// A certificate for the key that the present seal key asks for.

@@ -24,6 +24,10 @@ pub(crate) async fn take(
 ) -> Answer {
     let agent = caller.agent()?.id;
     server.saw(agent);
+    // Two machines would tell of one host by turns.
+    if server.index.is_cloned(agent).await? {
+        return Err(Refusal::Cloned);
+    }
     let health = sent.health;
     let facts = [&health.hostname, &health.system, &health.agent_version];
     let problem = health.problem.as_deref().unwrap_or_default();

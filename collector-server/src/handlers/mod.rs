@@ -5,6 +5,7 @@ pub(crate) mod cancels;
 pub(crate) mod collections;
 pub(crate) mod custody;
 pub(crate) mod enrolment;
+pub(crate) mod forks;
 pub(crate) mod health;
 pub(crate) mod holds;
 pub(crate) mod hosts;

@@ -211,7 +211,7 @@ async fn targets(
     let wanted: BTreeSet<AgentId> = listed.into_iter().collect();
     let mut found = Vec::with_capacity(wanted.len());
     for agent in wanted {
-        let row = known.remove(&agent).filter(|row| row.revoked.is_none());
+        let row = known.remove(&agent).filter(AgentRow::is_target);
         let pair = row.zip(list.prove(&agent));
         found.push(pair.ok_or_else(|| {
             Refusal::unacceptable(format!(

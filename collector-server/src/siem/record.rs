@@ -85,6 +85,7 @@ fn object(data: Value) -> Map<String, Value> {
 fn gravity(action: &Action) -> Severity {
     match action {
         Action::Quarantined { .. }
+        | Action::Cloned { .. }
         | Action::Verified {
             outcome: Outcome::NotGenuine,
             ..
@@ -95,6 +96,7 @@ fn gravity(action: &Action) -> Severity {
         | Action::Retention { .. }
         | Action::HoldLifted { .. }
         | Action::Expired { .. }
+        | Action::Removed { .. }
         | Action::PolicyPublished { .. } => Severity::Warning,
         _ => Severity::Notice,
     }

@@ -11,9 +11,10 @@ use protocol::{enrolment::HostFacts, messages::Health, name::Name, target::Subje
 use sqlx::{Row as _, SqliteConnection, query, query_scalar, sqlite::SqliteRow};
 
 use super::{
-    Scope,
-    columns::{self, parsed, time, time_or_none, to_ns},
+    Scope, clones,
+    columns::{self, parsed, parsed_or_none, time, time_or_none, to_ns},
     index::{Index, IndexError, Woken},
+    orders::revise_open,
 };
 
 /// One enrolled host.
@@ -43,6 +44,16 @@ pub struct AgentRow {
     pub last_seen: Option<Instant>,
     /// From when on its seals count no more.
     pub revoked: Option<Instant>,
+    /// When an admin removed it.
+    pub removed: Option<Instant>,
+    /// Why, or why one was about to.
+    pub removal_reason: Option<String>,
+    /// When its identity was met on two machines.
+    pub cloned: Option<Instant>,
+    /// The cloned identity that it came from.
+    pub forked_from: Option<AgentId>,
+    /// The identities that came from it.
+    pub forked_into: Vec<AgentId>,
     /// The newest seal certificate and its chain.
     pub seal_chain: String,
     /// What it last said of itself.
@@ -52,6 +63,11 @@ pub struct AgentRow {
 }
 
 impl AgentRow {
+    /// Whether orders can be for it: its identity counts, and is one machine's.
+    pub fn is_target(&self) -> bool {
+        self.revoked.is_none() && self.cloned.is_none()
+    }
+
     /// What orders are matched against.
     pub fn subject(&self) -> Subject {
         Subject {
@@ -79,8 +95,10 @@ pub struct NewAgent {
     pub enrolled: Instant,
     /// The token.
     pub token: String,
-    /// How often that may be used.
+    /// How often that may be used; a fork uses it no more.
     pub uses: u64,
+    /// The cloned identity that it comes from.
+    pub forked_from: Option<AgentId>,
     /// Its seal key.
     pub seal: SealKey,
 }
@@ -105,6 +123,15 @@ pub enum Change {
         agent: AgentId,
         /// The leaf's receipt.
         receipt: String,
+    },
+    /// A start of it asks for orders, and is not the one that asked last.
+    Met {
+        /// Who.
+        agent: AgentId,
+        /// Which start.
+        instance: String,
+        /// When.
+        at: Instant,
     },
     /// It never came to the leaf: forgotten, and the token's use given back.
     Abandon(AgentId),
@@ -134,12 +161,25 @@ pub enum Change {
         from: Instant,
         /// The leaf's receipt.
         receipt: String,
+        /// When its host was removed by that, where it was.
+        removed: Option<Instant>,
+    },
+    /// Why a host is about to be removed: kept before the leaf that has the text's digest.
+    Reason {
+        /// Whose.
+        agent: AgentId,
+        /// The text.
+        reason: String,
     },
 }
 
 pub(super) async fn apply(to: &mut SqliteConnection, change: &Change) -> Result<Woken, IndexError> {
-    let mut woken = Woken::default();
     match change {
+        Change::Met {
+            agent,
+            instance,
+            at,
+        } => return clones::met(to, *agent, instance, *at).await,
         Change::Enrol(new) => enrol(to, new).await?,
         Change::Enrolled { agent, receipt } => {
             query("UPDATE agents SET enrolment = ?2 WHERE id = ?1")
@@ -182,23 +222,48 @@ pub(super) async fn apply(to: &mut SqliteConnection, change: &Change) -> Result<
             agent,
             from,
             receipt,
+            removed,
         } => {
-            query(
-                "UPDATE agents SET revoked_ns = ?2, revocation = ?3 \
-                 WHERE id = ?1 AND (revoked_ns IS NULL OR revoked_ns > ?2)",
-            )
-            .bind(agent.to_string())
-            .bind(to_ns(*from))
-            .bind(receipt)
-            .execute(to)
-            .await?;
-            woken.agents.push(*agent);
+            query("UPDATE agents SET removed_ns = COALESCE(removed_ns, ?2) WHERE id = ?1")
+                .bind(agent.to_string())
+                .bind(removed.map(to_ns))
+                .execute(&mut *to)
+                .await?;
+            return revoke(to, *agent, *from, receipt).await;
+        }
+        Change::Reason { agent, reason } => {
+            query("UPDATE agents SET removal_reason = ?2 WHERE id = ?1 AND removed_ns IS NULL")
+                .bind(agent.to_string())
+                .bind(reason)
+                .execute(to)
+                .await?;
         }
     }
-    Ok(woken)
+    Ok(Woken::default())
 }
 
-async fn enrol(to: &mut SqliteConnection, new: &NewAgent) -> Result<(), IndexError> {
+async fn revoke(
+    to: &mut SqliteConnection,
+    agent: AgentId,
+    from: Instant,
+    receipt: &str,
+) -> Result<Woken, IndexError> {
+    query(
+        "UPDATE agents SET revoked_ns = ?2, revocation = ?3 \
+         WHERE id = ?1 AND (revoked_ns IS NULL OR revoked_ns > ?2)",
+    )
+    .bind(agent.to_string())
+    .bind(to_ns(from))
+    .bind(receipt)
+    .execute(&mut *to)
+    .await?;
+    Ok(Woken {
+        agents: vec![agent],
+        ..revise_open(to, agent).await?
+    })
+}
+
+async fn use_token(to: &mut SqliteConnection, new: &NewAgent) -> Result<(), IndexError> {
     let used = query(
         "INSERT INTO tokens (id, used) SELECT ?1, 1 WHERE ?2 > 0 \
          ON CONFLICT (id) DO UPDATE SET used = used + 1 WHERE used < ?2",
@@ -211,10 +276,18 @@ async fn enrol(to: &mut SqliteConnection, new: &NewAgent) -> Result<(), IndexErr
         let why = "The token was used as often as it may be. Ask an admin for a new one.";
         return Err(IndexError::Conflict(why));
     }
+    Ok(())
+}
+
+async fn enrol(to: &mut SqliteConnection, new: &NewAgent) -> Result<(), IndexError> {
+    match new.forked_from {
+        None => use_token(to, new).await?,
+        Some(origin) => clones::check_first(to, origin, new.seal.key_sha256).await?,
+    }
     let host = &new.host;
     query(
         "INSERT INTO agents (id, host, hostname, os, arch, system, agent_version, agency, labels, \
-         token, enrolled_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         token, enrolled_ns, forked_from) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(new.agent.to_string())
     .bind(host.id.to_string())
@@ -227,6 +300,7 @@ async fn enrol(to: &mut SqliteConnection, new: &NewAgent) -> Result<(), IndexErr
     .bind(Scope::of(new.labels.iter().cloned()).json())
     .bind(&new.token)
     .bind(to_ns(new.enrolled))
+    .bind(new.forked_from.map(|id| id.to_string()))
     .execute(&mut *to)
     .await?;
     add_seal(to, new.agent, &new.seal).await
@@ -250,7 +324,7 @@ async fn abandon(to: &mut SqliteConnection, agent: AgentId) -> Result<(), IndexE
     let id = agent.to_string();
     for statement in [
         "UPDATE tokens SET used = used - 1 WHERE id = \
-         (SELECT token FROM agents WHERE id = ? AND enrolment IS NULL)",
+         (SELECT token FROM agents WHERE id = ? AND enrolment IS NULL AND forked_from IS NULL)",
         "DELETE FROM seals WHERE agent = \
          (SELECT id FROM agents WHERE id = ? AND enrolment IS NULL)",
         "DELETE FROM agents WHERE id = ? AND enrolment IS NULL",
@@ -265,7 +339,9 @@ macro_rules! enrolled {
     ($and:literal) => {
         concat!(
             "SELECT id, host, hostname, os, arch, system, agent_version, agency, labels, \
-             enrolled_ns, last_seen_ns, revoked_ns, health, health_ns, (SELECT chain FROM seals \
+             enrolled_ns, last_seen_ns, revoked_ns, removed_ns, removal_reason, cloned_ns, forked_from, \
+             (SELECT json_group_array(f.id) FROM agents f WHERE f.forked_from = agents.id \
+             AND f.enrolment IS NOT NULL) AS forked_into, health, health_ns, (SELECT chain FROM seals \
              WHERE agent = agents.id ORDER BY number DESC LIMIT 1) AS seal_chain \
              FROM agents WHERE enrolment IS NOT NULL AND ",
             $and
@@ -287,6 +363,11 @@ fn read(row: &SqliteRow) -> Result<AgentRow, IndexError> {
         enrolled: time(row, "enrolled_ns")?,
         last_seen: time_or_none(row, "last_seen_ns")?,
         revoked: time_or_none(row, "revoked_ns")?,
+        removed: time_or_none(row, "removed_ns")?,
+        removal_reason: row.try_get("removal_reason")?,
+        cloned: time_or_none(row, "cloned_ns")?,
+        forked_from: parsed_or_none(row, "forked_from")?,
+        forked_into: columns::json(row.try_get("forked_into")?, "forked_into")?,
         seal_chain: row.try_get("seal_chain")?,
         health: row
             .try_get::<Option<&str>, _>("health")?

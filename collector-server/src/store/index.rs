@@ -89,6 +89,8 @@ pub struct Woken {
     pub logs: Vec<OrderId>,
     /// Orders that have stopped by themselves.
     pub halted: Vec<OrderId>,
+    /// Agents of which the identity was met on two machines.
+    pub cloned: Vec<AgentId>,
 }
 
 /// The index; clones share the writer.

@@ -5,6 +5,7 @@
 
 pub mod agents;
 pub mod blobs;
+mod clones;
 mod columns;
 pub mod expiry;
 pub mod holds;

@@ -21,7 +21,7 @@ use super::{
 };
 
 pub use changes::more_signatures;
-pub(super) use changes::{apply, revise};
+pub(super) use changes::{apply, revise, revise_open};
 
 /// An order that was taken in.
 #[derive(Debug, Clone)]
@@ -216,16 +216,20 @@ pub struct FullOrder {
     pub hosts: Vec<OrderHost>,
 }
 
-/// Where an order (`o`) stands on a host (`h`) at the time `?1`, as text: `waiting` is told apart.
+/// Where an order (`o`) stands on a host (`h`, of the agent `a`) at the time `?1`, as text: `waiting` is told apart.
 macro_rules! standing {
     () => {
-        "CASE WHEN h.state IN ('standing', 'watching') THEN \
+        "CASE WHEN a.revoked_ns IS NOT NULL \
+         AND h.state IN ('waiting', 'running', 'standing', 'watching') THEN 'removed' \
+         WHEN a.cloned_ns IS NOT NULL AND h.state IN ('standing', 'watching') THEN 'cloned' \
+         WHEN h.state IN ('standing', 'watching') THEN \
          CASE WHEN h.over_why IS NULL AND h.cancel_held = 0 AND o.expires_ns > ?1 \
          THEN CASE WHEN h.cancel IS NULL THEN h.state ELSE 'cancelling' END \
          WHEN h.captures = 0 AND h.cancel_held = 1 THEN 'cancelled' \
          WHEN h.collection IS NULL OR EXISTS (SELECT 1 FROM collections w \
          WHERE w.id = h.collection AND w.complete = 1) THEN 'delivered' ELSE 'running' END \
          WHEN h.state <> 'waiting' THEN h.state \
+         WHEN a.cloned_ns IS NOT NULL THEN 'cloned' \
          WHEN h.cancel IS NOT NULL AND (h.cancel_held = 1 OR h.handed_ns IS NULL) THEN 'cancelled' \
          WHEN o.expires_ns <= ?1 THEN 'expired' \
          WHEN h.cancel IS NOT NULL THEN 'cancelling' \
@@ -240,6 +244,8 @@ fn state_of(text: &str) -> Result<HostState, IndexError> {
         "cancelling" => HostState::Cancelling,
         "cancelled" => HostState::Cancelled,
         "halted" => HostState::Halted,
+        "removed" => HostState::Removed,
+        "cloned" => HostState::Cloned,
         "expired" => HostState::Expired,
         "standing" => HostState::Standing,
         "watching" => HostState::Watching,
@@ -596,7 +602,8 @@ impl Index {
              COUNT(CASE WHEN s.state IN ('running', 'standing', 'watching') THEN 1 END) AS running, \
              COUNT(CASE s.state WHEN 'delivered' THEN 1 END) AS delivered, \
              COUNT(CASE s.state WHEN 'refused' THEN 1 END) AS refused, \
-             COUNT(CASE WHEN s.state IN ('cancelled', 'halted', 'expired') THEN 1 END) AS not_begun, \
+             COUNT(CASE WHEN s.state IN ('cancelled', 'halted', 'expired', 'removed', 'cloned') THEN 1 END) \
+             AS not_begun, \
              COUNT(s.ended_early) AS ended_early, \
              TOTAL(s.progress ->> '$.records') AS records, \
              TOTAL(s.progress ->> '$.files') AS files, \

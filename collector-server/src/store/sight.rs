@@ -39,6 +39,8 @@ impl About {
             Action::Enrolled { agent, .. }
             | Action::Renewed { agent, .. }
             | Action::Revoked { agent, .. }
+            | Action::Removed { agent, .. }
+            | Action::Cloned { agent }
             | Action::Refused { agent, .. } => Self::Agent(*agent),
             Action::Ordered { order, .. }
             | Action::Approved { order, .. }

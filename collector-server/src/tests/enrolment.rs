@@ -38,6 +38,7 @@ pub(super) fn revoke(
     SubmitEvent {
         v: VERSION,
         event: text(&leaf),
+        reason: None,
     }
 }
 

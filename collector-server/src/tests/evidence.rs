@@ -278,6 +278,7 @@ fn verified(d: &Deployment, by: &str, part: StoredPart, outcome: Outcome) -> Sub
     SubmitEvent {
         v: VERSION,
         event: text(&leaf),
+        reason: None,
     }
 }
 
@@ -330,7 +331,11 @@ async fn a_part_that_is_not_genuine_is_set_apart_and_both_are_logged() {
         &d.person("ann").signing,
     );
     let event = text(&leaf.unwrap());
-    let sent = SubmitEvent { v: VERSION, event };
+    let sent = SubmitEvent {
+        v: VERSION,
+        event,
+        reason: None,
+    };
     assert_eq!(
         s.post_as("ann", "/v1/custody/events", &sent).await.status,
         422

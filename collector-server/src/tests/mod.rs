@@ -3,6 +3,7 @@
 mod access;
 mod agent_orders;
 mod cancels;
+mod clones;
 mod crash;
 mod enrolment;
 mod evidence;
@@ -16,6 +17,7 @@ mod order_parts;
 mod orders;
 mod rates;
 mod recurring;
+mod removal;
 mod retention;
 mod rollout;
 mod schemathesis;

@@ -108,7 +108,11 @@ impl<'d> World<'d> {
         let event = |action| {
             let event = Event::sign(action, Instant::now(), key()).unwrap();
             let event = text(&event);
-            message(json!(SubmitEvent { v: VERSION, event }))
+            message(json!(SubmitEvent {
+                v: VERSION,
+                event,
+                reason: None
+            }))
         };
         let tus = "Tus-Resumable: 1.0.0\r\n";
         match (route.method, route.path) {
@@ -221,7 +225,7 @@ fn expected(route: &Route) -> &'static [u16] {
         // Another's order in one's own name, a host that one may not order for, a part that one did not seal.
         ("POST", "/v1/orders" | "/v1/retention" | "/v1/holds") => &[403],
         ("POST", "/v1/parts" | "/v1/trust") => &[400, 422],
-        ("POST", "/v1/agent/reports" | "/v1/agent/renew") => &[400],
+        ("POST", "/v1/agent/reports" | "/v1/agent/renew" | "/v1/agent/fork") => &[400],
         // Of the agent itself.
         ("POST", "/v1/agent/health") => &[204],
         _ => &[404],

@@ -93,6 +93,14 @@ pub enum Action {
         seal_key: Digest,
         /// The courier's key.
         tls_key: Digest,
+        /// The cloned identity that it came from, whose seal key asked for it; none where a token let it in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        forked_from: Option<AgentId>,
+    },
+    /// One identity was met on two machines: it is given no more orders (signed by the server).
+    Cloned {
+        /// The identity.
+        agent: AgentId,
     },
     /// Certificates were renewed, perhaps for new keys (signed by the server).
     Renewed {
@@ -109,6 +117,15 @@ pub enum Action {
         agent: AgentId,
         /// Seals made from then on are refused.
         invalid_from: Instant,
+    },
+    /// A host is looked after no more: a revocation that is nobody's fault (signed by an admin).
+    Removed {
+        /// The agent.
+        agent: AgentId,
+        /// Seals made from then on are refused.
+        invalid_from: Instant,
+        /// Digest of the reason's text, which the server keeps.
+        reason_sha256: Digest,
     },
     /// An order was taken in (signed by the server; the order carries its own signatures).
     Ordered {
@@ -235,6 +252,24 @@ pub enum Action {
     /// An event of a later program.
     #[serde(other)]
     Unknown,
+}
+
+impl Action {
+    /// Whose certificates count no more, and seals from when on, where this says so.
+    pub fn revokes(&self) -> Option<(AgentId, Instant)> {
+        match self {
+            Self::Revoked {
+                agent,
+                invalid_from,
+            }
+            | Self::Removed {
+                agent,
+                invalid_from,
+                ..
+            } => Some((*agent, *invalid_from)),
+            _ => None,
+        }
+    }
 }
 
 impl Event {

@@ -112,6 +112,11 @@ impl Receipt {
         Ok(receipt)
     }
 
+    /// The leaf's bytes, for who made the receipt: nothing is proven of them.
+    pub fn unproven_leaf(&self) -> Option<Vec<u8>> {
+        BASE64.decode(self.leaf_b64.as_bytes()).ok()
+    }
+
     /// The file's bytes.
     ///
     /// # Errors

@@ -235,16 +235,13 @@ pub(super) fn invalid_from(
             return None;
         }
     };
-    match event.action {
-        Action::Revoked {
-            agent: revoked,
-            invalid_from,
-        } if Some(revoked) == agent => Some(invalid_from),
-        Action::Revoked { .. } => {
+    match event.action.revokes() {
+        Some((revoked, invalid_from)) if Some(revoked) == agent => Some(invalid_from),
+        Some(_) => {
             findings.add(Code::RevocationInvalid, name, "It is of another agent.");
             None
         }
-        _ => {
+        None => {
             findings.add(Code::RevocationInvalid, name, "It is of another event.");
             None
         }

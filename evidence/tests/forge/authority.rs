@@ -111,5 +111,6 @@ pub(crate) fn enrolled(agent: AgentId, seal_key: Digest) -> Action {
         token_sha256: Digest::of(b"token"),
         seal_key,
         tls_key: Digest::of(b"tls"),
+        forked_from: None,
     }
 }

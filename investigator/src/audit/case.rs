@@ -47,6 +47,8 @@ impl CaseFilter {
             Action::Refused { order_sha256, .. } => digests.contains(order_sha256),
             Action::Enrolled { agent, .. }
             | Action::Renewed { agent, .. }
+            | Action::Cloned { agent }
+            | Action::Removed { agent, .. }
             | Action::Revoked { agent, .. } => self.agents.contains(agent),
             Action::Received { part, .. }
             | Action::Fetched { part, .. }

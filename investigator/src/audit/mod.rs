@@ -79,6 +79,8 @@ pub struct Examiner {
 struct Seen {
     policy_version: u64,
     agents: BTreeSet<AgentId>,
+    /// Identities that were met on two machines.
+    cloned: BTreeSet<AgentId>,
     orders: BTreeMap<Digest, OrderId>,
     parts: BTreeMap<(CollectionId, u32, Digest), AgentId>,
     rules: BTreeSet<Digest>,
@@ -202,11 +204,24 @@ impl Examiner {
                 seen.policy_version = seen.policy_version.max(*version);
                 (!grows).then_some("a policy was published that is not newer than the one before")
             }
-            Action::Enrolled { agent, .. } => {
+            Action::Enrolled {
+                agent, forked_from, ..
+            } => {
+                let is_strange = forked_from.is_some_and(|origin| !seen.cloned.contains(&origin));
                 let is_new = seen.agents.insert(*agent);
-                (!is_new).then_some("an agent was enrolled a second time under its id")
+                let twice = (!is_new).then_some("an agent was enrolled a second time under its id");
+                twice.or(is_strange.then_some(
+                    "an agent was enrolled in the place of one that the log does not know as cloned",
+                ))
             }
-            Action::Renewed { agent, .. } | Action::Revoked { agent, .. } => {
+            Action::Cloned { agent } => {
+                seen.cloned.insert(*agent);
+                let known = seen.agents.contains(agent);
+                (!known).then_some("it speaks of an agent that was never enrolled")
+            }
+            Action::Renewed { agent, .. }
+            | Action::Revoked { agent, .. }
+            | Action::Removed { agent, .. } => {
                 let known = seen.agents.contains(agent);
                 (!known).then_some("it speaks of an agent that was never enrolled")
             }
@@ -327,7 +342,7 @@ impl Examiner {
 /// The role whose holder must sign; none for what the server says.
 fn role_for(action: &Action) -> Option<Role> {
     match action {
-        Action::Revoked { .. } => Some(Role::Admin),
+        Action::Revoked { .. } | Action::Removed { .. } => Some(Role::Admin),
         Action::Verified { .. } => Some(Role::Investigator),
         _ => None,
     }

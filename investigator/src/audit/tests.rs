@@ -32,6 +32,7 @@ fn enrolled() -> Action {
         token_sha256: Digest::of(b"token"),
         seal_key: Digest::of(b"seal"),
         tls_key: Digest::of(b"tls"),
+        forked_from: None,
     }
 }
 

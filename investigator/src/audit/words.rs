@@ -78,7 +78,19 @@ pub fn who(signer: &Signer) -> String {
 pub fn what(action: &Action, names: &Names) -> String {
     match action {
         Action::PolicyPublished { version, .. } => format!("policy {version} is in force"),
+        Action::Enrolled {
+            agent,
+            forked_from: Some(origin),
+            ..
+        } => format!(
+            "{} has an identity of its own, {agent}, in the place of {origin}, which was cloned",
+            names.host(agent)
+        ),
         Action::Enrolled { agent, .. } => format!("{} was enrolled", names.host(agent)),
+        Action::Cloned { agent } => format!(
+            "the identity {agent} of {} was met on two machines",
+            names.host(agent)
+        ),
         Action::Renewed {
             agent,
             seal_key,
@@ -101,6 +113,7 @@ pub fn what(action: &Action, names: &Names) -> String {
                 .to_rfc3339()
                 .unwrap_or_else(|| "a time far away".into())
         ),
+        Action::Removed { agent, .. } => format!("{} was removed", names.host(agent)),
         Action::Ordered { order, .. } => format!("order {order} was taken in"),
         Action::Approved { order, by_key, .. } => {
             format!("order {order} was signed by one more person, with the key {by_key}")

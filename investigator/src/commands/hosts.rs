@@ -2,22 +2,35 @@
 
 use std::io::{self, Write as _};
 
-use evidence::instant::Instant;
+use evidence::{ids::AgentId, instant::Instant};
 use indicatif::HumanBytes;
 use protocol::messages::HostRow;
 
+use super::remove;
 use super::table;
-use crate::{cli::Hosts, exit::Exit, home::Home, session::Session, targets};
+use crate::{
+    cli::{Hosts, HostsAction},
+    exit::Exit,
+    home::Home,
+    session::Session,
+    targets,
+};
 
 /// Runs it.
 ///
 /// # Errors
 /// The server can't be reached or refuses.
 pub fn run(args: &Hosts, home: Home) -> anyhow::Result<Exit> {
+    if let Some(HostsAction::Remove(args)) = &args.action {
+        return remove::run(args, home);
+    }
     let all = Session::open(home)?.remote.hosts()?.hosts;
     let hosts: Vec<&HostRow> = match &args.filter {
         Some(filter) => targets::by_expression(&all, filter, Instant::now())?.hosts,
-        None => all.iter().collect(),
+        None => {
+            let is_meant = |h: &&HostRow| h.removed.is_some() == args.removed;
+            all.iter().filter(is_meant).collect()
+        }
     };
     let mut out = io::stdout().lock();
     if args.json {
@@ -39,17 +52,13 @@ pub fn run(args: &Hosts, home: Home) -> anyhow::Result<Exit> {
     ])];
     for host in hosts {
         let labels: Vec<_> = host.labels.iter().map(ToString::to_string).collect();
-        let seen = match host.revoked {
-            Some(from) => format!("revoked from {}", table::time(from)),
-            None => table::time_or_never(host.last_seen),
-        };
         rows.push(vec![
             host.hostname.clone(),
             host.agent.to_string(),
             host.agency.to_string(),
             labels.join(","),
             format!("{} {}", host.system, host.arch),
-            seen,
+            standing(host),
             host.agent_version.clone(),
             free(host),
             clock(host),
@@ -58,6 +67,35 @@ pub fn run(args: &Hosts, home: Home) -> anyhow::Result<Exit> {
     }
     table::write(&mut out, &rows)?;
     Ok(Exit::Done)
+}
+
+/// When it was last seen, or why it is none that orders can be for.
+fn standing(host: &HostRow) -> String {
+    let list = |ids: &[AgentId]| -> String {
+        let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+        ids.join(", ")
+    };
+    let what = if let Some(at) = host.removed {
+        let reason = host
+            .removal_reason
+            .as_deref()
+            .unwrap_or("no reason was kept");
+        format!("removed {}: {reason}", table::time(at))
+    } else if let Some(from) = host.revoked {
+        format!("revoked from {}", table::time(from))
+    } else if let Some(at) = host.cloned {
+        let into = match host.forked_into.as_slice() {
+            [] => "nothing came of it yet".to_owned(),
+            ids => format!("became {}", list(ids)),
+        };
+        format!("cloned {}, {into}", table::time(at))
+    } else {
+        table::time_or_never(host.last_seen)
+    };
+    match host.forked_from {
+        Some(origin) => format!("{what}, came from {origin}"),
+        None => what,
+    }
 }
 
 fn free(host: &HostRow) -> String {

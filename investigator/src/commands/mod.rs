@@ -22,6 +22,7 @@ pub mod open;
 mod output;
 pub mod policy;
 pub mod query;
+pub mod remove;
 pub mod retention;
 pub mod retry;
 pub mod revoke;

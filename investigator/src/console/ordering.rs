@@ -195,7 +195,7 @@ impl Hosts {
     pub fn new(session: &Session, fields: &Fields) -> anyhow::Result<Self> {
         let now = Instant::now();
         let mut rows = session.remote.hosts()?.hosts;
-        rows.retain(|h| h.revoked.is_none() && session.me.may(Role::Investigator, &h.agency));
+        rows.retain(|h| h.is_target() && session.me.may(Role::Investigator, &h.agency));
         rows.sort_by(|a, b| a.hostname.cmp(&b.hostname));
         let ticked: BTreeSet<_> = fields.all("host").into_iter().collect();
         Ok(Self {

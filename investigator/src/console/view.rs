@@ -98,19 +98,26 @@ impl Mark {
             HostState::Waiting => "none",
             HostState::Standing | HostState::Watching | HostState::Running => "busy",
             HostState::Delivered => "good",
-            HostState::Refused => "bad",
+            HostState::Refused | HostState::Removed => "bad",
             HostState::Expired
             | HostState::Cancelling
             | HostState::Cancelled
-            | HostState::Halted => "fair",
+            | HostState::Halted
+            | HostState::Cloned => "fair",
         };
         Self::new(kind, crate::follow::word(state))
     }
 
     /// Whether a host is in touch.
     pub fn of_host(host: &HostRow, now: Instant) -> Self {
+        if host.removed.is_some() {
+            return Self::new("none", "removed");
+        }
         if host.revoked.is_some() {
             return Self::new("bad", "revoked");
+        }
+        if host.cloned.is_some() {
+            return Self::new("bad", "cloned");
         }
         match host.last_seen.map(|at| now.seconds - at.seconds) {
             None => Self::new("none", "never seen"),

@@ -225,7 +225,11 @@ impl HostView {
 
     fn exit(&self) -> Exit {
         match self.state {
-            HostState::Refused | HostState::Expired | HostState::Halted => Exit::Failed,
+            HostState::Refused
+            | HostState::Expired
+            | HostState::Halted
+            | HostState::Removed
+            | HostState::Cloned => Exit::Failed,
             HostState::Delivered if !self.is_partial() => Exit::Done,
             HostState::Delivered
             | HostState::Waiting
@@ -285,6 +289,8 @@ pub const fn word(state: HostState) -> &'static str {
         HostState::Cancelling => "cancelled, not confirmed by the host",
         HostState::Cancelled => "cancelled",
         HostState::Halted => "not begun",
+        HostState::Removed => "host removed",
+        HostState::Cloned => "host cloned",
     }
 }
 

@@ -193,8 +193,16 @@ impl Remote {
     }
 
     /// Hands a custody leaf in that the person signed.
-    pub fn submit_event(&self, event: String) -> Result<Logged, RemoteError> {
-        let sent = SubmitEvent { v: VERSION, event };
+    pub fn submit_event(
+        &self,
+        event: String,
+        reason: Option<String>,
+    ) -> Result<Logged, RemoteError> {
+        let sent = SubmitEvent {
+            v: VERSION,
+            event,
+            reason,
+        };
         self.post_message("/v1/custody/events", &sent)
     }
 }

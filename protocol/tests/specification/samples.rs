@@ -11,7 +11,8 @@ use evidence::{
 };
 use protocol::{
     enrolment::{
-        EnrolRequest, EnrolResponse, HostFacts, RenewRequest, RenewResponse, SealRequest, Token,
+        EnrolRequest, EnrolResponse, Fork, ForkRequest, HostFacts, RenewRequest, RenewResponse,
+        SealRequest, Token,
     },
     hold::{Covers, Hold, HoldLift, HoldRow, Holds, LiftHold, PlaceHold},
     live::{Line, LogFrame, LogPiece, SendLogPiece},
@@ -319,6 +320,24 @@ pub(crate) fn seal_request() -> SealRequest {
     }
 }
 
+pub(crate) fn fork() -> Fork {
+    Fork {
+        v: 1,
+        agent: AGENT,
+        host: enrol_request().host.id,
+        csr: "PEM".into(),
+    }
+}
+
+pub(crate) fn fork_request() -> ForkRequest {
+    ForkRequest {
+        v: 1,
+        tls_csr: "PEM".into(),
+        fork: "{}".into(),
+        host: enrol_request().host,
+    }
+}
+
 pub(crate) fn renew_response() -> RenewResponse {
     RenewResponse {
         v: 1,
@@ -446,6 +465,11 @@ pub(crate) fn hosts() -> Hosts {
         enrolled: at(0),
         last_seen: Some(at(1)),
         revoked: Some(at(2)),
+        removed: Some(at(2)),
+        removal_reason: Some("Sold.".into()),
+        cloned: Some(at(1)),
+        forked_from: Some(AGENT),
+        forked_into: agents().into(),
         health: Some(health()),
         health_told: Some(at(1)),
         seal_chain: "PEM".into(),
@@ -584,6 +608,7 @@ pub(crate) fn submit_event() -> SubmitEvent {
     SubmitEvent {
         v: 1,
         event: "{}".into(),
+        reason: Some("Sold.".into()),
     }
 }
 

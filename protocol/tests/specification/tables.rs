@@ -2,7 +2,8 @@
 
 use protocol::{
     enrolment::{
-        EnrolRequest, EnrolResponse, HostFacts, RenewRequest, RenewResponse, SealRequest, Token,
+        EnrolRequest, EnrolResponse, Fork, ForkRequest, HostFacts, RenewRequest, RenewResponse,
+        SealRequest, Token,
     },
     hold::{Covers, Hold, HoldLift, HoldRow, Holds, LiftHold, PlaceHold},
     live::{Line, LogFrame, LogPiece, SendLogPiece},
@@ -83,6 +84,8 @@ pub(crate) fn types() -> Vec<Type> {
         of::<EnrolResponse>("EnrolResponse", &samples::enrol_response()),
         of::<RenewRequest>("RenewRequest", &samples::renew_request()),
         of::<SealRequest>("SealRequest", &samples::seal_request()),
+        of::<Fork>("Fork", &samples::fork()),
+        of::<ForkRequest>("ForkRequest", &samples::fork_request()),
         of::<RenewResponse>("RenewResponse", &samples::renew_response()),
         of::<Trust>("Trust", &samples::trust()),
         of::<TimeRequest>("TimeRequest", &samples::time_request()),

@@ -31,6 +31,12 @@ pub enum HttpError {
         /// What the server says, for people.
         text: String,
     },
+    /// This agent's identity was met on two machines.
+    #[error("{text}")]
+    Cloned {
+        /// What the server says, for people.
+        text: String,
+    },
     /// It said no.
     #[error("the server answered {status}: {text}")]
     Refused {
@@ -69,7 +75,7 @@ impl HttpError {
             Self::Network(_) | Self::Certificate { .. } | Self::Answer(_) | Self::Message(_) => {
                 false
             }
-            Self::Revoked { .. } => true,
+            Self::Revoked { .. } | Self::Cloned { .. } => true,
             Self::Refused { status, .. } => {
                 (400..500).contains(status) && !matches!(status, 408 | 423 | 425 | 429)
             }
@@ -81,6 +87,7 @@ impl HttpError {
         match self {
             Self::Refused { status, .. } => Some(*status),
             Self::Revoked { .. } => Some(403),
+            Self::Cloned { .. } => Some(409),
             _ => None,
         }
     }

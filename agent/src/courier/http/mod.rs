@@ -8,7 +8,7 @@ mod error;
 use std::{io::Read, sync::Arc, time::Duration};
 
 use protocol::{
-    messages::{MAX_MESSAGE_BYTES, REASON_HEADER, REVOKED},
+    messages::{CLONED, MAX_MESSAGE_BYTES, REASON_HEADER, REVOKED},
     version,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -199,7 +199,8 @@ fn answer(mut response: Response<ureq::Body>, limit_bytes: usize) -> Result<Answ
     let status = response.status().as_u16();
     let retry_after = retry_after(response.headers());
     let reason = response.headers().get(REASON_HEADER);
-    let is_revoked = status == 403 && reason.is_some_and(|reason| reason == REVOKED);
+    let is_for = |code, word: &str| status == code && reason.is_some_and(|r| r == word);
+    let (is_revoked, is_cloned) = (is_for(403, REVOKED), is_for(409, CLONED));
     let body = response
         .body_mut()
         .with_config()
@@ -209,9 +210,10 @@ fn answer(mut response: Response<ureq::Body>, limit_bytes: usize) -> Result<Answ
         // A text that can't be read changes nothing about the refusal.
         let text = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
         let text = inert(text.trim());
-        return Err(match is_revoked {
-            true => HttpError::Revoked { text },
-            false => HttpError::Refused {
+        return Err(match (is_revoked, is_cloned) {
+            (true, _) => HttpError::Revoked { text },
+            (_, true) => HttpError::Cloned { text },
+            _ => HttpError::Refused {
                 status,
                 text,
                 retry_after,

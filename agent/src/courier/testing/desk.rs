@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// The agent of every test here.
-const AGENT: AgentId = AgentId::from_bytes([7; 16]);
+pub(in crate::courier) const AGENT: AgentId = AgentId::from_bytes([7; 16]);
 /// Its only collection.
 pub(in crate::courier) const COLLECTION: CollectionId = CollectionId::from_bytes([3; 16]);
 
@@ -74,27 +74,32 @@ impl Courier {
 
     /// Starts it, and greets it.
     pub(in crate::courier) fn start(state: &Path) -> Self {
+        let mut courier = Self::start_ungreeted(state);
+        courier.greet_as(None);
+        assert_eq!(courier.hear().0, FromSpool::Welcome { v: VERSION });
+        courier
+    }
+
+    pub(in crate::courier) fn start_ungreeted(state: &Path) -> Self {
         let (ours, theirs) = socket::pair().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let (dir, stopped) = (state.to_path_buf(), stop.clone());
         let thread = thread::spawn(move || service::run(&dir, theirs, &stopped));
-        let mut courier = Self {
+        Self {
             link: Link::new(ours),
             receipts: Vec::new(),
             stop,
             thread: Some(thread),
-        };
-        courier.greet();
-        courier
+        }
     }
 
-    fn greet(&mut self) {
-        let hello = FromReader::Hello {
+    /// Greets it as the reader of this agent.
+    pub(in crate::courier) fn greet_as(&mut self, agent: Option<AgentId>) {
+        self.say(&FromReader::Hello {
             v: VERSION,
             policy_version: 1,
-        };
-        self.say(&hello);
-        assert_eq!(self.hear().0, FromSpool::Welcome { v: VERSION });
+            agent,
+        });
     }
 
     pub(in crate::courier) fn say(&mut self, message: &FromReader) {

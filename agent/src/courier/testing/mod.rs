@@ -5,7 +5,7 @@ mod http;
 mod pki;
 mod server;
 
-pub(super) use desk::{COLLECTION, Courier, part_of};
+pub(super) use desk::{AGENT, COLLECTION, Courier, part_of};
 pub(super) use pki::Pki;
 pub(super) use server::{Act, Server, State, receipt_for};
 

@@ -27,7 +27,7 @@ use evidence::{
     keys::SigningKey,
 };
 use protocol::{
-    enrolment::{EnrolRequest, EnrolResponse, RenewRequest, RenewResponse},
+    enrolment::{EnrolRequest, EnrolResponse, ForkRequest, RenewRequest, RenewResponse},
     live::SendLogPiece,
     messages::{AgentOrders, AgentReport, Consistency, HandedOrder, Report, TimeRequest, Trust},
 };
@@ -91,6 +91,10 @@ pub(in crate::courier) struct State {
     pub(in crate::courier) renewals: usize,
     /// The agent was revoked: whatever it asks as an agent is refused.
     pub(in crate::courier) is_revoked: bool,
+    /// The agent's identity was met on two machines: its questions for orders are refused.
+    pub(in crate::courier) is_cloned: bool,
+    /// Who asked for an identity of its own.
+    pub(in crate::courier) forks: Vec<ForkRequest>,
     /// Protocol version and key exchange of each connection.
     pub(in crate::courier) handshakes: Vec<(String, String)>,
 }
@@ -323,7 +327,11 @@ impl Inner {
             let body = head.body(&mut stream, most)?;
             let is_revoked =
                 self.state.lock().unwrap().is_revoked && head.path.starts_with("/v1/agent/");
-            let said = if is_revoked {
+            let is_cloned =
+                self.state.lock().unwrap().is_cloned && head.path.starts_with("/v1/agent/orders");
+            let said = if is_cloned {
+                Said::of(409).with("fieldseal-reason", "cloned")
+            } else if is_revoked {
                 Said {
                     body: b"This agent was revoked. Ask an admin why.".to_vec(),
                     ..Said::of(403)
@@ -383,6 +391,7 @@ impl Inner {
             }
             ("POST", "/v1/agent/health") => Said::of(204),
             ("POST", "/v1/agent/renew") => self.renew(&body),
+            ("POST", "/v1/agent/fork") => self.fork(&body),
             ("POST", "/v1/parts") => self.create(head),
             ("HEAD", _) => self.show(path),
             ("PATCH", _) => self.patch(head, path, body),
@@ -471,6 +480,23 @@ impl Inner {
             seal_chain: asked
                 .seal_csr
                 .map(|envelope| format!("chain for {envelope}")),
+        })
+    }
+
+    /// The same request gets the same agent.
+    fn fork(&self, body: &[u8]) -> Said {
+        let asked: ForkRequest = serde_json::from_slice(body).unwrap();
+        let id = Digest::of(asked.fork.as_bytes()).0;
+        let agent = AgentId::from_bytes(id[..16].try_into().unwrap());
+        let tls_chain = self.pki.sign(agent, "tls", &asked.tls_csr, true);
+        self.state.lock().unwrap().forks.push(asked);
+        Said::json(&EnrolResponse {
+            v: 1,
+            agent,
+            tls_chain,
+            seal_chain: "seal".into(),
+            policy: "policy".into(),
+            receipt: "receipt".into(),
         })
     }
 

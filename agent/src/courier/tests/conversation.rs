@@ -7,7 +7,7 @@ use crate::{
     courier::{
         service::CourierError,
         status,
-        testing::{COLLECTION, until},
+        testing::{AGENT, COLLECTION, until},
         tls,
     },
     link::{FromReader, FromSpool, LinkError, Wrapping},
@@ -74,8 +74,8 @@ fn a_revocation_is_known_on_the_host_and_outlasts_what_anybody_may_ask() {
 #[test]
 fn a_certificate_past_its_half_is_renewed_once_for_the_same_key_and_taken_into_use() {
     let world = World::with_certificate(false);
-    let window = || tls::window(&world.folder.text(&world.folder.chain()).unwrap()).unwrap();
-    let key = || world.folder.text(&world.folder.key()).unwrap();
+    let window = || tls::window(&world.folder.text(&world.folder.chain(AGENT)).unwrap()).unwrap();
+    let key = || world.folder.text(&world.folder.key(AGENT)).unwrap();
     let (old_window, old_key) = (window(), key());
     let mut courier = world.start();
     until("the new one is kept", || window() != old_window);
@@ -135,6 +135,7 @@ fn a_message_out_of_turn_ends_the_conversation() {
     let again = FromReader::Hello {
         v: crate::link::VERSION,
         policy_version: 0,
+        agent: None,
     };
     for message in [open, again] {
         let world = World::new();

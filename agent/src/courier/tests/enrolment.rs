@@ -20,7 +20,7 @@ use crate::{
     platform::socket,
 };
 
-fn facts() -> HostFacts {
+pub(super) fn facts() -> HostFacts {
     HostFacts {
         id: HostId::from_bytes([1; 16]),
         hostname: "host".into(),
@@ -36,6 +36,7 @@ fn reader(mut link: Link, keeps: bool) -> FromSpool {
     let hello = FromReader::Hello {
         v: VERSION,
         policy_version: 0,
+        agent: None,
     };
     link.send(&hello, None).unwrap();
     let (said, _) = link.receive::<FromSpool>().unwrap().unwrap();

@@ -44,6 +44,7 @@ fn start(world: &World) -> (Child, Link) {
     let hello = FromReader::Hello {
         v: VERSION,
         policy_version: 1,
+        agent: None,
     };
     link.send(&hello, None).unwrap();
     let begin = FromReader::Begin {

@@ -3,6 +3,7 @@
 mod conversation;
 mod delivery;
 mod enrolment;
+mod fork;
 mod kill;
 mod live;
 mod orders;

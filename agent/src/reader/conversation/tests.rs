@@ -17,7 +17,12 @@ fn met() -> (Arc<Conversation>, Link, Link) {
     courier
         .send(&FromSpool::Welcome { v: VERSION }, None)
         .unwrap();
-    let conversation = Conversation::greet(Link::new(ours), &mut hearing, 1).unwrap();
+    let conversation = Conversation::greet(
+        Link::new(ours),
+        &mut hearing,
+        (AgentId::from_bytes([1; 16]), 1),
+    )
+    .unwrap();
     courier.receive::<FromReader>().unwrap();
     (Arc::new(conversation), hearing, courier)
 }

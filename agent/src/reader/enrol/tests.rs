@@ -67,6 +67,7 @@ fn converse(
         FromReader::Hello {
             v: VERSION,
             policy_version: 0,
+            agent: None,
         } => {}
         other => return Some(other),
     }

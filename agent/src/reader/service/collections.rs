@@ -134,6 +134,9 @@ impl Service {
             keep(&self.state, Change::Ended(ended))?;
             self.tell_ended()?;
         }
+        if self.is_cloned {
+            return self.ask_fork();
+        }
         while self.running.is_none() {
             let Some(next) = self.waiting.pop_front() else {
                 break;

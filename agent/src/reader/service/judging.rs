@@ -16,6 +16,9 @@ const PARKED: Duration = Duration::from_secs(30);
 
 impl Service {
     pub(super) fn order(&mut self, message: &[u8]) -> Result<(), ServiceError> {
+        if self.is_cloned {
+            return Ok(());
+        }
         let handed: HandedOrder = match evidence::envelope::parse_strict(message) {
             Ok(handed) => handed,
             Err(error) => {

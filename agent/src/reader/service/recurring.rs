@@ -106,7 +106,8 @@ impl Service {
             return Ok(());
         }
         self.end_some()?;
-        if self.running.is_some() || !self.waiting.is_empty() || self.resting() {
+        let is_busy = self.running.is_some() || !self.waiting.is_empty();
+        if is_busy || self.is_cloned || self.resting() {
             return Ok(());
         }
         for at in 0..self.lives.len() {

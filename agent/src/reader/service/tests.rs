@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod cancel;
+mod cloned;
 mod custody;
 mod live;
 mod recurring;

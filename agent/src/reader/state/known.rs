@@ -61,6 +61,9 @@ pub struct Known {
     pub untold: VecDeque<Refusal>,
     /// The last custody checkpoint that was proven to continue those before.
     pub checkpoint: Option<String>,
+    /// The identity that was begun in the place of a cloned one.
+    #[serde(default)]
+    pub fork: Option<Fork>,
     /// That the custody log is not the one that was seen before; the first time stays, with both notes as the proof.
     #[serde(default)]
     pub log_alarm: Option<LogAlarm>,
@@ -111,6 +114,18 @@ pub struct Enrolment {
 #[serde(transparent)]
 struct Secret(String);
 
+impl Secret {
+    fn of(key: &SigningKey) -> Result<Self, KeyError> {
+        Ok(Self(BASE64.encode(&key.to_pkcs8_der()?)))
+    }
+
+    fn key(&self) -> Result<SigningKey, KeyError> {
+        let der = BASE64.decode(self.0.as_bytes());
+        let der = der.map_err(|_| KeyError::NotAPrivateKey)?;
+        SigningKey::from_pkcs8_der(&Zeroizing::new(der))
+    }
+}
+
 impl Drop for Secret {
     fn drop(&mut self) {
         self.0.zeroize();
@@ -120,6 +135,44 @@ impl Drop for Secret {
 impl std::fmt::Debug for Enrolment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Enrolment({})", self.agent)
+    }
+}
+
+/// What is made before another identity is asked for, so that whoever asks again asks for the same one.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fork {
+    /// The new seal key, PKCS#8, base64.
+    seal_key: Secret,
+    /// The new host id.
+    pub host: HostId,
+}
+
+impl std::fmt::Debug for Fork {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Fork({})", self.host)
+    }
+}
+
+impl Fork {
+    /// A new key and a new host.
+    ///
+    /// # Errors
+    /// No random numbers, or the key can't be encoded.
+    pub fn new() -> Result<Self, KeyError> {
+        let key = SigningKey::generate()?;
+        Ok(Self {
+            seal_key: Secret::of(&key)?,
+            host: HostId::random().map_err(KeyError::Random)?,
+        })
+    }
+
+    /// The new seal key.
+    ///
+    /// # Errors
+    /// The key in the state is none.
+    pub fn key(&self) -> Result<SigningKey, KeyError> {
+        self.seal_key.key()
     }
 }
 
@@ -152,7 +205,7 @@ impl Enrolment {
     pub fn new(key: &SigningKey, given: Given) -> Result<Self, KeyError> {
         Ok(Self {
             agent: given.agent,
-            seal_key: Secret(BASE64.encode(&key.to_pkcs8_der()?)),
+            seal_key: Secret::of(key)?,
             seal_chain: encode_chain(&given.chain),
             seal_from: given.window.0,
             seal_until: given.window.1,
@@ -170,8 +223,7 @@ impl Enrolment {
     /// The key in the state is none.
     pub fn seal(&self) -> Result<Seal, KeyError> {
         let decode = |text: &str| BASE64.decode(text.as_bytes());
-        let der = decode(&self.seal_key.0).map_err(|_| KeyError::NotAPrivateKey)?;
-        let key = SigningKey::from_pkcs8_der(&Zeroizing::new(der))?;
+        let key = self.seal_key.key()?;
         let chain: Result<Vec<_>, _> = self.seal_chain.iter().map(|c| decode(c)).collect();
         let chain = chain.map_err(|_| KeyError::Encoding)?;
         Ok(Seal::enrolled(key, self.agent, chain))
@@ -211,6 +263,9 @@ pub struct Running {
     /// Which capture of its order it is, where the order makes many.
     #[serde(default)]
     pub capture: Option<Capture>,
+    /// Why it shall end early though nobody cancelled it, for people, where it shall.
+    #[serde(default)]
+    pub cut_short: Option<String>,
 }
 
 /// A [`Position`] as the state keeps it.
@@ -367,6 +422,23 @@ pub enum Change {
         /// Who and why, for people.
         why: String,
     },
+    /// What runs shall end early; its order is not cancelled by that.
+    CutShort {
+        /// Why, for people.
+        why: String,
+    },
+    /// Another identity is about to be asked for.
+    ForkBegun {
+        /// What was made for it.
+        fork: Fork,
+    },
+    /// The reader is another agent and another host from here on, in the place of a cloned identity.
+    Forked {
+        /// What the server gave.
+        enrolment: Enrolment,
+        /// The new host id.
+        host: HostId,
+    },
     /// The seal key has a new certificate.
     Renewed {
         /// The chain, DER, base64.
@@ -408,6 +480,7 @@ impl Known {
             refused: VecDeque::new(),
             untold: VecDeque::new(),
             checkpoint: None,
+            fork: None,
             log_alarm: None,
         })
     }
@@ -504,6 +577,24 @@ impl Known {
                     (enrolment.seal_from, enrolment.seal_until) = (from, until);
                     enrolment.seal_chain = seal_chain;
                 }
+            }
+            Change::CutShort { why } => {
+                if let Some(running) = &mut self.running {
+                    running.cut_short.get_or_insert(why);
+                }
+            }
+            Change::ForkBegun { fork } => self.fork = Some(fork),
+            Change::Forked { enrolment, host } => {
+                self.host = host;
+                self.enrolment = Some(enrolment);
+                self.fork = None;
+                // Answers and ends of the old agent. What was used and cancelled stays so: an order is obeyed once
+                // on a machine, whatever that is called.
+                self.refused.clear();
+                self.ended = None;
+                self.running = None;
+                // They were for the old agent.
+                self.recurring.clear();
             }
             Change::Checkpoint { note } => self.checkpoint = Some(note),
             Change::LogAlarm { alarm, told } => {

@@ -79,6 +79,7 @@ impl Recurring {
             position: None,
             sealing: None,
             cancelled: None,
+            cut_short: None,
             capture: Some(begun.capture),
         }
     }

@@ -32,6 +32,7 @@ fn accepted(id: u8) -> Change {
             sealing: None,
             cancelled: None,
             capture: None,
+            cut_short: None,
         },
         expires: at(100),
     }

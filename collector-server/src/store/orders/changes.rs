@@ -114,6 +114,26 @@ pub(in crate::store) async fn revise(
     })
 }
 
+/// Counts one more change of every order that the agent has not settled: what becomes of it there is another matter now.
+pub(in crate::store) async fn revise_open(
+    to: &mut SqliteConnection,
+    agent: AgentId,
+) -> Result<Woken, IndexError> {
+    let rows = query(
+        "SELECT order_id FROM order_hosts \
+         WHERE agent = ? AND state IN ('waiting', 'running', 'standing', 'watching')",
+    )
+    .bind(agent.to_string())
+    .fetch_all(&mut *to)
+    .await?;
+    let mut woken = Woken::default();
+    for row in &rows {
+        let order = parsed(row, "order_id")?;
+        woken.orders.extend(revise(to, order, agent).await?.orders);
+    }
+    Ok(woken)
+}
+
 /// Counts one more change of the order's state on all hosts.
 async fn revise_all(to: &mut SqliteConnection, order: OrderId) -> Result<Woken, IndexError> {
     query("UPDATE orders SET revision = revision + 1, whole_revision = revision + 1 WHERE id = ?")

@@ -26,6 +26,8 @@ struct Page {
     seen: Option<When>,
     enrolled: When,
     revoked: Option<When>,
+    removed: Option<When>,
+    cloned: Option<When>,
     orders: Vec<(OrderLine, Mark)>,
     collections: Vec<CollectionLine>,
     may_revoke: bool,
@@ -62,6 +64,8 @@ fn host(app: &App, agent: AgentId) -> Answer {
         seen: host.last_seen.map(|at| When::new(at, now)),
         enrolled: When::new(host.enrolled, now),
         revoked: host.revoked.map(|at| When::new(at, now)),
+        removed: host.removed.map(|at| When::new(at, now)),
+        cloned: host.cloned.map(|at| When::new(at, now)),
         orders: of_host,
         may_revoke: host.revoked.is_none() && session.me.may(Role::Admin, &host.agency),
         collections: collections

@@ -45,6 +45,7 @@ fn overview(app: &App) -> Answer {
     let open = orders.iter().filter(|row| is_open(row, now));
     let mut hosts: Vec<_> = rows
         .iter()
+        .filter(|host| host.removed.is_none())
         .map(|host| HostLine {
             agent: host.agent.to_string(),
             hostname: host.hostname.clone(),

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Zeros to digest for hours.
-const LONG: &str = "v: 1\nname: long\nabout: For tests\nartifacts:\n- name: mounts\n- name: accounts\n- name: file_hashes\npaths: [/]\n";
+pub(super) const LONG: &str = "v: 1\nname: long\nabout: For tests\nartifacts:\n- name: mounts\n- name: accounts\n- name: file_hashes\npaths: [/]\n";
 
 pub(super) fn cancel(world: &World, order: &Order, by: &str) -> Cancel {
     let signed = Envelope::sign_document(envelope::ORDER, order, &world.ann).unwrap();

@@ -249,8 +249,10 @@ impl Courier<'_> {
                 self.say(&FromSpool::Consistency { from, to, proof });
             }
             FromReader::LogPiece { piece, content } => self.pieces.push((piece, content)),
-            FromReader::Report { .. } | FromReader::Holds { .. } | FromReader::RenewSeal { .. } => {
-            }
+            FromReader::Report { .. }
+            | FromReader::Holds { .. }
+            | FromReader::RenewSeal { .. }
+            | FromReader::Fork { .. } => {}
             other => panic!("{other:?}"),
         }
         true
