@@ -78,6 +78,12 @@ fn fetched(stage: &Stage, order: &str, output: &Path) -> Vec<String> {
     outcome.out.lines().map(str::to_owned).collect()
 }
 
+/// An ordinary order was delivered; what this machine lacks may be gaps.
+fn is_served(other: &fieldseal_tests::programs::Outcome) {
+    assert!([0, 2].contains(&other.code), "{other:?}");
+    assert!(other.out.contains(": delivered, "), "{other:?}");
+}
+
 #[test]
 fn a_watch_captures_each_change_until_it_is_cancelled() {
     let dir = tempfile::tempdir().unwrap();
@@ -125,7 +131,7 @@ fn a_watch_captures_each_change_until_it_is_cancelled() {
     }
     // Other orders are served meanwhile.
     let other = stage.collect_small(&["--watch"]).unwrap();
-    assert_eq!(other.code, 0, "{other:?}");
+    is_served(&other);
     // Cancelled: the host says that it keeps that, and what changes then is nobody's any more.
     let cancelled = stage
         .fieldseal(&args!["cancel", order, "--reason", "enough"])
@@ -134,7 +140,7 @@ fn a_watch_captures_each_change_until_it_is_cancelled() {
     until(&stage, &order, |host| host["state"] == "delivered");
     fs::write(watched.join("third"), "3").unwrap();
     let other = stage.collect_small(&["--watch"]).unwrap();
-    assert_eq!(other.code, 0, "{other:?}");
+    is_served(&other);
     let last = host(&stage, &order);
     assert_eq!(last["captures"]["begun"], 2, "{last}");
     // Both load into the case as collections of one host.

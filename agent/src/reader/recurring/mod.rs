@@ -122,6 +122,11 @@ impl Live {
         }
     }
 
+    /// Whether it should watch and does not.
+    pub fn is_blind(&self) -> bool {
+        matches!(self.recurrence, Recurrence::Watch { .. }) && self.watching.is_none()
+    }
+
     /// Whether it has made all that it may.
     pub fn is_spent(&self, kept: &Recurring) -> bool {
         kept.captures >= self.recurrence.captures()

@@ -1,6 +1,9 @@
 //! Standing orders and watches: kept, judged before each capture, captured when due and nothing else runs, ended.
 
-use std::time::{Duration, Instant as Moment};
+use std::{
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant as Moment},
+};
 
 use evidence::{ids::OrderId, instant::Instant};
 use protocol::{
@@ -77,23 +80,43 @@ impl Service {
     }
 
     fn live(&mut self, kept: &Recurring, is_again: bool) -> Result<(), ServiceError> {
-        let Some(mut live) = Live::of(kept, &self.subject)? else {
-            return Ok(());
-        };
-        if let Recurrence::Watch { settle_seconds, .. } = live.recurrence {
-            let watched = Watched {
-                root: self.house.root.clone(),
-                own: self.house.own.clone(),
-                paths: orders::whole_plan(&kept.handed, &self.house)?.0.paths,
-                settle: Duration::from_secs(settle_seconds),
-                since: kept.looked,
-                is_again,
-                clock: self.clock,
-            };
-            live.watching = Some(Watching::start(watched).map_err(ServiceError::Thread)?);
+        if let Some(mut live) = Live::of(kept, &self.subject)? {
+            live.watching = self.watching(&live.recurrence, kept, is_again)?;
+            self.lives.push(live);
         }
-        self.lives.push(live);
         Ok(())
+    }
+
+    /// What looks for changes, where the order is a watch; none where the system can't now, which is tried again.
+    fn watching(
+        &mut self,
+        recurrence: &Recurrence,
+        kept: &Recurring,
+        is_again: bool,
+    ) -> Result<Option<Watching>, ServiceError> {
+        let Recurrence::Watch { settle_seconds, .. } = recurrence else {
+            return Ok(None);
+        };
+        let started = Watching::start(Watched {
+            root: self.house.root.clone(),
+            own: self.house.own.clone(),
+            paths: orders::whole_plan(&kept.handed, &self.house)?.0.paths,
+            settle: Duration::from_secs(*settle_seconds),
+            since: kept.looked,
+            is_again,
+            clock: self.clock,
+        });
+        match started {
+            Ok(watching) => Ok(Some(watching)),
+            Err(error) => {
+                self.rests_until = Some(Moment::now() + PAUSE);
+                self.journal.warning(&format!(
+                    "order {} can't watch for now, and tries again: {error}",
+                    kept.order
+                ));
+                Ok(None)
+            }
+        }
     }
 
     fn kept(&self, order: OrderId) -> Option<Recurring> {
@@ -145,27 +168,60 @@ impl Service {
         }
     }
 
-    /// Drops those that were cancelled, have ended or have made all that they may, and those that a newer policy ends.
+    /// Drops those that were cancelled, have ended or have made all that they may, and those that a newer policy ends;
+    /// lets those look that could not.
     fn end_some(&mut self) -> Result<(), ServiceError> {
-        let orders: Vec<OrderId> = self.lives.iter().map(|live| live.order).collect();
-        for (at, order) in orders.into_iter().enumerate().rev() {
-            let Some(kept) = self.kept(order) else {
-                self.lives.remove(at);
-                continue;
-            };
-            let is_running = self.is_running().is_some_and(|r| r.order == order);
-            let version = self.trust.policy.version;
-            if self.lives[at].is_spent(&kept) && !is_running {
-                self.over(order, "it has made all the collections that it allows")?;
-            } else if self.lives[at].judged_by != version {
-                self.lives[at].judged_by = version;
-                if let Err(refusal) = self.judge_again(&kept)
-                    && !is_passing(&refusal)
-                {
-                    self.over(order, &refusal.to_string())?;
+        let version = self.trust.policy.version;
+        let running = self.is_running().map(|r| r.order);
+        let (mut spent, mut to_judge, mut blind) = (Vec::new(), Vec::new(), Vec::new());
+        {
+            let state = Arc::clone(&self.state);
+            let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            let kept = &state.known().recurring;
+            self.lives.retain(|live| kept.contains_key(&live.order));
+            for live in &mut self.lives {
+                let is_spent = kept.get(&live.order).is_some_and(|k| live.is_spent(k));
+                if is_spent && running != Some(live.order) {
+                    spent.push(live.order);
+                } else if live.judged_by != version {
+                    live.judged_by = version;
+                    to_judge.push(live.order);
+                }
+                if live.is_blind() {
+                    blind.push(live.order);
                 }
             }
         }
+        for order in spent {
+            self.over(order, "it has made all the collections that it allows")?;
+        }
+        for kept in to_judge
+            .into_iter()
+            .filter_map(|order| self.kept(order))
+            .collect::<Vec<_>>()
+        {
+            if let Err(refusal) = self.judge_again(&kept)
+                && !is_passing(&refusal)
+            {
+                self.over(kept.order, &refusal.to_string())?;
+            }
+        }
+        if !self.resting() {
+            blind
+                .into_iter()
+                .try_for_each(|order| self.look_at_last(order))?;
+        }
+        Ok(())
+    }
+
+    /// Begins to watch what could not be watched before.
+    fn look_at_last(&mut self, order: OrderId) -> Result<(), ServiceError> {
+        let place = self.lives.iter().position(|live| live.order == order);
+        let (Some(at), Some(kept)) = (place, self.kept(order)) else {
+            return Ok(());
+        };
+        let recurrence = self.lives[at].recurrence.clone();
+        self.lives[at].watching = self.watching(&recurrence, &kept, true)?;
         Ok(())
     }
 
