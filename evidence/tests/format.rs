@@ -11,6 +11,7 @@ use std::{
 
 use evidence::{
     archive::{self, Limits},
+    capture::Capture,
     custody::event::{Action, Event, Outcome, StoredPart},
     digest::Digest,
     envelope::Envelope,
@@ -199,8 +200,9 @@ fn events() -> Vec<Action> {
             token_sha256: some,
             seal_key: some,
             tls_key: some,
-            forked_from: None,
+            forked_from: Some(agent),
         },
+        Action::Cloned { agent },
         Action::Renewed {
             agent,
             seal_key: None,
@@ -209,6 +211,11 @@ fn events() -> Vec<Action> {
         Action::Revoked {
             agent,
             invalid_from: Instant { seconds: 0, ns: 0 },
+        },
+        Action::Removed {
+            agent,
+            invalid_from: Instant { seconds: 0, ns: 0 },
+            reason_sha256: some,
         },
         Action::Ordered {
             order,
@@ -360,6 +367,15 @@ fn the_tables_of_records_have_their_fields() {
         .unwrap();
     let mut collection = CollectionRecord::parse(json).unwrap();
     collection.monotonic_ns = Some("1".into());
+    collection.capture = Some(Capture {
+        number: 1,
+        due: None,
+        missed: 0,
+        watched_since: None,
+        changes: Vec::new(),
+        out_of_scope: 0,
+        blind: Vec::new(),
+    });
     let statement = fs::read(vector.join("part-0001.statement.json")).unwrap();
     let (_, statement) = statement::read_unverified(&statement).unwrap();
     for (heading, record) in [

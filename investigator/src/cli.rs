@@ -61,7 +61,7 @@ pub enum Command {
     ///
     /// Exit codes: 0 handed in (with --watch: delivered by all); 1 failed (or refused by a host);
     /// 2 (with --watch) delivered with gaps or cut short; 64 usage.
-    Collect(Collect),
+    Collect(Box<Collect>),
     /// Ask hosts whether they have certain files, processes or connections: an order whose answer is records only.
     ///
     /// Exit codes: 0 handed in (with --watch: answered by all); 1 failed (or refused by a host);
@@ -584,6 +584,10 @@ pub struct Fetch {
     /// The folder in which each collection gets a folder of its own.
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
+    /// Of an order: go on until every host has settled, and take parts as they arrive; with --load, collections are
+    /// loaded as soon as they are whole.
+    #[arg(long)]
+    pub follow: bool,
     /// Verify what was fetched and load it into the database of its case, as `fieldseal load` does.
     #[arg(long)]
     pub load: bool,

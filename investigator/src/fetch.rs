@@ -89,44 +89,77 @@ pub enum Fetched {
     Expired,
 }
 
-/// Fetches all parts of an order, each collection into a folder of its own below `output`; `say` hears of each part.
-/// Gives what came, a row a collection.
-///
-/// # Errors
-/// As for [`collection`].
-pub fn order(
-    remote: &Remote,
+/// The parts of one order on their way into a folder, each taken once however often one looks.
+#[derive(Debug)]
+pub struct Arriving<'o> {
     order: OrderId,
-    output: &Path,
-    say: &mut dyn FnMut(&PartRow, CollectionId, Fetched) -> anyhow::Result<()>,
-) -> anyhow::Result<Vec<CollectionRow>> {
-    let mut rows: BTreeMap<CollectionId, CollectionRow> = BTreeMap::new();
-    stream::each(remote, order, 0, &mut |Framed { head, content }| {
-        let part = head.part.clone();
-        let row = rows
-            .entry(head.collection)
-            .or_insert_with(|| CollectionRow {
-                collection: head.collection,
-                agent: head.agent,
-                hostname: head.hostname.clone(),
-                order: Some(order),
-                case: None,
-                complete: false,
-                parts: Vec::new(),
-                enrolment: head.enrolment.clone(),
-                revocation: head.revocation.clone(),
-                held: false,
-                expired: head.expired.clone(),
-            });
-        row.complete = head.complete;
-        row.parts.push(part.clone());
-        let folder = prepare(row, output)?;
-        let fetched = streamed(remote, head, content, &folder).with_context(|| {
-            format!("Part {} of {} was not fetched.", part.part, row.collection)
-        })?;
-        say(&part, row.collection, fetched)
-    })?;
-    Ok(rows.into_values().collect())
+    output: &'o Path,
+    cursor: u64,
+    rows: BTreeMap<CollectionId, CollectionRow>,
+}
+
+impl<'o> Arriving<'o> {
+    /// From the order's first part on, each collection into a folder of its own below `output`.
+    pub const fn new(order: OrderId, output: &'o Path) -> Self {
+        Self {
+            order,
+            output,
+            cursor: 0,
+            rows: BTreeMap::new(),
+        }
+    }
+
+    /// Fetches what is new; `say` hears of each part.
+    ///
+    /// # Errors
+    /// As for [`collection`].
+    pub fn look(
+        &mut self,
+        remote: &Remote,
+        say: &mut dyn FnMut(&PartRow, CollectionId, Fetched) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let (order, output, rows) = (self.order, self.output, &mut self.rows);
+        self.cursor = stream::each(
+            remote,
+            order,
+            self.cursor,
+            &mut |Framed { head, content }| {
+                let part = head.part.clone();
+                let new = || row_of(order, &head);
+                let row = rows.entry(head.collection).or_insert_with(new);
+                row.complete = head.complete;
+                row.parts.push(part.clone());
+                let folder = prepare(row, output)?;
+                let fetched = streamed(remote, head, content, &folder).with_context(|| {
+                    format!("Part {} of {} was not fetched.", part.part, row.collection)
+                })?;
+                say(&part, row.collection, fetched)
+            },
+        )?;
+        Ok(())
+    }
+
+    /// What came so far, a row a collection.
+    pub fn rows(&self) -> impl Iterator<Item = &CollectionRow> {
+        self.rows.values()
+    }
+}
+
+/// A collection as the first of its parts tells of it.
+fn row_of(order: OrderId, head: &PartFrame) -> CollectionRow {
+    CollectionRow {
+        collection: head.collection,
+        agent: head.agent,
+        hostname: head.hostname.clone(),
+        order: Some(order),
+        case: None,
+        complete: false,
+        parts: Vec::new(),
+        enrolment: head.enrolment.clone(),
+        revocation: head.revocation.clone(),
+        held: false,
+        expired: head.expired.clone(),
+    }
 }
 
 /// A part that came in the stream, or whose content is still to be asked for.

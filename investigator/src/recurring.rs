@@ -82,7 +82,7 @@ pub fn in_words(recurrence: &Recurrence) -> String {
 /// In the largest unit that divides it.
 fn span_in_words(seconds: u64) -> String {
     for (unit, name) in [(86_400, "d"), (3600, "h"), (60, "m")] {
-        if seconds >= unit && seconds % unit == 0 {
+        if seconds >= unit && seconds.is_multiple_of(unit) {
             return format!("{}{name}", seconds / unit);
         }
     }

@@ -55,14 +55,7 @@ mod tests {
 
     impl Host {
         fn pem(&self) -> String {
-            let text = data_encoding::BASE64.encode(&self.der);
-            let lines: Vec<_> = text
-                .as_bytes()
-                .chunks(64)
-                .map(String::from_utf8_lossy)
-                .collect();
-            let body = lines.join("\n");
-            format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+            crate::testing::pem(&self.der)
         }
 
         fn refuses(&self, order: Digest) -> String {

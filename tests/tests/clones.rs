@@ -61,7 +61,8 @@ fn collect(stage: &Stage, agent: &str) -> Outcome {
     }
     let watch = args!["watch", ordered.order().unwrap(), "--for", "2m"];
     let watched = stage.fieldseal(&watch).unwrap();
-    assert_eq!(watched.code, 0, "{watched:?}");
+    // A machine may have gaps of its own.
+    assert!(matches!(watched.code, 0 | 2), "{watched:?}");
     ordered
 }
 
@@ -100,7 +101,7 @@ fn two_copies_of_one_host_become_two_hosts_and_keep_what_was_before() {
     let before = hosts(&stage, &[]).remove(0);
     let origin = text(&before, "agent").to_owned();
     let first = collect(&stage, &origin);
-    assert_eq!(first.code, 0, "{first:?}");
+    assert!(matches!(first.code, 0 | 2), "{first:?}");
     stage.stop_agent().unwrap();
     let [from, to] = COPIES.map(|copy| stage.path(copy));
     let copied = Command::new("cp").arg("-a").args([&from, &to]).status();
@@ -117,11 +118,11 @@ fn two_copies_of_one_host_become_two_hosts_and_keep_what_was_before() {
             (&before["agency"], &before["labels"])
         );
         let ordered = collect(&stage, text(fork, "agent"));
-        assert_eq!(ordered.code, 0, "{ordered:?}");
+        assert!(matches!(ordered.code, 0 | 2), "{ordered:?}");
         let output = format!("evidence-{}", text(fork, "agent"));
         stage.wait_for_stamps().unwrap();
         let verified = proven(&stage, ordered.order().unwrap(), &output);
-        assert_eq!(verified.code, 0, "{verified:?}");
+        assert!(matches!(verified.code, 0 | 2), "{verified:?}");
     }
     let old = collect(&stage, &origin);
     assert!(old.code == 1 && old.err.contains("cloned"), "{old:?}");
@@ -131,7 +132,7 @@ fn two_copies_of_one_host_become_two_hosts_and_keep_what_was_before() {
         "{shown:?}"
     );
     let verified = proven(&stage, first.order().unwrap(), "evidence-before");
-    assert_eq!(verified.code, 0, "{verified:?}");
+    assert!(matches!(verified.code, 0 | 2), "{verified:?}");
     let audited = stage.fieldseal(&args!["audit"]).unwrap();
     assert_eq!(audited.code, 0, "{audited:?}");
     assert!(audited.out.contains("two machines"), "{audited:?}");
@@ -165,7 +166,7 @@ fn a_removed_host_is_out_and_its_evidence_stays(stage: &Stage, forks: &[Value; 2
     let collections = listed["collections"].as_array().unwrap();
     let of_gone = collections.iter().find(|c| c["agent"] == gone).unwrap();
     let verified = proven(stage, text(of_gone, "order"), "evidence-after");
-    assert_eq!(verified.code, 0, "{verified:?}");
+    assert!(matches!(verified.code, 0 | 2), "{verified:?}");
     let audited = stage.fieldseal(&args!["audit"]).unwrap();
     assert_eq!(audited.code, 0, "{audited:?}");
 }

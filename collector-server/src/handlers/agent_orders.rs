@@ -113,7 +113,6 @@ async fn meet(server: &Server, agent: AgentId, instance: Option<&str>) -> Result
 }
 
 /// What to answer, where there is something: nothing at once to a start of which another has taken the place.
-
 async fn look(
     server: &Server,
     agent: AgentId,

@@ -51,17 +51,7 @@ fn key_of(number: u8) -> (SigningKey, Vec<u8>) {
 
 /// Trusts the agents.
 pub(crate) fn trust() -> Trust {
-    let pem = |der: &[u8]| {
-        let text = data_encoding::BASE64.encode(der);
-        let lines: Vec<_> = text
-            .as_bytes()
-            .chunks(64)
-            .map(String::from_utf8_lossy)
-            .collect();
-        let text = lines.join("\n");
-        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
-    };
-    let all: String = AGENTS.iter().map(|(_, der)| pem(der)).collect();
+    let all: String = AGENTS.iter().map(|(_, der)| crate::testing::pem(der)).collect();
     Trust::from_pem(&all).unwrap()
 }
 

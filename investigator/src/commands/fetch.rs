@@ -1,6 +1,9 @@
 //! `fieldseal fetch`: downloads a collection, or all of an order's.
 
-use std::io::{self, Write as _};
+use std::{
+    collections::BTreeSet,
+    io::{self, Write as _},
+};
 
 use anyhow::ensure;
 use evidence::ids::{CollectionId, OrderId};
@@ -9,14 +12,16 @@ use protocol::{
     policy::Role,
 };
 
-use super::load;
+use super::{load, watch};
 use crate::{
     chain,
     cli::Fetch,
     exit::{Exit, misuse},
-    fetch::{self, Fetched},
+    fetch::{self, Arriving, Fetched},
+    follow::{Show, View},
     home::Home,
     inert::inert,
+    remote::RemoteError,
     session::Session,
 };
 
@@ -27,6 +32,9 @@ use crate::{
 pub fn run(args: &Fetch, home: Home) -> anyhow::Result<Exit> {
     let session = Session::open(home)?;
     session.demand(Role::Investigator)?;
+    if args.follow {
+        follow(&session, args)?;
+    }
     let rows = match args.which.parse::<OrderId>() {
         Ok(order) => of_order(&session, order, args)?,
         Err(_) => vec![one(&session, args)?],
@@ -50,11 +58,82 @@ pub fn run(args: &Fetch, home: Home) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
+/// Fetches parts as they arrive, until every host has settled.
+fn follow(session: &Session, args: &Fetch) -> anyhow::Result<()> {
+    let Ok(order) = args.which.parse::<OrderId>() else {
+        return Err(misuse(
+            "--follow is for an order (o-...): a collection alone has no news.",
+        ));
+    };
+    let mut following = Following {
+        session,
+        args,
+        arriving: Arriving::new(order, &args.output),
+        parts: 0,
+        loaded: BTreeSet::new(),
+    };
+    watch::follow_with(session, order, None, &mut following).map(drop)
+}
+
+struct Following<'s> {
+    session: &'s Session,
+    args: &'s Fetch,
+    arriving: Arriving<'s>,
+    /// How many parts the server had at the last look.
+    parts: u64,
+    loaded: BTreeSet<CollectionId>,
+}
+
+impl Following<'_> {
+    /// Loads what has become whole since.
+    fn load(&mut self) -> anyhow::Result<()> {
+        let loaded = &self.loaded;
+        let whole = |row: &&CollectionRow| row.complete && !loaded.contains(&row.collection);
+        let new: Vec<_> = self
+            .arriving
+            .rows()
+            .filter(whole)
+            .map(|r| r.collection)
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let folder = |id: &CollectionId| fetch::folder_of(&self.args.output, *id);
+        let folders: Vec<_> = new.iter().map(folder).collect();
+        // What comes of each is told again at the end, with the exit code.
+        load::fetched(&self.session.home, &folders, self.args.identity.as_deref())?;
+        self.loaded.extend(new);
+        Ok(())
+    }
+}
+
+impl Show for Following<'_> {
+    fn news(&mut self, view: &View) -> anyhow::Result<()> {
+        let parts = view.hosts.iter().map(|h| u64::from(h.parts_received)).sum();
+        if parts == self.parts {
+            return Ok(());
+        }
+        self.parts = parts;
+        self.arriving.look(&self.session.remote, &mut say)?;
+        match self.args.load {
+            true => self.load(),
+            false => Ok(()),
+        }
+    }
+
+    fn trouble(&mut self, error: &RemoteError) -> anyhow::Result<()> {
+        let text = inert(&error.to_string());
+        Ok(writeln!(io::stderr(), "{text} Asking again.")?)
+    }
+}
+
 /// All parts of an order and of those that continue it, each order's in one stream.
 fn of_order(session: &Session, order: OrderId, args: &Fetch) -> anyhow::Result<Vec<CollectionRow>> {
     let mut rows = Vec::new();
     for one in chain::with_retries(&session.remote.orders()?.orders, order) {
-        rows.extend(fetch::order(&session.remote, one, &args.output, &mut say)?);
+        let mut arriving = Arriving::new(one, &args.output);
+        arriving.look(&session.remote, &mut say)?;
+        rows.extend(arriving.rows().cloned());
     }
     ensure!(
         !rows.is_empty(),

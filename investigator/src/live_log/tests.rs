@@ -24,7 +24,7 @@ use protocol::{
 use super::{follow::Source, judge::Judge, *};
 use crate::{
     remote::{Download, RemoteError},
-    testing::{World as Deployment, at},
+    testing::{World as Deployment, at, pem},
 };
 
 /// A host that seals pieces, and a person who reads them.
@@ -41,9 +41,7 @@ impl World {
         let key = SigningKey::generate().unwrap();
         let mut host = Deployment::host(1, "web");
         let der = self_signed_seal(&key, host.agent, at(1_800_000_000)).unwrap();
-        let body = BASE64.encode(&der);
-        host.seal_chain =
-            format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+        host.seal_chain = pem(&der);
         Self {
             key,
             trust: Trust::from_der(&der).unwrap(),

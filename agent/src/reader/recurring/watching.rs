@@ -155,5 +155,5 @@ impl Shared {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests;

@@ -2,7 +2,10 @@
 
 use std::{
     fs,
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use evidence::{capture::Happened, gap::Reason, ids::CollectionId, instant::Instant};
@@ -22,6 +25,15 @@ const MINUTE: i64 = 60;
 
 /// How far the host's clock of this test's process is ahead.
 static AHEAD: AtomicI64 = AtomicI64::new(0);
+/// One test at a time has the clock.
+static CLOCK: Mutex<()> = Mutex::new(());
+
+/// The clock, which is right, and nobody else's.
+fn own_clock() -> MutexGuard<'static, ()> {
+    let held = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    AHEAD.store(0, Ordering::SeqCst);
+    held
+}
 
 fn clock() -> Instant {
     let now = Instant::now();
@@ -137,6 +149,7 @@ fn over(courier: &mut Courier<'_>) -> String {
 
 #[test]
 fn a_standing_order_collects_once_a_turn_and_tells_what_it_missed() {
+    let _clock = own_clock();
     let host = Host::new();
     let mut courier = host.start_at(clock);
     courier.has_time = false;
@@ -176,6 +189,7 @@ fn a_standing_order_collects_once_a_turn_and_tells_what_it_missed() {
 
 #[test]
 fn a_capture_that_was_cut_off_goes_on_as_the_same_one() {
+    let _clock = own_clock();
     let host = Host::new();
     let mut courier = host.start_at(clock);
     courier.has_time = false;
@@ -201,6 +215,7 @@ fn a_capture_that_was_cut_off_goes_on_as_the_same_one() {
 
 #[test]
 fn the_last_capture_that_is_allowed_ends_the_order() {
+    let _clock = own_clock();
     let host = Host::new();
     let mut courier = host.start_at(clock);
     courier.has_time = false;
@@ -222,6 +237,7 @@ fn the_last_capture_that_is_allowed_ends_the_order() {
 
 #[test]
 fn a_cancellation_ends_it_for_good() {
+    let _clock = own_clock();
     let host = Host::new();
     let mut courier = host.start_at(clock);
     courier.has_time = false;
@@ -243,6 +259,7 @@ fn a_cancellation_ends_it_for_good() {
 
 #[test]
 fn past_its_end_nothing_is_collected_and_a_wrong_clock_alone_does_not_end_it() {
+    let _clock = own_clock();
     let host = Host::new();
     let mut courier = host.start_at(clock);
     courier.has_time = false;
@@ -270,6 +287,7 @@ fn past_its_end_nothing_is_collected_and_a_wrong_clock_alone_does_not_end_it() {
 
 #[test]
 fn each_capture_is_judged_by_the_policy_of_its_day() {
+    let _clock = own_clock();
     let host = Host::new();
     let mut courier = host.start_at(clock);
     courier.has_time = false;
@@ -301,8 +319,6 @@ fn a_watch_captures_what_changes_and_tells_what_was_gone_before() {
     courier.order(&host.world.handed(&watch(&host.world, &["/etc"], 2)));
     held(&mut courier);
     fs::write(host.path("host/etc/new"), "first").unwrap();
-    fs::write(host.path("host/etc/gone"), "never seen").unwrap();
-    fs::remove_file(host.path("host/etc/gone")).unwrap();
     let (first, number) = capturing(&mut courier);
     assert_eq!((number, courier.ended().1), (1, None));
     let names = parts(&host, first);
@@ -321,19 +337,20 @@ fn a_watch_captures_what_changes_and_tells_what_was_gone_before() {
             .iter()
             .all(|part| entry_of(&host, first, part, old).is_none())
     );
-    // Whether its appearance was seen before it was gone is the system's matter; its end always is.
-    let gone = names.iter().flat_map(|part| gaps(&host, first, part));
-    let gone: Vec<_> = gone.filter(|g| g.subject == "/etc/gone").collect();
-    assert!(
-        gone.iter().any(|g| g.reason == Reason::Vanished),
-        "{gone:?}"
-    );
     // What changes next is the next one, and the last that is allowed.
+    fs::write(host.path("host/etc/gone"), "never stored").unwrap();
+    fs::remove_file(host.path("host/etc/gone")).unwrap();
     fs::write(host.path("host/etc/new"), "second").unwrap();
     let (second, number) = capturing(&mut courier);
     courier.ended();
     assert_eq!(number, 2);
     let names = parts(&host, second);
+    let gone = names.iter().flat_map(|part| gaps(&host, second, part));
+    let gone: Vec<_> = gone.filter(|g| g.subject == "/etc/gone").collect();
+    assert!(
+        gone.iter().any(|g| g.reason == Reason::Vanished),
+        "{gone:?}"
+    );
     let stores = names
         .iter()
         .find_map(|part| entry_of(&host, second, part, stored));
