@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 /// Gathers what a breach leaves behind on this host, seals it, and hands it on.
 #[derive(Debug, Parser)]
 #[command(name = "fieldseal-agent", version, max_term_width = 100)]
+#[command(after_help = "\
+Exit codes of every command: 0 done and complete, 1 failed, 2 done with gaps, 64 usage; further ones stand where they are.")]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -17,6 +19,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List what this agent can gather.
+    #[command(after_help = "Exit codes: 0 listed, 1 failed, 64 usage.")]
     Artifacts {
         /// Print JSON, one array.
         #[arg(long)]

@@ -6,6 +6,7 @@ pub mod access;
 pub mod app;
 pub mod ca;
 pub mod certificate;
+pub mod cli;
 pub mod config;
 pub mod custody;
 pub mod expiry;

@@ -5,14 +5,15 @@ use std::{
     env, fs,
     io::{self, IsTerminal as _, Write as _},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
 };
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::Parser as _;
 use collector_server::{
     app,
+    cli::{Cli, Command, InitArgs, TokenArgs},
     config::{Config, LogFormat},
     expiry,
     folder::Folder,
@@ -24,124 +25,6 @@ use evidence::{instant::Instant, wrap::Recipient};
 use protocol::{name::Name, person, policy::Class};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
-
-/// Lets hosts in, hands orders on, keeps sealed evidence as ciphertext, and logs what was done.
-///
-/// Exit codes: 0 done, 1 failed, 64 usage.
-#[derive(Parser)]
-#[command(version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Make a deployment: root key, policy, certificates, settings, index and evidence folder.
-    Init(InitArgs),
-    /// Serve the folder until SIGTERM or Ctrl-C.
-    Serve(DirArgs),
-    /// Make a deployment token: with it, hosts enrol.
-    Token(TokenArgs),
-    /// Say how the deployment stands, also while it is served.
-    Status {
-        #[command(flatten)]
-        at: DirArgs,
-        /// For scripts.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Check the settings, keys and documents without serving.
-    CheckConfig(DirArgs),
-    /// Say that this machine's clock is right, after it has leapt and the server lets nothing expire for that.
-    ///
-    /// Look at another clock first. The server takes it into account when it next looks for what is due.
-    ConfirmClock {
-        #[command(flatten)]
-        at: DirArgs,
-        /// The date that the other clock shows (UTC), as in 2026-11-28; another one than this machine's is refused.
-        #[arg(long, value_name = "DATE")]
-        today: String,
-    },
-}
-
-#[derive(Args)]
-struct DirArgs {
-    /// The folder that `init` made.
-    #[arg(value_name = "DIR", required_unless_present = "named")]
-    dir: Option<PathBuf>,
-    /// The same, by name.
-    #[arg(long = "dir", value_name = "DIR", conflicts_with = "dir", id = "named")]
-    named: Option<PathBuf>,
-}
-
-impl DirArgs {
-    /// Clap saw to it that one of the two is there.
-    fn path(self) -> PathBuf {
-        self.dir.or(self.named).unwrap_or_default()
-    }
-}
-
-#[derive(Args)]
-struct InitArgs {
-    #[command(flatten)]
-    at: DirArgs,
-    /// A DNS name or address that agents will use; may be given often.
-    #[arg(long = "name", default_values_t = ["localhost".to_owned(), "127.0.0.1".to_owned()])]
-    names: Vec<String>,
-    /// The deployment's name.
-    #[arg(long)]
-    deployment: Name,
-    /// The agency to which `--vault` recipients without a name of their own belong.
-    #[arg(long)]
-    agency: Name,
-    /// A person's file, as `fieldseal keys new` writes it; may be given often.
-    #[arg(long = "person", required = true, value_name = "FILE")]
-    people: Vec<PathBuf>,
-    /// Whom evidence is encrypted to: `age1...` or AGENCY=age1...; at least two for each agency.
-    #[arg(long = "vault", required = true, value_name = "RECIPIENT")]
-    vaults: Vec<String>,
-    /// How many people must sign an order for state and settings of the system.
-    #[arg(long, default_value_t = 1)]
-    threshold_triage: usize,
-    /// How many people must sign an order for whole files, logs and histories.
-    #[arg(long, default_value_t = 1)]
-    threshold_files: usize,
-    /// Where the server will listen.
-    #[arg(long, default_value = "0.0.0.0:8443")]
-    listen: SocketAddr,
-}
-
-#[derive(Args)]
-struct TokenArgs {
-    /// The admin's signing key, PEM; its passphrase in FIELDSEAL_PASSPHRASE where it has one.
-    #[arg(long)]
-    key: PathBuf,
-    /// The admin's id in the policy.
-    #[arg(long = "as", value_name = "ID")]
-    issuer: Name,
-    /// The agency that the hosts will belong to.
-    #[arg(long)]
-    agency: Name,
-    /// A label that the hosts will carry; may be given often.
-    #[arg(long = "label")]
-    labels: Vec<Name>,
-    /// How many hosts may use it.
-    #[arg(long)]
-    uses: u64,
-    /// For how many days.
-    #[arg(long)]
-    days: u32,
-    /// The server's folder, for its policy.
-    #[arg(long, required_unless_present = "policy", conflicts_with = "policy")]
-    dir: Option<PathBuf>,
-    /// The policy's file, away from the server.
-    #[arg(long)]
-    policy: Option<PathBuf>,
-    /// Where to write the token; standard output unless given.
-    #[arg(long, short)]
-    output: Option<PathBuf>,
-}
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -166,8 +49,7 @@ fn main() -> ExitCode {
 async fn start(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Init(args) => {
-            let dir = args.at.dir.clone().or(args.at.named.clone());
-            let dir = dir.unwrap_or_default();
+            let dir = args.at.clone().path();
             init::init(&dir, &plan(args)?).await?;
             let program = env::args().next();
             let program = program.as_deref().unwrap_or("fieldseal-server");

@@ -16,6 +16,7 @@ pub use keep::{
 pub use recurring::Recurring;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use evidence::ids::{AgentId, OrderId};
 use protocol::{name::Name, policy::Role};
 
@@ -136,6 +137,13 @@ pub enum Command {
     /// Show, draft, sign and publish who may do what (admins, and the holders of the root keys).
     #[command(subcommand)]
     Policy(Policy),
+    /// Print the completions of this tool for a shell, as in `fieldseal completions bash`.
+    ///
+    /// For bash into ~/.local/share/bash-completion/completions/fieldseal, for fish into
+    /// ~/.config/fish/completions/fieldseal.fish, for zsh into the file _fieldseal in a folder of its fpath.
+    ///
+    /// Exit codes: 0 printed; 1 failed; 64 usage.
+    Completions(Completions),
 }
 
 /// `fieldseal verify`.
@@ -626,6 +634,13 @@ pub struct Revoke {
 fn instant(text: &str) -> Result<evidence::instant::Instant, String> {
     evidence::instant::Instant::parse(text)
         .ok_or_else(|| "write an RFC 3339 time, as in 2026-11-24T00:00:00Z".to_owned())
+}
+
+/// `fieldseal completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell.
+    pub shell: Shell,
 }
 
 /// `fieldseal audit`.

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod cancel;
 pub mod cases;
 pub mod collect;
+pub mod completions;
 pub mod console;
 mod expired;
 pub mod fetch;
@@ -71,6 +72,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Hold(args) => hold::run(args, home()?),
         Command::Audit(args) => audit::run(args, home()?),
         Command::Policy(args) => policy::run(args, home),
+        Command::Completions(args) => completions::run(args),
     }
 }
 

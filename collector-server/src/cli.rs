@@ -1,0 +1,144 @@
+//! The command line as typed: parsed here, used in `main.rs`, no I/O.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use protocol::name::Name;
+
+/// Lets hosts in, hands orders on, keeps sealed evidence as ciphertext, and logs what was done.
+///
+/// Exit codes: 0 done, 1 failed, 64 usage.
+#[derive(Debug, Parser)]
+#[command(name = "fieldseal-server", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The server's commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a deployment: root key, policy, certificates, settings, index and evidence folder.
+    Init(InitArgs),
+    /// Serve the folder until SIGTERM or Ctrl-C.
+    Serve(DirArgs),
+    /// Make a deployment token: with it, hosts enrol.
+    Token(TokenArgs),
+    /// Say how the deployment stands, also while it is served.
+    Status {
+        /// Where.
+        #[command(flatten)]
+        at: DirArgs,
+        /// For scripts.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the settings, keys and documents without serving.
+    CheckConfig(DirArgs),
+    /// Say that this machine's clock is right, after it has leapt and the server lets nothing expire for that.
+    ///
+    /// Look at another clock first. The server takes it into account when it next looks for what is due.
+    ConfirmClock {
+        /// Where.
+        #[command(flatten)]
+        at: DirArgs,
+        /// The date that the other clock shows (UTC), as in 2026-11-28; another one than this machine's is refused.
+        #[arg(long, value_name = "DATE")]
+        today: String,
+    },
+}
+
+/// Which deployment.
+#[derive(Debug, Clone, Args)]
+pub struct DirArgs {
+    /// The folder that `init` made.
+    #[arg(value_name = "DIR", required_unless_present = "named")]
+    pub dir: Option<PathBuf>,
+    /// The same, by name.
+    #[arg(long = "dir", value_name = "DIR", conflicts_with = "dir", id = "named")]
+    pub named: Option<PathBuf>,
+}
+
+impl DirArgs {
+    /// The folder. Clap saw to it that one of the two is there.
+    pub fn path(self) -> PathBuf {
+        self.dir.or(self.named).unwrap_or_default()
+    }
+}
+
+/// What `init` was told.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Where.
+    #[command(flatten)]
+    pub at: DirArgs,
+    /// A DNS name or address that agents will use; may be given often.
+    #[arg(long = "name", default_values_t = ["localhost".to_owned(), "127.0.0.1".to_owned()])]
+    pub names: Vec<String>,
+    /// The deployment's name.
+    #[arg(long)]
+    pub deployment: Name,
+    /// The agency to which `--vault` recipients without a name of their own belong.
+    #[arg(long)]
+    pub agency: Name,
+    /// A person's file, as `fieldseal keys new` writes it; may be given often.
+    #[arg(long = "person", required = true, value_name = "FILE")]
+    pub people: Vec<PathBuf>,
+    /// Whom evidence is encrypted to: `age1...` or AGENCY=age1...; at least two for each agency.
+    #[arg(long = "vault", required = true, value_name = "RECIPIENT")]
+    pub vaults: Vec<String>,
+    /// How many people must sign an order for state and settings of the system.
+    #[arg(long, default_value_t = 1)]
+    pub threshold_triage: usize,
+    /// How many people must sign an order for whole files, logs and histories.
+    #[arg(long, default_value_t = 1)]
+    pub threshold_files: usize,
+    /// Where the server will listen.
+    #[arg(long, default_value = "0.0.0.0:8443")]
+    pub listen: SocketAddr,
+}
+
+/// What `token` was told.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// The admin's signing key, PEM; its passphrase in FIELDSEAL_PASSPHRASE where it has one.
+    #[arg(long)]
+    pub key: PathBuf,
+    /// The admin's id in the policy.
+    #[arg(long = "as", value_name = "ID")]
+    pub issuer: Name,
+    /// The agency that the hosts will belong to.
+    #[arg(long)]
+    pub agency: Name,
+    /// A label that the hosts will carry; may be given often.
+    #[arg(long = "label")]
+    pub labels: Vec<Name>,
+    /// How many hosts may use it.
+    #[arg(long)]
+    pub uses: u64,
+    /// For how many days.
+    #[arg(long)]
+    pub days: u32,
+    /// The server's folder, for its policy.
+    #[arg(long, required_unless_present = "policy", conflicts_with = "policy")]
+    pub dir: Option<PathBuf>,
+    /// The policy's file, away from the server.
+    #[arg(long)]
+    pub policy: Option<PathBuf>,
+    /// Where to write the token; standard output unless given.
+    #[arg(long, short)]
+    pub output: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
