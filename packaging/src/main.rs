@@ -24,5 +24,8 @@ fn main() -> ExitCode {
 
 #[allow(clippy::print_stderr, reason = "the one place where errors are shown")]
 fn say_error(error: &anyhow::Error) {
-    eprintln!("manual: {error:#}");
+    eprintln!("manual: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because: {cause}");
+    }
 }
