@@ -51,7 +51,10 @@ fn key_of(number: u8) -> (SigningKey, Vec<u8>) {
 
 /// Trusts the agents.
 pub(crate) fn trust() -> Trust {
-    let all: String = AGENTS.iter().map(|(_, der)| crate::testing::pem(der)).collect();
+    let all: String = AGENTS
+        .iter()
+        .map(|(_, der)| crate::testing::pem(der))
+        .collect();
     Trust::from_pem(&all).unwrap()
 }
 

@@ -19,6 +19,9 @@ use crate::{exit::Exit, inert::inert, remote::RemoteError};
 
 /// How long one question waits for news.
 const WAIT: Duration = Duration::from_secs(25);
+/// How long a host's last words are waited for, and how often.
+const LINGER: Duration = Duration::from_secs(1);
+const LAST_WORDS: usize = 4;
 /// The longest pause before a server that does not answer is asked again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -130,8 +133,12 @@ pub fn follow(
                 since = status.revision;
                 let before = last.take().map(|view| view.hosts);
                 let lacking = (source.lacking)(&status);
+                let is_first = before.is_none();
                 let hosts = before.unwrap_or_default();
-                let view = view(order, &status, source.judge, lacking, hosts);
+                let mut view = view(order, &status, source.judge, lacking, hosts);
+                if view.settled && !is_first {
+                    view = with_last_words(source, view, left);
+                }
                 show.news(&view)?;
                 let settled = view.settled;
                 last = Some(view);
@@ -151,6 +158,23 @@ pub fn follow(
         }
     }
     Ok(last)
+}
+
+/// A host's last part settles it, and whether it was cut short is said right after that: waits a moment for it.
+fn with_last_words(source: &Source<'_>, mut settled: View, left: Duration) -> View {
+    for _ in 0..LAST_WORDS {
+        let Ok(status) = (source.ask)(settled.revision, LINGER.min(left)) else {
+            break;
+        };
+        if status.revision <= settled.revision {
+            break;
+        }
+        let (order, lacking) = (settled.order, settled.lacking);
+        let changed = settled.changed;
+        settled = view(order, &status, source.judge, lacking, settled.hosts);
+        settled.changed.extend(changed);
+    }
+    settled
 }
 
 /// The hosts as they were in `hosts`, with what is new of them in one answer of the server.

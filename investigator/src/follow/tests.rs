@@ -50,6 +50,7 @@ struct Script {
     asked: RefCell<Vec<u64>>,
     pauses: Cell<u32>,
     questions_left: Cell<u32>,
+    is_over: Cell<bool>,
 }
 
 impl Script {
@@ -59,6 +60,7 @@ impl Script {
             asked: RefCell::default(),
             pauses: Cell::new(0),
             questions_left: Cell::new(100),
+            is_over: Cell::new(false),
         }
     }
 
@@ -66,7 +68,12 @@ impl Script {
         let source = Source {
             ask: &|since, _| {
                 self.asked.borrow_mut().push(since);
-                self.answers.borrow_mut().pop().expect("asked too often")
+                match self.answers.borrow_mut().pop() {
+                    Some(answer) => answer,
+                    // Once more for last words, of which there are none.
+                    None if !self.is_over.replace(true) => Ok(status(since, vec![])),
+                    None => panic!("asked too often"),
+                }
             },
             judge: &judge,
             lacking: &|_| 0,
@@ -99,7 +106,7 @@ fn goes_on_across_broken_connections_from_the_last_revision() {
     ]);
     let (last, text) = lines(&script);
     assert_eq!(last.unwrap().exit(), Exit::Done);
-    assert_eq!(*script.asked.borrow(), [0, 3, 3, 3, 5, 5]);
+    assert_eq!(*script.asked.borrow(), [0, 3, 3, 3, 5, 5, 8]);
     assert_eq!(script.pauses.get(), 3);
     assert_eq!(text.matches("can't be reached").count(), 2, "{text}");
     assert!(!text.contains('\x1b'), "{text}");
@@ -119,6 +126,20 @@ fn ends_when_every_host_has_settled_and_not_before() {
     let (last, text) = lines(&script);
     assert_eq!(last.unwrap().exit(), Exit::Failed);
     assert_eq!(text.matches("because").count(), 1, "told once: {text}");
+}
+
+#[test]
+fn what_a_host_says_last_is_waited_for() {
+    let mut cut = host(1, HostState::Delivered);
+    cut.ended_early = Some("cancelled by ann".into());
+    let script = Script::new(vec![
+        Ok(status(1, vec![host(1, HostState::Running)])),
+        Ok(status(2, vec![host(1, HostState::Delivered)])),
+        Ok(status(3, vec![cut])),
+    ]);
+    let (last, text) = lines(&script);
+    assert_eq!(last.unwrap().exit(), Exit::Partial);
+    assert!(text.contains("cut short: cancelled by ann"), "{text}");
 }
 
 #[test]
