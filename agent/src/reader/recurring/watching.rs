@@ -1,6 +1,6 @@
 //! A watch at work: what it is to look at, and what it has seen when a capture asks.
 //!
-//! The system's events come in on a thread of their library and are only noted there; an [`eye::Eye`] on a thread of ours
+//! The system's events come in on a thread of their library and are only noted there; an `eye::Eye` on a thread of ours
 //! makes sense of them. Whoever asks here waits for neither.
 
 mod ear;
