@@ -16,8 +16,8 @@ use protocol::{
 use super::{
     context::{Context, CourierError},
     disk,
+    failed::Failed,
     folder::Settings,
-    http::HttpError,
     pause::{Backoff, Retry, Tray},
     reports::Reports,
     tls::{self, Identity},
@@ -26,6 +26,9 @@ use crate::link::FromSpool;
 
 /// A reader that has not said by then that it keeps the answer does not believe it.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is told until it is done.
+const NONE_YET: &str = "this host has no identity of its own yet";
 
 /// What the reader asks for: the envelope, and the host under its new id.
 type Asked = (String, HostFacts);
@@ -76,38 +79,13 @@ pub(super) fn serve(
             Ok(Some(agent)) => return Err(CourierError::Forked(agent)),
             Ok(None) => {
                 let why = "the other half does not keep the new identity".to_owned();
-                context.note("this host has no identity of its own yet", why);
+                context.note(NONE_YET, why);
                 context.rest(&mut backoff, Retry::Later);
             }
-            Err(Failed::Server(error)) => {
-                context.missed("this host has no identity of its own yet", &error);
-                context.rest(&mut backoff, error.retry());
-            }
-            Err(Failed::Answer(CourierError::Tls(error))) => {
-                context.note("a new certificate can't be used", error.to_string());
-                context.rest(&mut backoff, Retry::Later);
-            }
-            Err(Failed::Answer(error)) => return Err(error),
+            Err(failed) => failed.rest(context, NONE_YET, &mut backoff)?,
         }
     }
     Ok(())
-}
-
-enum Failed {
-    Server(HttpError),
-    Answer(CourierError),
-}
-
-impl From<HttpError> for Failed {
-    fn from(error: HttpError) -> Self {
-        Self::Server(error)
-    }
-}
-
-impl<E: Into<CourierError>> From<E> for Failed {
-    fn from(error: E) -> Self {
-        Self::Answer(error.into())
-    }
 }
 
 /// One try; gives the agent that the courier is from now on, or none where the reader did not keep it.

@@ -5,6 +5,7 @@ mod context;
 mod custody;
 mod disk;
 pub mod enrol;
+mod failed;
 pub mod folder;
 mod fork;
 mod health;

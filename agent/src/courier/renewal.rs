@@ -10,8 +10,9 @@ use protocol::{
 
 use super::{
     context::{Context, CourierError},
+    failed::Failed,
     http::HttpError,
-    pause::{Backoff, Retry, Tray},
+    pause::{Backoff, Tray},
     tls,
 };
 use crate::link::FromSpool;
@@ -56,38 +57,15 @@ pub(super) fn serve(context: &Context, requests: &Requests) -> Result<(), Courie
                 wanted = None;
                 backoff.reset();
             }
-            Err(Failed::Server(error)) => {
-                context.missed("a certificate was not renewed", &error);
-                if error.is_permanent() {
+            Err(failed) => {
+                if failed.is_refusal() {
                     wanted = None;
                 }
-                context.rest(&mut backoff, error.retry());
+                failed.rest(context, "a certificate was not renewed", &mut backoff)?;
             }
-            Err(Failed::Answer(CourierError::Tls(error))) => {
-                context.note("a new certificate can't be used", error.to_string());
-                context.rest(&mut backoff, Retry::Later);
-            }
-            Err(Failed::Answer(error)) => return Err(error),
         }
     }
     Ok(())
-}
-
-enum Failed {
-    Server(HttpError),
-    Answer(CourierError),
-}
-
-impl From<HttpError> for Failed {
-    fn from(error: HttpError) -> Self {
-        Self::Server(error)
-    }
-}
-
-impl<E: Into<CourierError>> From<E> for Failed {
-    fn from(error: E) -> Self {
-        Self::Answer(error.into())
-    }
 }
 
 fn is_due(context: &Context) -> Result<bool, CourierError> {

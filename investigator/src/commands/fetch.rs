@@ -32,11 +32,13 @@ use crate::{
 pub fn run(args: &Fetch, home: Home) -> anyhow::Result<Exit> {
     let session = Session::open(home)?;
     session.demand(Role::Investigator)?;
-    if args.follow {
-        follow(&session, args)?;
-    }
     let rows = match args.which.parse::<OrderId>() {
         Ok(order) => of_order(&session, order, args)?,
+        Err(_) if args.follow => {
+            return Err(misuse(
+                "--follow is for an order (o-...): a collection alone has no news.",
+            ));
+        }
         Err(_) => vec![one(&session, args)?],
     };
     let (mut exit, mut folders) = (Exit::Done, Vec::new());
@@ -58,13 +60,12 @@ pub fn run(args: &Fetch, home: Home) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Fetches parts as they arrive, until every host has settled.
-fn follow(session: &Session, args: &Fetch) -> anyhow::Result<()> {
-    let Ok(order) = args.which.parse::<OrderId>() else {
-        return Err(misuse(
-            "--follow is for an order (o-...): a collection alone has no news.",
-        ));
-    };
+/// Fetches parts as they arrive, until every host has settled; gives what came.
+fn follow<'s>(
+    session: &'s Session,
+    order: OrderId,
+    args: &'s Fetch,
+) -> anyhow::Result<Arriving<'s>> {
     let mut following = Following {
         session,
         args,
@@ -72,7 +73,8 @@ fn follow(session: &Session, args: &Fetch) -> anyhow::Result<()> {
         parts: 0,
         loaded: BTreeSet::new(),
     };
-    watch::follow_with(session, order, None, &mut following).map(drop)
+    watch::follow_with(session, order, None, &mut following)?;
+    Ok(following.arriving)
 }
 
 struct Following<'s> {
@@ -109,7 +111,7 @@ impl Following<'_> {
 
 impl Show for Following<'_> {
     fn news(&mut self, view: &View) -> anyhow::Result<()> {
-        let parts = view.hosts.iter().map(|h| u64::from(h.parts_received)).sum();
+        let parts = view.parts();
         if parts == self.parts {
             return Ok(());
         }
@@ -131,7 +133,10 @@ impl Show for Following<'_> {
 fn of_order(session: &Session, order: OrderId, args: &Fetch) -> anyhow::Result<Vec<CollectionRow>> {
     let mut rows = Vec::new();
     for one in chain::with_retries(&session.remote.orders()?.orders, order) {
-        let mut arriving = Arriving::new(one, &args.output);
+        let mut arriving = match one == order && args.follow {
+            true => follow(session, order, args)?,
+            false => Arriving::new(one, &args.output),
+        };
         arriving.look(&session.remote, &mut say)?;
         rows.extend(arriving.rows().cloned());
     }

@@ -5,13 +5,25 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::{Duration, Instant as Moment},
 };
 
 use anyhow::Context as _;
+use askama::Template;
+use evidence::instant::Instant;
 use protocol::{messages::HostRow, order::Order};
 
-use super::{desk::lock, fields::Fields, gate};
+use super::{
+    desk::lock,
+    fields::Fields,
+    gate, problem,
+    view::{Answer, go_to, once_more},
+};
+use crate::{
+    draft::{self, Wish},
+    session::Session,
+    targets,
+};
 
 /// How many are kept; the oldest goes first.
 const MOST: usize = 32;
@@ -30,7 +42,7 @@ pub struct Draft {
     pub fields: Fields,
     /// Where that form is.
     pub form: String,
-    made: Instant,
+    made: Moment,
 }
 
 /// All of them.
@@ -38,11 +50,24 @@ pub struct Draft {
 pub struct Drafts(Mutex<VecDeque<Arc<Draft>>>);
 
 impl Drafts {
-    /// Keeps an order and gives its name here.
+    /// Draws an order up, keeps it, and gives its name here; `form` is where `fields` were filled in.
     ///
     /// # Errors
-    /// The system gives no random numbers.
-    pub fn keep(
+    /// The person may not order this, the wish makes no sense, or the system gives no random numbers.
+    pub fn draw_up(
+        &self,
+        session: &Session,
+        wish: Wish<'_>,
+        (fields, form): (&Fields, &str),
+        now: Instant,
+    ) -> anyhow::Result<String> {
+        targets::check_agencies(&wish.chosen.hosts, &session.me)?;
+        let order = draft::make(&wish, &session.believed.policy, &session.me, now)?;
+        let hosts = wish.chosen.hosts.into_iter().cloned().collect();
+        self.keep(order, hosts, fields.clone(), form)
+    }
+
+    fn keep(
         &self,
         order: Order,
         hosts: Vec<HostRow>,
@@ -60,7 +85,7 @@ impl Drafts {
             hosts,
             fields,
             form: form.to_owned(),
-            made: Instant::now(),
+            made: Moment::now(),
         }));
         Ok(id)
     }
@@ -82,5 +107,16 @@ impl Drafts {
     /// Forgets a draft, which was signed.
     pub fn forget(&self, id: &str) {
         lock(&self.0).retain(|d| d.id != id);
+    }
+}
+
+/// On to the draft that was drawn up; where none was, the form again, with what is wrong.
+pub fn go_on<P: Template>(
+    drawn: anyhow::Result<String>,
+    form: impl FnOnce(Vec<String>) -> anyhow::Result<P>,
+) -> Answer {
+    match drawn {
+        Ok(draft) => go_to(&format!("/drafts/{draft}")),
+        Err(error) => once_more(&form(problem::words(&error))?),
     }
 }

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use askama::{Template, filters::Escaper};
-use axum::response::{Html, IntoResponse as _, Response};
+use axum::{
+    http::StatusCode,
+    response::{Html, IntoResponse as _, Response},
+};
 use evidence::instant::Instant;
 use indicatif::HumanBytes;
 use protocol::messages::{HostRow, HostState};
@@ -69,6 +72,14 @@ pub type Answer = Result<Response, Problem>;
 pub fn show(page: &impl Template) -> Answer {
     let html = page.render().map_err(anyhow::Error::from)?;
     Ok(Html(html).into_response())
+}
+
+/// A form once more, after what was sent could not be done: it says why.
+///
+/// # Errors
+/// It can't be rendered.
+pub fn once_more(form: &impl Template) -> Answer {
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, show(form)?).into_response())
 }
 
 /// On to another page after a POST.

@@ -49,6 +49,13 @@ pub struct View {
     pub changed: BTreeSet<AgentId>,
 }
 
+impl View {
+    /// Parts that are durable at the server, of all hosts.
+    pub fn parts(&self) -> u64 {
+        self.hosts.iter().map(|h| u64::from(h.parts_received)).sum()
+    }
+}
+
 /// One host of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct HostView {

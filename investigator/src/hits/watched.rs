@@ -36,7 +36,7 @@ impl<'s> Watched<'s> {
     /// # Errors
     /// The server refuses, or nothing can be shown.
     pub fn news(&mut self, view: &View) -> anyhow::Result<()> {
-        let parts = view.hosts.iter().map(|h| u64::from(h.parts_received)).sum();
+        let parts = view.parts();
         if parts > self.parts {
             self.parts = parts;
             self.look()?;

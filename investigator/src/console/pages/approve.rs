@@ -7,8 +7,6 @@ use askama::Template;
 use axum::{
     Extension,
     extract::{Path, State},
-    http::StatusCode,
-    response::IntoResponse as _,
 };
 use evidence::{ids::OrderId, instant::Instant};
 use protocol::{policy::Role, profile::Profile};
@@ -20,7 +18,7 @@ use crate::{
         app::App,
         fields::Fields,
         problem,
-        view::{Answer, Frame, go_to, show},
+        view::{Answer, Frame, go_to, once_more, show},
     },
     countersign::Asked,
     draft::{self, Line},
@@ -111,7 +109,7 @@ pub async fn sign(
             &ask(&session, order)?,
             problem::words(&error),
         )?;
-        Ok((StatusCode::UNPROCESSABLE_ENTITY, show(&page)?).into_response())
+        once_more(&page)
     })
     .await
 }

@@ -7,8 +7,6 @@ use askama::Template;
 use axum::{
     Extension,
     extract::{Path, State},
-    http::StatusCode,
-    response::IntoResponse as _,
 };
 use evidence::ids::OrderId;
 
@@ -19,7 +17,7 @@ use crate::{
         app::App,
         fields::Fields,
         problem,
-        view::{Answer, Frame, go_to, show},
+        view::{Answer, Frame, go_to, once_more, show},
     },
     countersign::Asked,
     draft::{self, Line},
@@ -68,7 +66,7 @@ pub async fn sign(
         let session = app.desk.session()?;
         let errors = problem::words(&error);
         let page = whole(app, &session, order, fields.get("reason"), errors)?;
-        Ok((StatusCode::UNPROCESSABLE_ENTITY, show(&page)?).into_response())
+        once_more(&page)
     })
     .await
 }

@@ -7,8 +7,7 @@ use askama::Template;
 use axum::{
     Extension,
     extract::{Path, State},
-    http::{StatusCode, Uri},
-    response::IntoResponse as _,
+    http::Uri,
 };
 use evidence::{ids::OrderId, instant::Instant};
 use protocol::{
@@ -21,14 +20,13 @@ use super::{filled, id, query};
 use crate::{
     console::{
         app::App,
+        drafts::go_on,
         fields::Fields,
         hunts::Gathered,
         ordering::{self, Form},
-        problem,
-        view::{Answer, Frame, go_to, number, show},
+        view::{Answer, Frame, number, show},
     },
     countersign::Asked,
-    draft,
     exit::misuse,
     hits::{FromHunt, HUNTS, Hit, show as words},
     session::Session,
@@ -110,13 +108,9 @@ pub async fn collect(
     app.page(move |app| {
         let session = app.desk.session()?;
         session.demand(Role::Investigator)?;
-        match make(app, &session, order, &fields) {
-            Ok(draft) => go_to(&format!("/drafts/{draft}")),
-            Err(error) => {
-                let page = whole(app, &session, order, &fields, problem::words(&error))?;
-                Ok((StatusCode::UNPROCESSABLE_ENTITY, show(&page)?).into_response())
-            }
-        }
+        go_on(make(app, &session, order, &fields), |errors| {
+            whole(app, &session, order, &fields, errors)
+        })
     })
     .await
 }
@@ -133,11 +127,8 @@ fn make(app: &App, session: &Session, order: OrderId, fields: &Fields) -> anyhow
     let chosen = targets::by_agents(&hosts, &from.agents)?;
     let what = (profile.to_owned(), from.paths()?);
     let wish = ordering::wish(fields, what, chosen, Some(digest))?;
-    targets::check_agencies(&wish.chosen.hosts, &session.me)?;
-    let order_of_hits = draft::make(&wish, &session.believed.policy, &session.me, now)?;
-    let hosts = wish.chosen.hosts.into_iter().cloned().collect();
     let form = format!("/orders/{order}/hits");
-    app.drafts.keep(order_of_hits, hosts, fields.clone(), &form)
+    app.drafts.draw_up(session, wish, (fields, &form), now)
 }
 
 /// The hits that are ticked, or all.

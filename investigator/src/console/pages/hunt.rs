@@ -3,12 +3,7 @@
 use std::{str::FromStr, sync::Arc};
 
 use askama::Template;
-use axum::{
-    Extension,
-    extract::State,
-    http::{StatusCode, Uri},
-    response::IntoResponse as _,
-};
+use axum::{Extension, extract::State, http::Uri};
 use evidence::instant::Instant;
 use protocol::policy::Role;
 
@@ -17,16 +12,14 @@ use crate::{
     cli::{self, Criteria},
     console::{
         app::App,
+        drafts::go_on,
         fields::Fields,
         ordering::{self, Form, Hosts},
-        problem,
-        view::{Answer, Frame, go_to, show},
+        view::{Answer, Frame, show},
     },
-    draft,
     exit::misuse,
     question::{self, List},
     session::Session,
-    targets,
 };
 
 const FORM: &str = "/hunts/new";
@@ -139,13 +132,9 @@ pub async fn draw_up(State(app): State<Arc<App>>, Extension(fields): Extension<F
     app.page(move |app| {
         let session = app.desk.session()?;
         session.demand(Role::Investigator)?;
-        match make(app, &session, &fields) {
-            Ok(draft) => go_to(&format!("/drafts/{draft}")),
-            Err(error) => {
-                let page = form(app, &session, &fields, problem::words(&error))?;
-                Ok((StatusCode::UNPROCESSABLE_ENTITY, show(&page)?).into_response())
-            }
-        }
+        go_on(make(app, &session, &fields), |errors| {
+            form(app, &session, &fields, errors)
+        })
     })
     .await
 }
@@ -156,10 +145,7 @@ fn make(app: &App, session: &Session, fields: &Fields) -> anyhow::Result<String>
     let chosen = ordering::choose(fields, &hosts, now)?;
     // The profile has its paths.
     let wish = ordering::wish(fields, (profile, Vec::new()), chosen, None)?;
-    targets::check_agencies(&wish.chosen.hosts, &session.me)?;
-    let order = draft::make(&wish, &session.believed.policy, &session.me, now)?;
-    let hosts = wish.chosen.hosts.into_iter().cloned().collect();
-    app.drafts.keep(order, hosts, fields.clone(), FORM)
+    app.drafts.draw_up(session, wish, (fields, FORM), now)
 }
 
 /// What was pasted, and the file behind it.

@@ -4,12 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use askama::Template;
-use axum::{
-    Extension,
-    extract::State,
-    http::{StatusCode, Uri},
-    response::IntoResponse as _,
-};
+use axum::{Extension, extract::State, http::Uri};
 use evidence::instant::Instant;
 use protocol::{
     artifacts, order_check,
@@ -21,15 +16,13 @@ use super::{filled, query};
 use crate::{
     console::{
         app::App,
+        drafts::go_on,
         fields::Fields,
         ordering::{self, Form, Hosts},
-        problem,
-        view::{Answer, Frame, go_to, show},
+        view::{Answer, Frame, show},
     },
-    draft,
     exit::misuse,
     session::Session,
-    targets,
 };
 
 /// A profile of one's own, in the form.
@@ -75,13 +68,9 @@ pub async fn draw_up(State(app): State<Arc<App>>, Extension(fields): Extension<F
     app.page(move |app| {
         let session = app.desk.session()?;
         session.demand(Role::Investigator)?;
-        match make(app, &session, &fields) {
-            Ok(draft) => go_to(&format!("/drafts/{draft}")),
-            Err(error) => {
-                let page = form(app, &session, &fields, problem::words(&error))?;
-                Ok((StatusCode::UNPROCESSABLE_ENTITY, show(&page)?).into_response())
-            }
-        }
+        go_on(make(app, &session, &fields), |errors| {
+            form(app, &session, &fields, errors)
+        })
     })
     .await
 }
@@ -99,10 +88,7 @@ fn make(app: &App, session: &Session, fields: &Fields) -> anyhow::Result<String>
     };
     let chosen = ordering::choose(fields, &hosts, now)?;
     let wish = ordering::wish(fields, (profile, fields.lines("paths")), chosen, None)?;
-    targets::check_agencies(&wish.chosen.hosts, &session.me)?;
-    let order = draft::make(&wish, &session.believed.policy, &session.me, now)?;
-    let hosts = wish.chosen.hosts.into_iter().cloned().collect();
-    app.drafts.keep(order, hosts, fields.clone(), FORM)
+    app.drafts.draw_up(session, wish, (fields, FORM), now)
 }
 
 fn form(

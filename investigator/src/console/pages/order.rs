@@ -100,12 +100,7 @@ impl Table {
                 files: number(progress().map(|p| p.files).sum()),
                 bytes: size(progress().map(|p| p.file_bytes).sum()),
                 gaps: progress().map(|p| p.gaps).sum(),
-                parts: view
-                    .hosts
-                    .iter()
-                    .map(|h| h.parts_received)
-                    .sum::<u32>()
-                    .to_string(),
+                parts: view.parts().to_string(),
             },
         }
     }

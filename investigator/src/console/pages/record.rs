@@ -6,8 +6,6 @@ use askama::Template;
 use axum::{
     Extension,
     extract::{Path, State},
-    http::StatusCode,
-    response::IntoResponse as _,
 };
 use evidence::ids::CollectionId;
 use protocol::policy::Role;
@@ -20,7 +18,7 @@ use crate::{
         fields::Fields,
         jobs::{Found, Job},
         problem::{self, Problem},
-        view::{Answer, Frame, go_to, show},
+        view::{Answer, Frame, go_to, once_more, show},
     },
     custody,
     session::Session,
@@ -70,7 +68,7 @@ pub async fn sign(
         };
         let session = app.desk.session()?;
         let page = whole(app, &session, collection, &found, problem::words(&error))?;
-        Ok((StatusCode::UNPROCESSABLE_ENTITY, show(&page)?).into_response())
+        once_more(&page)
     })
     .await
 }

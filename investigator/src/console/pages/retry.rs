@@ -7,8 +7,7 @@ use askama::Template;
 use axum::{
     Extension,
     extract::{Path, State},
-    http::{StatusCode, Uri},
-    response::IntoResponse as _,
+    http::Uri,
 };
 use evidence::{ids::OrderId, instant::Instant};
 use protocol::policy::Role;
@@ -17,15 +16,13 @@ use super::{filled, id, query, sign::HostLine};
 use crate::{
     console::{
         app::App,
+        drafts::go_on,
         fields::Fields,
         ordering::Form,
-        problem,
-        view::{Answer, Frame, go_to, show},
+        view::{Answer, Frame, show},
     },
-    draft,
     retry::{self, Before},
     session::Session,
-    targets,
 };
 
 #[derive(Template)]
@@ -66,13 +63,9 @@ pub async fn draw_up(
     app.page(move |app| {
         let session = app.desk.session()?;
         session.demand(Role::Investigator)?;
-        match make(app, &session, order, &fields) {
-            Ok(draft) => go_to(&format!("/drafts/{draft}")),
-            Err(error) => {
-                let page = whole(app, &session, order, &fields, problem::words(&error))?;
-                Ok((StatusCode::UNPROCESSABLE_ENTITY, show(&page)?).into_response())
-            }
-        }
+        go_on(make(app, &session, order, &fields), |errors| {
+            whole(app, &session, order, &fields, errors)
+        })
     })
     .await
 }
@@ -85,11 +78,8 @@ fn make(app: &App, session: &Session, order: OrderId, fields: &Fields) -> anyhow
         .parse()
         .with_context(|| format!("{expires:?} is no length of time."))?;
     let wish = before.wish(before.failed(&all)?, fields.get("reason"), expires);
-    targets::check_agencies(&wish.chosen.hosts, &session.me)?;
-    let again = draft::make(&wish, &session.believed.policy, &session.me, now)?;
-    let hosts = wish.chosen.hosts.into_iter().cloned().collect();
     let form = format!("/orders/{order}/retry");
-    app.drafts.keep(again, hosts, fields.clone(), &form)
+    app.drafts.draw_up(session, wish, (fields, &form), now)
 }
 
 fn whole(

@@ -7,8 +7,6 @@ use askama::Template;
 use axum::{
     Extension,
     extract::{Path, State},
-    http::StatusCode,
-    response::IntoResponse as _,
 };
 use evidence::{ids::AgentId, instant::Instant};
 use protocol::policy::Role;
@@ -20,7 +18,7 @@ use crate::{
         app::App,
         fields::Fields,
         ordering, problem,
-        view::{Answer, Frame, go_to, show},
+        view::{Answer, Frame, go_to, once_more, show},
     },
     exit::misuse,
     revoke,
@@ -65,7 +63,7 @@ pub async fn sign(
         let session = app.desk.session()?;
         let errors = problem::words(&error);
         let page = whole(app, &session, agent, fields.get("from"), errors)?;
-        Ok((StatusCode::UNPROCESSABLE_ENTITY, show(&page)?).into_response())
+        once_more(&page)
     })
     .await
 }

@@ -7,8 +7,6 @@ use askama::Template;
 use axum::{
     Extension,
     extract::{Path, State},
-    http::StatusCode,
-    response::IntoResponse as _,
 };
 use evidence::envelope::{self, Envelope};
 use protocol::{artifacts, order_check, policy::Role, profile::Profile};
@@ -20,7 +18,7 @@ use crate::{
         drafts::Draft,
         fields::Fields,
         problem,
-        view::{Answer, Frame, go_to, show},
+        view::{Answer, Frame, go_to, once_more, show},
     },
     draft::{self, Line},
     session::Session,
@@ -89,7 +87,7 @@ pub async fn sign(
             Err(error) => {
                 let session = app.desk.session()?;
                 let page = whole(app, &session, &draft, problem::words(&error))?;
-                Ok((StatusCode::UNPROCESSABLE_ENTITY, show(&page)?).into_response())
+                once_more(&page)
             }
         }
     })
