@@ -17,7 +17,7 @@ use crate::{
     expiry,
     folder::Folder,
     intake::stamp,
-    metrics,
+    lapse, metrics,
     refusal::chain,
     router::router,
     serve::{self, Shown, serve},
@@ -28,6 +28,8 @@ use crate::{
 };
 
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
+/// Whoever follows an order hears so soon that its time is up.
+const LAPSE_EVERY: Duration = Duration::from_secs(3);
 const WRITE_SEEN_EVERY: Duration = Duration::from_secs(15);
 
 /// Serves the folder `dir` on these listeners until `stop` ends.
@@ -104,6 +106,7 @@ impl Tasks {
             tokio::spawn(sweep(server.clone())),
             tokio::spawn(write_seen(server.clone())),
             tokio::spawn(expire(server.clone())),
+            tokio::spawn(lapse(server.clone())),
             tokio::spawn(renew(server.clone(), folder.clone(), shown)),
         ]);
         match server.config.tsa.clone() {
@@ -159,6 +162,19 @@ async fn expire(server: Arc<Server>) {
         ticks.tick().await;
         if let Err(error) = expiry::run(&server, Instant::now()).await {
             tracing::error!(error = chain(&error), "what is due could not expire");
+        }
+    }
+}
+
+async fn lapse(server: Arc<Server>) {
+    let mut ticks = every(LAPSE_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = lapse::run(&server, Instant::now()).await {
+            tracing::error!(
+                error = chain(&error),
+                "it could not be noted that the time of orders is up"
+            );
         }
     }
 }

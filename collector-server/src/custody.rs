@@ -91,6 +91,7 @@ fn key_of(action: &Action, leaf: &[u8]) -> String {
         Action::Approved { order, by_key, .. } => format!("approved {order} {by_key}"),
         Action::Cancelled { order, by_key, .. } => format!("cancelled {order} {by_key}"),
         Action::Halted { order, .. } => format!("halted {order}"),
+        Action::Lapsed { order, .. } => format!("lapsed {order}"),
         Action::Refused {
             agent,
             order_sha256,

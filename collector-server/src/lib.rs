@@ -16,6 +16,7 @@ pub mod init;
 pub mod intake;
 pub mod keeping;
 pub mod keyfile;
+pub mod lapse;
 pub mod metrics;
 pub mod rates;
 pub mod refusal;

@@ -236,6 +236,10 @@ fn events() -> Vec<Action> {
             order,
             order_sha256: some,
         },
+        Action::Lapsed {
+            order,
+            order_sha256: some,
+        },
         Action::Refused {
             agent,
             order_sha256: some,

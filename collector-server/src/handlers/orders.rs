@@ -349,13 +349,7 @@ async fn status_since(
 ) -> Result<OrderStatus, Refusal> {
     let who = (&asker.scope, &asker.person.id);
     let found = server.index.order(order, who, since, Instant::now());
-    let mut found = found.await?.ok_or(Refusal::NotFound)?;
-    if found.has_expired_untold {
-        let expired = OrderChange::Expired(order);
-        server.change(Change::Order(expired)).await?;
-        let again = server.index.order(order, who, since, Instant::now());
-        found = again.await?.ok_or(Refusal::NotFound)?;
-    }
+    let found = found.await?.ok_or(Refusal::NotFound)?;
     Ok(OrderStatus {
         v: VERSION,
         revision: found.revision,

@@ -128,8 +128,8 @@ pub enum Change {
         /// When.
         at: Instant,
     },
-    /// An order has expired: those who follow it hear of it.
-    Expired(OrderId),
+    /// An order's time is up: those who follow it hear of it.
+    Lapsed(OrderId),
     /// Somebody stopped an order, on hosts of these agencies that hold no earlier cancellation.
     Cancel {
         /// The order.
@@ -210,8 +210,6 @@ pub struct FullOrder {
     pub totals: Totals,
     /// When it ends.
     pub expires: Instant,
-    /// Whether it has expired and nobody who follows was told yet.
-    pub has_expired_untold: bool,
     /// How it fares on the hosts within the asker's scope that changed since the revision asked for.
     pub hosts: Vec<OrderHost>,
 }
@@ -452,6 +450,23 @@ impl Index {
         row.map(|row| parsed(&row, "sha256")).transpose()
     }
 
+    /// Orders whose time is up, and of which that was not noted yet, with their payloads' digests; some of them where
+    /// there are many.
+    ///
+    /// # Errors
+    /// The database failed or a row is damaged.
+    pub async fn lapsed(&self, now: Instant) -> Result<Vec<(OrderId, Digest)>, IndexError> {
+        let rows = query(
+            "SELECT id, sha256 FROM orders WHERE expiry_told = 0 AND expires_ns <= ? \
+             ORDER BY expires_ns LIMIT 1000",
+        )
+        .bind(to_ns(now))
+        .fetch_all(&self.reader)
+        .await?;
+        let named = |row| Ok((parsed(row, "id")?, parsed(row, "sha256")?));
+        rows.iter().map(named).collect()
+    }
+
     /// Orders that have stopped by themselves.
     ///
     /// # Errors
@@ -548,8 +563,7 @@ impl Index {
             return Ok(None);
         };
         let row = query(
-            "SELECT revision, whole_revision, cancel, halted, expires_ns, expiry_told \
-             FROM orders WHERE id = ?",
+            "SELECT revision, whole_revision, cancel, halted, expires_ns FROM orders WHERE id = ?",
         )
         .bind(order.to_string())
         .fetch_one(&self.reader)
@@ -584,7 +598,6 @@ impl Index {
             halted: row.try_get("halted")?,
             totals: self.totals(order, scope, now).await?,
             expires,
-            has_expired_untold: now >= expires && !row.try_get::<bool, _>("expiry_told")?,
             hosts: rows.iter().map(read_host).collect::<Result<_, _>>()?,
         }))
     }

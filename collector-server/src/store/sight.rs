@@ -45,7 +45,8 @@ impl About {
             Action::Ordered { order, .. }
             | Action::Approved { order, .. }
             | Action::Cancelled { order, .. }
-            | Action::Halted { order, .. } => Self::Order(*order),
+            | Action::Halted { order, .. }
+            | Action::Lapsed { order, .. } => Self::Order(*order),
             Action::Received { part, .. }
             | Action::Fetched { part, .. }
             | Action::Verified { part, .. }

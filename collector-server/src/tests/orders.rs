@@ -4,6 +4,7 @@ use evidence::{
     custody::{event::Action, event::Event, receipt::Receipt},
     envelope::{self, Envelope},
     ids::{AgentId, CollectionId},
+    instant::Instant,
 };
 use protocol::{
     messages::{
@@ -15,7 +16,10 @@ use protocol::{
     version::VERSION,
 };
 
-use crate::testing::{Answer, Deployment, Running, TestAgent, later, name, order, text};
+use crate::{
+    lapse,
+    testing::{Answer, Deployment, Running, TestAgent, later, name, order, text},
+};
 
 pub(super) fn submit(envelope: &Envelope, targets: &[AgentId]) -> SubmitOrder {
     SubmitOrder {
@@ -395,6 +399,31 @@ async fn one_more_signature_is_taken_in_logged_and_handed_to_who_refused() {
     };
     assert_eq!(report(&s, &agent, accepted).await.status, 204);
     assert_eq!(poll(&s, &agent, "").await.status, 204);
+}
+
+#[tokio::test]
+async fn that_an_orders_time_is_up_is_logged_once_and_told_to_whoever_follows() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let agent = s.enrol("lab").await;
+    let (order, envelope) = order(&d, &[agent.id], |o| o.expires = later(60), &["ann"]);
+    let sent = submit(&envelope, &[agent.id]);
+    assert_eq!(s.post_as("ann", "/v1/orders", &sent).await.status, 200);
+    assert_eq!(lapse::run(&s.server, Instant::now()).await.unwrap(), 0);
+    let (before, size) = (status(&s, &order).await.revision, s.server.custody.size());
+    let url = format!("/v1/orders/{}?since={before}&wait_ms=20000", order.id);
+    let (told, lapsed) = tokio::join!(s.get_as("ann", &url), async {
+        let lapsed = lapse::run(&s.server, later(60)).await.unwrap();
+        (lapsed, lapse::run(&s.server, later(60)).await.unwrap())
+    });
+    assert_eq!(lapsed, (1, 0));
+    assert!(told.message::<OrderStatus>().revision > before);
+    let leaves = s.server.custody.leaves(size, 5, 1 << 20).await.unwrap();
+    let leaf = data_encoding::BASE64.decode(leaves[0].as_bytes()).unwrap();
+    let Action::Lapsed { order: lapsed, .. } = Event::read(&leaf).unwrap().1.action else {
+        panic!("another event");
+    };
+    assert_eq!((lapsed, leaves.len()), (order.id, 1));
 }
 
 #[tokio::test]

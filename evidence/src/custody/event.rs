@@ -161,6 +161,13 @@ pub enum Action {
         /// Digest of its payload.
         order_sha256: Digest,
     },
+    /// An order's time is up: agents begin nothing on it any more (signed by the server).
+    Lapsed {
+        /// The order.
+        order: OrderId,
+        /// Digest of its payload.
+        order_sha256: Digest,
+    },
     /// An agent refused an order (signed by the server; the notice carries the agent's signature).
     Refused {
         /// Who refused.

@@ -43,7 +43,8 @@ impl CaseFilter {
             Action::Ordered { order, .. }
             | Action::Approved { order, .. }
             | Action::Cancelled { order, .. }
-            | Action::Halted { order, .. } => self.orders.contains(order),
+            | Action::Halted { order, .. }
+            | Action::Lapsed { order, .. } => self.orders.contains(order),
             Action::Refused { order_sha256, .. } => digests.contains(order_sha256),
             Action::Enrolled { agent, .. }
             | Action::Renewed { agent, .. }

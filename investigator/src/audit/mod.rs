@@ -245,6 +245,10 @@ impl Examiner {
             | Action::Halted {
                 order,
                 order_sha256,
+            }
+            | Action::Lapsed {
+                order,
+                order_sha256,
             } => {
                 let known = seen.orders.get(order_sha256) == Some(order);
                 (!known).then_some("it speaks of an order that the log does not know")

@@ -124,6 +124,9 @@ pub fn what(action: &Action, names: &Names) -> String {
         Action::Halted { order, .. } => {
             format!("order {order} stopped by itself: too many of its hosts failed")
         }
+        Action::Lapsed { order, .. } => {
+            format!("the time of order {order} was up: nothing more begins on it")
+        }
         Action::Refused {
             agent,
             order_sha256,

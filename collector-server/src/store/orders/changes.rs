@@ -45,7 +45,7 @@ pub(in crate::store) async fn apply(
             }
             Ok(Woken::default())
         }
-        Change::Expired(order) => {
+        Change::Lapsed(order) => {
             let told = query("UPDATE orders SET expiry_told = 1 WHERE id = ? AND expiry_told = 0")
                 .bind(order.to_string())
                 .execute(&mut *to)
