@@ -271,7 +271,7 @@ pub enum Bound {
     AtMost,
 }
 
-/// `GET /v1/hosts`: the hosts of the asker's agencies.
+/// `GET /v1/hosts?after_agent=ID`: the hosts of the asker's agencies, a page at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hosts {
@@ -279,6 +279,8 @@ pub struct Hosts {
     pub v: u64,
     /// By enrolment.
     pub hosts: Vec<HostRow>,
+    /// Whether there are more, after the last of these.
+    pub more: bool,
 }
 
 /// One enrolled host.
@@ -532,7 +534,8 @@ pub enum HostState {
     Cloned,
 }
 
-/// `GET /v1/collections?order=ID`: what is stored (all that the asker may see, where no order is named).
+/// `GET /v1/collections?order=ID&after_collection=ID`: what is stored (all that the asker may see, where no order is
+/// named), a page at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Collections {
@@ -540,6 +543,8 @@ pub struct Collections {
     pub v: u64,
     /// The newest first.
     pub collections: Vec<CollectionRow>,
+    /// Whether there are more, after the last of these.
+    pub more: bool,
 }
 
 /// One stored collection.

@@ -57,8 +57,14 @@ try {
   const first = await sign(page);
   note("first", first);
 
-  step("ann cancels what runs");
+  step("ann reads the log of what runs");
   await page.waitForSelector("#live >> text=file_hashes", { timeout: 60000 });
+  await page.getByRole("link", { name: "log of" }).first().click();
+  await page.waitForSelector("#live td >> text=file_hashes", { timeout: 60000 });
+  await look(page, "log", [told.hostShown, "under way"]);
+  await page.getByRole("link", { name: "The order" }).click();
+
+  step("ann cancels what runs");
   await page.getByRole("link", { name: "Cancel the order" }).click();
   await look(page, "cancel", ["stops on all of its hosts", told.basis]);
   await page.fill("#reason", told.why);
@@ -92,6 +98,51 @@ try {
   await page.getByRole("heading", { name: "Orders that continue this one" }).waitFor();
   must(await page.locator("#arrived tbody tr").count() === 2, "the results of both orders do not stand together");
   await look(page, "order-retried", [told.hostShown]);
+
+  step("ann has a folder watched");
+  await open("/orders/new");
+  await page.check("input[value=files]");
+  await page.fill("#paths", told.watched);
+  await page.getByText("Again and again").click();
+  await page.check("input[value=change]");
+  await page.fill("#settle", "soon");
+  await page.fill("#filter", "*");
+  await page.fill("#case", told.case);
+  await page.fill("#reason", told.why);
+  await page.click("button.main");
+  await page.waitForSelector("#errors");
+  must((await page.textContent("#errors")).includes('"soon" is not a length of time'), "a settle time of soon is taken");
+  must(await page.isChecked("input[value=change]"), "the choice is lost");
+  await page.fill("#settle", "1s");
+  await page.fill("#captures", "9");
+  await page.fill("#expires", "7d");
+  await look(page, "new-order-watch", [told.hostShown]);
+  await drawUp(page);
+  await look(page, "sign-watch", ["whenever something below these paths changes or appears", "9 in all of each host at most"]);
+  note("watch", await sign(page));
+  await page.waitForSelector("#live .mark >> text=watching", { timeout: 60000 });
+  await ask("change");
+  await page.waitForFunction(() => document.querySelectorAll("#arrived tbody tr").length > 0, null, { timeout: 60000 })
+    .catch(() => page.reload());
+  await page.waitForSelector("#arrived table", { timeout: 60000 });
+  await look(page, "order-watch", [told.hostShown]);
+  must(await page.getByRole("link", { name: "Cancel the order" }).count() === 1, "a watch that goes on can't be cancelled");
+
+  step("ann has a baseline collected every week");
+  await open("/orders/new");
+  await page.check("input[value=own]");
+  await page.fill("#yaml", told.baseline);
+  await page.getByText("Again and again").click();
+  await page.check("input[value=every]");
+  await page.fill("#window", told.window);
+  await page.fill("#filter", "*");
+  await page.fill("#case", told.case);
+  await page.fill("#reason", told.why);
+  await page.fill("#expires", "90d");
+  await drawUp(page);
+  await look(page, "sign-standing", ["one collection of each host every 7d"]);
+  note("standing", await sign(page));
+  await page.waitForSelector("#live .mark >> text=standing", { timeout: 60000 });
 
   step("ann hunts");
   await open("/hunts/new");

@@ -1,5 +1,5 @@
 //! What becomes of orders in the console, in a real browser, with the real programs: one with a warrant's scope is
-//! cancelled and retried, a hunt is asked, its hits are collected, the verdict is recorded, an agent is revoked.
+//! cancelled and retried, a folder is watched, a baseline stands, a hunt is asked, its hits are collected, the verdict is recorded, an agent is revoked.
 //! `console/orders.mjs` is the story. What was signed there is read here: the same documents as the command line's.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -17,7 +17,7 @@ use fieldseal_tests::{
     browser::{self, FILE, HOST_SHOWN, PASSPHRASE, SCRIPT, console, make_locked},
     stage::Stage,
 };
-use protocol::order::Order;
+use protocol::{order::Order, recurrence::Recurrence};
 use serde_json::json;
 
 const MIB: usize = 1 << 20;
@@ -100,6 +100,8 @@ fn orders_are_narrowed_stopped_retried_and_hunts_lead_to_evidence() {
         format!("# known\n{}  harmless\n", Digest::of(b"harmless")),
     )
     .unwrap();
+    let watched = stage.path("watched");
+    fs::create_dir_all(&watched).unwrap();
     let sleeper = Runs::new(&hunted);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (ann, url) = console(&stage, "home").unwrap();
@@ -114,6 +116,9 @@ fn orders_are_narrowed_stopped_retried_and_hunts_lead_to_evidence() {
             tree.display()
         ),
         "basis": basis,
+        "watched": watched,
+        "baseline": "v: 1\nname: baseline\nabout: a little\nartifacts: [{name: system}]\n",
+        "window": "00:00-24:00",
         "scopePath": stage.dir,
         "case": format!("2026-8 {SCRIPT}"),
         "hostShown": HOST_SHOWN,
@@ -130,6 +135,7 @@ fn orders_are_narrowed_stopped_retried_and_hunts_lead_to_evidence() {
     });
     let mut asked = |what: &str| match what {
         "lighten" => lighten(&tree),
+        "change" => Ok(fs::write(watched.join(FILE), "new")?),
         other => anyhow::bail!("nobody knows how to {other}"),
     };
     let notes = browser::story("orders.mjs", &told, &mut asked).unwrap();
@@ -147,6 +153,17 @@ fn orders_are_narrowed_stopped_retried_and_hunts_lead_to_evidence() {
         (&again.profile, &again.parameters),
         (&first.profile, &first.parameters)
     );
+    let watch = Recurrence::Watch {
+        settle_seconds: 1,
+        per_hour: 12,
+        captures: 9,
+    };
+    assert_eq!(signed(&stage, &notes, "watch").0.recurrence, Some(watch));
+    let standing = signed(&stage, &notes, "standing").0.recurrence.unwrap();
+    let Recurrence::Standing { every_seconds, .. } = standing else {
+        panic!("{standing:?}");
+    };
+    assert_eq!(every_seconds, 7 * 86_400);
     let (hunt, hunt_digest) = signed(&stage, &notes, "hunt");
     assert_eq!(hunt.predecessor, None);
     let (collected, _) = signed(&stage, &notes, "collected");

@@ -4,11 +4,11 @@ use axum::{
     Extension,
     extract::{Query, State},
 };
-use evidence::ids::OrderId;
+use evidence::ids::{CollectionId, OrderId};
 use protocol::{messages::Collections, version::VERSION};
 use serde::Deserialize;
 
-use super::{Answer, App, json};
+use super::{Answer, App, PAGE, cut, json};
 use crate::{access::Caller, refusal::Refusal};
 
 /// Which ones.
@@ -16,6 +16,7 @@ use crate::{access::Caller, refusal::Refusal};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
     order: Option<OrderId>,
+    after_collection: Option<CollectionId>,
 }
 
 /// `GET /v1/collections`.
@@ -26,9 +27,16 @@ pub(crate) async fn list(
 ) -> Answer {
     let asker = caller.person()?;
     let Query(which) = which.map_err(|e| Refusal::Malformed(e.body_text()))?;
-    let collections = server.index.collections(&asker.scope, which.order).await?;
+    let (order, beyond) = (which.order, which.after_collection);
+    let rows = server
+        .index
+        .collections(&asker.scope, order, beyond, PAGE + 1)
+        .await?;
+    let mut collections = rows.ok_or(Refusal::NotFound)?;
+    let more = cut(&mut collections);
     json(&Collections {
         v: VERSION,
         collections,
+        more,
     })
 }

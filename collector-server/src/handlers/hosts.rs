@@ -1,20 +1,46 @@
 //! The hosts that a person may see.
 
-use axum::{Extension, extract::State};
+use axum::{
+    Extension,
+    extract::{Query, State, rejection::QueryRejection},
+};
+use evidence::ids::AgentId;
 use protocol::{
     messages::{HostRow, Hosts},
     version::VERSION,
 };
 
-use super::{Answer, App, json};
-use crate::{access::Caller, state::Server, store::agents::AgentRow};
+use serde::Deserialize;
+
+use super::{Answer, App, PAGE, cut, json};
+use crate::{access::Caller, refusal::Refusal, state::Server, store::agents::AgentRow};
+
+/// Beyond which.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Beyond {
+    after_agent: Option<AgentId>,
+}
 
 /// `GET /v1/hosts`.
-pub(crate) async fn list(State(server): App, Extension(caller): Extension<Caller>) -> Answer {
+pub(crate) async fn list(
+    State(server): App,
+    Extension(caller): Extension<Caller>,
+    beyond: Result<Query<Beyond>, QueryRejection>,
+) -> Answer {
     let asker = caller.person()?;
-    let hosts = server.index.hosts(&asker.scope).await?;
-    let hosts = hosts.into_iter().map(|row| shown(&server, row)).collect();
-    json(&Hosts { v: VERSION, hosts })
+    let Query(beyond) = beyond.map_err(|e| Refusal::Malformed(e.body_text()))?;
+    let index = &server.index;
+    let rows = index
+        .hosts_beyond(&asker.scope, beyond.after_agent, PAGE + 1)
+        .await?;
+    let mut rows = rows.ok_or(Refusal::NotFound)?;
+    let more = cut(&mut rows);
+    json(&Hosts {
+        v: VERSION,
+        hosts: rows.into_iter().map(|row| shown(&server, row)).collect(),
+        more,
+    })
 }
 
 fn shown(server: &Server, row: AgentRow) -> HostRow {

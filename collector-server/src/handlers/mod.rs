@@ -15,6 +15,7 @@ mod message;
 pub(crate) mod openapi;
 pub(crate) mod order_parts;
 pub(crate) mod orders;
+mod page;
 pub(crate) mod parts;
 mod poll;
 mod range;
@@ -31,6 +32,7 @@ use crate::{refusal::Refusal, state::Server};
 
 pub(crate) use lacking::Lacking;
 pub(crate) use message::{Message, json};
+use page::{PAGE, cut};
 
 /// The server, as handlers take it.
 type App = State<Arc<Server>>;

@@ -406,6 +406,37 @@ impl Index {
         rows.iter().map(read).collect()
     }
 
+    /// At most `most` of [`Self::hosts`], beyond this one where it is named; none where that is no host within the scope.
+    ///
+    /// # Errors
+    /// The database failed or a row is damaged.
+    pub async fn hosts_beyond(
+        &self,
+        scope: &Scope,
+        beyond: Option<AgentId>,
+        most: u32,
+    ) -> Result<Option<Vec<AgentRow>>, IndexError> {
+        let begun = match beyond {
+            Some(agent) => match self.agent(agent).await? {
+                Some(row) if scope.holds(&row.agency) => Some(row.enrolled),
+                _ => return Ok(None),
+            },
+            None => None,
+        };
+        let within = enrolled!(
+            "agency IN (SELECT value FROM json_each(?1)) \
+             AND (?2 IS NULL OR (enrolled_ns, id) > (?2, ?3)) ORDER BY enrolled_ns, id LIMIT ?4"
+        );
+        let rows = query(within)
+            .bind(scope.json())
+            .bind(begun.map(to_ns))
+            .bind(beyond.map(|agent| agent.to_string()))
+            .bind(most)
+            .fetch_all(&self.reader)
+            .await?;
+        rows.iter().map(read).collect::<Result<_, _>>().map(Some)
+    }
+
     /// One host, for the server's own decisions: whoever answers a person checks its agency.
     ///
     /// # Errors

@@ -332,7 +332,8 @@ impl Index {
         }))
     }
 
-    /// The collections within the scope, the newest first; of one order, where it is named.
+    /// At most `most` collections within the scope, the newest first; of one order and beyond one collection, where they
+    /// are named; none where the scope does not hold that one.
     ///
     /// # Errors
     /// The database failed or a row is damaged.
@@ -340,7 +341,26 @@ impl Index {
         &self,
         scope: &Scope,
         order: Option<OrderId>,
-    ) -> Result<Vec<CollectionRow>, IndexError> {
+        beyond: Option<CollectionId>,
+        most: u32,
+    ) -> Result<Option<Vec<CollectionRow>>, IndexError> {
+        let begun: Option<i64> = match beyond {
+            Some(collection) => {
+                let begun = query_scalar(
+                    "SELECT c.begun_ns FROM collections c JOIN agents a ON a.id = c.agent \
+                     WHERE c.id = ?1 AND a.agency IN (SELECT value FROM json_each(?2))",
+                )
+                .bind(collection.to_string())
+                .bind(scope.json())
+                .fetch_optional(&self.reader)
+                .await?;
+                match begun {
+                    None => return Ok(None),
+                    begun => begun,
+                }
+            }
+            None => None,
+        };
         let rows = query(concat!(
             "SELECT c.id, c.agent, a.hostname, c.order_id, o.reference, c.complete, a.enrolment, \
              a.revocation, EXISTS (SELECT 1 FROM kept_by k WHERE k.collection = c.id \
@@ -350,10 +370,15 @@ impl Index {
              LEFT JOIN orders o ON o.id = c.order_id ",
             expired_by!(),
             " WHERE a.agency IN (SELECT value FROM json_each(?1)) \
-             AND (?2 IS NULL OR c.order_id = ?2) ORDER BY c.begun_ns DESC, c.id",
+             AND (?2 IS NULL OR c.order_id = ?2) \
+             AND (?3 IS NULL OR c.begun_ns < ?3 OR (c.begun_ns = ?3 AND c.id > ?4)) \
+             ORDER BY c.begun_ns DESC, c.id LIMIT ?5",
         ))
         .bind(scope.json())
         .bind(order.map(|o| o.to_string()))
+        .bind(begun)
+        .bind(beyond.map(|c| c.to_string()))
+        .bind(most)
         .fetch_all(&self.reader)
         .await?;
         let mut found = Vec::with_capacity(rows.len());
@@ -373,7 +398,7 @@ impl Index {
                 expired: read_expired(row)?,
             });
         }
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// The parts of a collection, in order.

@@ -11,7 +11,8 @@ use protocol::{
 use crate::{
     access::Who,
     router::{ROUTES, Route},
-    testing::{Deployment, Identity, Running, TestAgent, TestPart},
+    store::Scope,
+    testing::{Deployment, Identity, Running, TestAgent, TestPart, name},
     tests::{
         evidence::upload,
         orders::{ordered, report, status},
@@ -125,7 +126,56 @@ async fn nobody_sees_anything_of_a_foreign_agency() {
     let collections: Collections = w.s.get_as(foreign, &path).await.message();
     assert!(collections.collections.is_empty());
     let hosts: Hosts = w.s.get_as(own, "/v1/hosts").await.message();
-    assert_eq!(hosts.hosts.len(), 1);
+    assert_eq!((hosts.hosts.len(), hosts.more), (1, false));
+    for (name, known) in [
+        ("hosts?after_agent", w.agent.id.to_string()),
+        (
+            "collections?after_collection",
+            w.part.said.collection.to_string(),
+        ),
+    ] {
+        let path = format!("/v1/{name}={known}");
+        assert_eq!(w.s.get_as(own, &path).await.status, 200, "{path}");
+        assert_eq!(w.s.get_as(foreign, &path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn long_lists_are_read_page_by_page_without_gap_or_double() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let mut all = Vec::new();
+    for _ in 0..5 {
+        let agent = s.enrol("lab").await;
+        upload(&s, &agent, &agent.part(100)).await;
+        all.push(agent.id);
+    }
+    s.enrol("navy").await;
+    let (index, scope) = (&s.server.index, Scope::of([name("lab")]));
+    let mut hosts = Vec::new();
+    loop {
+        let beyond = hosts.last().copied();
+        let page = index.hosts_beyond(&scope, beyond, 2).await.unwrap();
+        let page = page.unwrap();
+        hosts.extend(page.iter().map(|row| row.agent));
+        if page.len() < 2 {
+            break;
+        }
+    }
+    assert_eq!(hosts, all);
+    let whole = index.collections(&scope, None, None, 9).await.unwrap();
+    let whole: Vec<_> = whole.unwrap().iter().map(|c| c.collection).collect();
+    let mut read = Vec::new();
+    loop {
+        let beyond = read.last().copied();
+        let page = index.collections(&scope, None, beyond, 2).await.unwrap();
+        let page = page.unwrap();
+        read.extend(page.iter().map(|row| row.collection));
+        if page.len() < 2 {
+            break;
+        }
+    }
+    assert_eq!((read.len(), read), (5, whole));
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ pub mod log_stream;
 pub mod ordering;
 pub mod pages;
 pub mod problem;
+pub mod recurring;
 pub mod router;
 pub mod server;
 pub mod view;

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use evidence::{digest::Digest, instant::Instant};
 use protocol::{messages::HostRow, order::Rollout, policy::Role, scope::Scope};
 
-use super::{fields::Fields, view::Mark};
+use super::{fields::Fields, recurring, view::Mark};
 use crate::{
     draft::Wish,
     exit::misuse,
@@ -87,6 +87,9 @@ pub fn wish<'h>(
     predecessor: Option<Digest>,
 ) -> anyhow::Result<Wish<'h>> {
     let expires = fields.get("expires");
+    let expires = expires
+        .parse()
+        .with_context(|| format!("{expires:?} is no length of time."))?;
     Ok(Wish {
         profile,
         paths,
@@ -95,12 +98,10 @@ pub fn wish<'h>(
         open: fields.get("by") != "hosts" && fields.is_set("open"),
         case: fields.get("case").to_owned(),
         reason: fields.get("reason").to_owned(),
-        expires: expires
-            .parse()
-            .with_context(|| format!("{expires:?} is no length of time."))?,
+        expires,
         predecessor,
         rollout: rollout(fields)?,
-        recurrence: None,
+        recurrence: recurring::recurrence(fields, expires)?,
     })
 }
 

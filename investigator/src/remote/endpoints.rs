@@ -66,7 +66,14 @@ impl Remote {
 
     /// The hosts of the person's agencies.
     pub fn hosts(&self) -> Result<Hosts, RemoteError> {
-        self.get_message("/v1/hosts", Duration::ZERO)
+        let mut all: Hosts = self.get_message("/v1/hosts", Duration::ZERO)?;
+        while let (true, Some(last)) = (all.more, all.hosts.last()) {
+            let path = format!("/v1/hosts?after_agent={}", last.agent);
+            let page: Hosts = self.get_message(&path, Duration::ZERO)?;
+            all.more = page.more && !page.hosts.is_empty();
+            all.hosts.extend(page.hosts);
+        }
+        Ok(all)
     }
 
     /// Hands an order in.
@@ -108,9 +115,16 @@ impl Remote {
     pub fn collections(&self, order: Option<OrderId>) -> Result<Collections, RemoteError> {
         let path = match order {
             Some(order) => format!("/v1/collections?order={order}"),
-            None => "/v1/collections".to_owned(),
+            None => "/v1/collections?".to_owned(),
         };
-        self.get_message(&path, Duration::ZERO)
+        let mut all: Collections = self.get_message(&path, Duration::ZERO)?;
+        while let (true, Some(last)) = (all.more, all.collections.last()) {
+            let path = format!("{path}&after_collection={}", last.collection);
+            let page: Collections = self.get_message(&path, Duration::ZERO)?;
+            all.more = page.more && !page.collections.is_empty();
+            all.collections.extend(page.collections);
+        }
+        Ok(all)
     }
 
     /// Every retention rule of the person's agencies.

@@ -18,8 +18,10 @@ use rustls::{
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
 
+use protocol::messages::Hosts;
+
 use super::*;
-use crate::keys;
+use crate::{keys, testing::World};
 
 /// Takes any client whose handshake is signed, as the real server does before it looks at the policy.
 #[derive(Debug)]
@@ -160,7 +162,8 @@ impl Server {
     }
 }
 
-const NO_HOSTS: &str = "HTTP/1.1 200 OK\r\ncontent-length: 18\r\n\r\n{\"v\":1,\"hosts\":[]}";
+const NO_HOSTS: &str =
+    "HTTP/1.1 200 OK\r\ncontent-length: 31\r\n\r\n{\"v\":1,\"hosts\":[],\"more\":false}";
 
 #[test]
 fn speaks_tls13_with_the_persons_own_certificate_and_a_post_quantum_key_exchange() {
@@ -187,6 +190,25 @@ fn speaks_tls13_with_the_persons_own_certificate_and_a_post_quantum_key_exchange
     assert_eq!(heard.line, "GET /v1/hosts HTTP/1.1");
     assert_eq!(heard.peer.as_deref(), Some(&keys.tls_certificate[..]));
     assert_eq!(heard.group, "X25519MLKEM768");
+}
+
+#[test]
+fn a_long_list_is_asked_for_page_by_page() {
+    let page = |first: u8, more: bool| {
+        let hosts = (first..first + 2).map(|n| World::host(n, "web")).collect();
+        let page = serde_json::to_string(&Hosts { v: 1, hosts, more }).unwrap();
+        let length = page.len();
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{page}")
+    };
+    let server = serve(&[page(1, true), page(3, true), page(5, false)].map(|p| &*p.leak()));
+    let all = server.remote(None).hosts().unwrap();
+    assert_eq!((all.hosts.len(), all.more), (6, false));
+    let asked: Vec<_> = server.heard.iter().take(3).map(|h| h.line).collect();
+    for (line, last) in asked[1..].iter().zip([1, 3]) {
+        let beyond = all.hosts[last].agent;
+        let path = format!("GET /v1/hosts?after_agent={beyond} HTTP/1.1");
+        assert_eq!(*line, path);
+    }
 }
 
 #[test]

@@ -477,6 +477,7 @@ pub(crate) fn hosts() -> Hosts {
     Hosts {
         v: 1,
         hosts: vec![row],
+        more: true,
     }
 }
 
@@ -581,6 +582,7 @@ pub(crate) fn collections() -> Collections {
     Collections {
         v: 1,
         collections: vec![row],
+        more: false,
     }
 }
 

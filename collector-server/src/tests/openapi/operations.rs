@@ -78,7 +78,9 @@ impl<'t> Chapter<'t> {
         let row = rows.iter().find(fits).unwrap();
         let schema = match name {
             "order" => pattern("order"),
-            "known" => json!({"type": "string"}),
+            "agent" | "after_agent" => pattern("agent"),
+            "after_collection" => pattern("collection"),
+            "known" | "instance" => json!({"type": "string"}),
             _ => json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
         };
         json!({

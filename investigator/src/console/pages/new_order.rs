@@ -19,6 +19,7 @@ use crate::{
         drafts::go_on,
         fields::Fields,
         ordering::{self, Form, Hosts},
+        recurring,
         view::{Answer, Frame, show},
     },
     exit::misuse,
@@ -38,6 +39,7 @@ struct Page {
     is_own: bool,
     yaml: String,
     paths: String,
+    recurring: recurring::Form,
     ordering: Form,
     hosts: Hosts,
 }
@@ -108,6 +110,7 @@ fn form(
         is_own: chosen == OWN,
         yaml: fields.raw("yaml").unwrap_or_default().to_owned(),
         paths: fields.get("paths").to_owned(),
+        recurring: recurring::Form::new(fields),
         ordering: Form::new(fields, ("", "")),
         hosts: Hosts::new(session, fields)?,
     })
