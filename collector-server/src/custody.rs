@@ -91,6 +91,9 @@ fn key_of(action: &Action, leaf: &[u8]) -> String {
         Action::Approved { order, by_key, .. } => format!("approved {order} {by_key}"),
         Action::Cancelled { order, by_key, .. } => format!("cancelled {order} {by_key}"),
         Action::Halted { order, .. } => format!("halted {order}"),
+        Action::KitCertified { kit, seal_key, .. } => format!("kit certified {kit} {seal_key}"),
+        Action::KitUsed { collection, .. } => format!("kit used {collection}"),
+        Action::Imported { collection, .. } => format!("imported {collection}"),
         Action::Lapsed { order, .. } => format!("lapsed {order}"),
         Action::Refused {
             agent,

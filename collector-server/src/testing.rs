@@ -589,6 +589,7 @@ pub(crate) fn order(
         predecessor: None,
         rollout: None,
         recurrence: None,
+        kit: None,
     };
     change(&mut order);
     let key = |id: &&str| deployment.person(id).signing.clone();

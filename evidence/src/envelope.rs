@@ -53,6 +53,10 @@ pub const HOLD: &str = "application/vnd.fieldseal.hold+json";
 pub const HOLD_LIFT: &str = "application/vnd.fieldseal.hold-lift+json";
 /// The payload type of a piece of a running collection's log.
 pub const LOG_PIECE: &str = "application/vnd.fieldseal.log-piece+json";
+/// What a kit is.
+pub const KIT: &str = "application/vnd.fieldseal.kit+json";
+/// One use of a kit.
+pub const KIT_USE: &str = "application/vnd.fieldseal.kit-use+json";
 
 /// What can be wrong with an envelope.
 #[derive(Debug, thiserror::Error)]

@@ -9,6 +9,7 @@ pub mod count;
 pub mod custody;
 pub mod digest;
 pub mod envelope;
+pub mod field;
 pub mod gap;
 pub mod ids;
 pub mod instant;

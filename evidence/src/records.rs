@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     capture::Capture,
     digest::Digest,
+    field::Field,
     ids::{AgentId, CollectionId, HostId, OrderId},
     instant::Instant,
 };
@@ -437,6 +438,9 @@ pub struct CollectionRecord {
     /// Which capture of a standing order or a watch this is; none of an order that makes one collection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture: Option<Capture>,
+    /// What the person at the host said, where it was collected with a kit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<Field>,
 }
 
 impl CollectionRecord {
@@ -503,6 +507,7 @@ mod tests {
             unencrypted: false,
             refusals: Vec::new(),
             capture: None,
+            field: None,
         }
     }
 

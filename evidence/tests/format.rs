@@ -15,8 +15,10 @@ use evidence::{
     custody::event::{Action, Event, Outcome, StoredPart},
     digest::Digest,
     envelope::Envelope,
-    ids::{AgentId, CollectionId, HoldId, HostId, OrderId},
+    field::Field,
+    ids::{AgentId, CollectionId, HoldId, HostId, KitId, OrderId},
     instant::Instant,
+    keys::SigningKey,
     records::{CollectionRecord, Extent, FileRecord, FileType, Piece, ReadBy, Times, Xattr},
     statement,
     verify::Code,
@@ -240,6 +242,24 @@ fn events() -> Vec<Action> {
             order,
             order_sha256: some,
         },
+        Action::KitCertified {
+            agent,
+            kit: KitId::from_bytes([6; 16]),
+            seal_key: some,
+            by_key: some,
+        },
+        Action::KitUsed {
+            agent,
+            kit: KitId::from_bytes([6; 16]),
+            collection: part.collection,
+            order_sha256: some,
+            use_sha256: some,
+            key: SigningKey::generate().unwrap().public(),
+        },
+        Action::Imported {
+            collection: part.collection,
+            handed_in_sha256: some,
+        },
         Action::Refused {
             agent,
             order_sha256: some,
@@ -379,6 +399,14 @@ fn the_tables_of_records_have_their_fields() {
         changes: Vec::new(),
         out_of_scope: 0,
         blind: Vec::new(),
+    });
+    collection.field = Some(Field {
+        kit: KitId::from_bytes([6; 16]),
+        operator: "o".into(),
+        location: "l".into(),
+        medium: None,
+        operator_time: None,
+        remark: None,
     });
     let statement = fs::read(vector.join("part-0001.statement.json")).unwrap();
     let (_, statement) = statement::read_unverified(&statement).unwrap();

@@ -285,6 +285,7 @@ pub static DEPLOYMENT: LazyLock<Deployment> = LazyLock::new(|| {
         predecessor: None,
         rollout: None,
         recurrence: None,
+        kit: None,
     };
     Deployment {
         proof: list.prove(&AGENT).expect("the agent is in the list"),

@@ -231,6 +231,7 @@ pub fn order(payload: &[u8]) {
         policy: &world.policy,
         root: &world.root,
         subject: &world.subject,
+        kit: None,
         now: genuine::NOW,
         highest_signed: None,
         used: &none,

@@ -4,8 +4,9 @@ use std::{fmt::Write as _, path::Path};
 
 use anyhow::{Context as _, bail, ensure};
 use data_encoding::HEXLOWER;
-use evidence::{digest::Digest, ids::OrderId, instant::Instant, wrap::Recipient};
+use evidence::{count, digest::Digest, ids::OrderId, instant::Instant, wrap::Recipient};
 use protocol::{
+    kit::KitTerms,
     messages::HostRow,
     order::{Order, Rollout},
     policy::{Person, Policy},
@@ -58,6 +59,8 @@ pub struct Wish<'a> {
     pub rollout: Option<Rollout>,
     /// How it goes on making collections.
     pub recurrence: Option<Recurrence>,
+    /// The kit that it is for.
+    pub kit: Option<KitTerms>,
 }
 
 /// The profile's text: a built-in one's, or a file's.
@@ -139,6 +142,7 @@ pub fn make(wish: &Wish<'_>, policy: &Policy, me: &Person, now: Instant) -> anyh
         predecessor: wish.predecessor,
         rollout: wish.rollout,
         recurrence: wish.recurrence.clone(),
+        kit: wish.kit.clone(),
     })
 }
 
@@ -216,8 +220,13 @@ pub fn lines(order: &Order, hosts: &[&HostRow]) -> anyhow::Result<Vec<Line>> {
         line("limits", limits);
     }
     let targets = &order.targets;
-    line("hosts", format!("{}: {}", targets.count, host_names(hosts)));
-    line("chosen by", targets.expression.to_string());
+    if let Some(terms) = &order.kit {
+        line("kit", kit_in_words(terms));
+        line("hosts", kit_hosts(terms));
+    } else {
+        line("hosts", format!("{}: {}", targets.count, host_names(hosts)));
+        line("chosen by", targets.expression.to_string());
+    }
     if targets.open {
         line(
             "and later",
@@ -242,6 +251,25 @@ pub fn lines(order: &Order, hosts: &[&HostRow]) -> anyhow::Result<Vec<Line>> {
         values: order.recipients.iter().map(ToString::to_string).collect(),
     });
     Ok(lines)
+}
+
+fn kit_in_words(terms: &KitTerms) -> String {
+    let uses = count::of(terms.uses, "collection", "collections");
+    format!(
+        "{}, which seals with the key {}; {uses} at most, by whoever holds it",
+        terms.kit, terms.key
+    )
+}
+
+/// The hosts that a kit is for; all of them, however many: whoever signs sees what is signed.
+fn kit_hosts(terms: &KitTerms) -> String {
+    match terms.hosts.is_empty() {
+        true => format!("any host, as of the agency {}", terms.agency),
+        false => {
+            let named: Vec<_> = terms.hosts.iter().map(String::as_str).collect();
+            format!("{}, of the agency {}", named.join(", "), terms.agency)
+        }
+    }
 }
 
 fn rollout_in_words(rollout: &Rollout) -> String {
@@ -338,6 +366,7 @@ mod tests {
             predecessor: None,
             rollout: None,
             recurrence: None,
+            kit: None,
         }
     }
 
@@ -360,6 +389,7 @@ mod tests {
             policy: &world.policy,
             root: &world.root,
             subject: &subject,
+            kit: None,
             now: at(130),
             highest_signed: None,
             used: &empty,

@@ -50,6 +50,7 @@ pub fn wish<'h>(
             stop_past_failed_percent: args.stop_past,
         }),
         recurrence: None,
+        kit: None,
     })
 }
 

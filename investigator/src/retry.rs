@@ -73,6 +73,8 @@ impl Before {
             predecessor: Some(self.digest),
             rollout: before.rollout,
             recurrence: before.recurrence,
+            // What a kit could not do it can be asked for again, by whoever holds it.
+            kit: None,
         }
     }
 }

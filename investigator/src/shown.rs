@@ -72,6 +72,7 @@ mod tests {
             predecessor: None,
             rollout: None,
             recurrence: None,
+            kit: None,
         };
         let made = draft::make(&wish, &world.policy, &world.policy.people[0], at(100)).unwrap();
         let signed = |order: &Order, key| Envelope::sign_document(envelope::ORDER, order, key);

@@ -115,6 +115,7 @@ impl World {
             predecessor: None,
             rollout: None,
             recurrence: None,
+            kit: None,
         };
         let proof = list.prove(&subject.id).unwrap();
         Self {

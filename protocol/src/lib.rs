@@ -8,6 +8,7 @@ pub mod artifacts;
 pub mod enrolment;
 pub mod error;
 pub mod hold;
+pub mod kit;
 pub mod live;
 pub mod messages;
 pub mod name;

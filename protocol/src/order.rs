@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::DocumentError,
+    kit::KitTerms,
     name::Name,
     order_check::Refusal,
     policy::{Policy, Role},
@@ -62,6 +63,9 @@ pub struct Order {
     /// How it goes on making collections; one collection where it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recurrence: Option<Recurrence>,
+    /// The kit that it is for; none where it is for agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kit: Option<KitTerms>,
 }
 
 /// How an order goes out: the server's to keep to, and in the order so that whoever signs it sees it.

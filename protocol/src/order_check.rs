@@ -113,6 +113,8 @@ pub struct Situation<'a> {
     pub root: &'a Root,
     /// The agent itself.
     pub subject: &'a Subject,
+    /// Key id of its seal key, where it is a kit's identity.
+    pub kit: Option<Digest>,
     /// The host's clock.
     pub now: Instant,
     /// The highest time that the server signed, if any: the host's clock may be behind it.
@@ -185,6 +187,7 @@ fn check_as(
     if !order.targets.include(situation.subject, proof) {
         return Err(Refusal::ForeignTarget);
     }
+    check_kit(&order, situation)?;
     if !requester.may(Role::Investigator, &situation.subject.agency) {
         let person = requester.id.clone();
         return Err(Refusal::NotAuthorised { person });
@@ -245,6 +248,26 @@ fn check_belongs(time: Time, order: &Order, situation: &Situation<'_>) -> Result
         return Err(Refusal::Malformed { why });
     }
     Ok(())
+}
+
+/// An order for a kit is obeyed by that kit alone, and a kit obeys no other.
+fn check_kit(order: &Order, situation: &Situation<'_>) -> Result<(), Refusal> {
+    let malformed = |why: &str| Refusal::Malformed { why: why.into() };
+    match (&order.kit, situation.kit) {
+        (None, None) => Ok(()),
+        (Some(terms), Some(key))
+            if terms.key == key && terms.agency == situation.subject.agency =>
+        {
+            terms.validate().map_err(malformed)?;
+            match order.recurrence {
+                Some(_) => Err(malformed(
+                    "a kit's order makes no further collections by itself",
+                )),
+                None => Ok(()),
+            }
+        }
+        _ => Err(Refusal::ForeignTarget),
+    }
 }
 
 /// Judged by the later of the host's clock and the highest signed time.

@@ -195,6 +195,7 @@ fn genuine_seeds_are_taken() {
         policy: &world.policy,
         root: &world.root,
         subject: &world.subject,
+        kit: None,
         now: genuine::NOW,
         highest_signed: None,
         used: &none,

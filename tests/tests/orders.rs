@@ -106,6 +106,7 @@ impl Stolen {
             predecessor: None,
             rollout: None,
             recurrence: None,
+            kit: None,
         }
     }
 

@@ -357,5 +357,6 @@ fn facts(task: &Task<'_>, position: Option<&Position>, lanes: usize) -> Collecti
         unencrypted: plan.recipients.is_empty(),
         refusals: authority.refusals.clone(),
         capture: authority.capture.clone(),
+        field: authority.field.clone(),
     }
 }

@@ -214,8 +214,8 @@ fn begin(task: &Task<'_>, port: &dyn SpoolPort) -> Result<u32, CollectError> {
     } else {
         Wrapping::Age
     };
-    // An enrolled host's certificate is known by its enrolment.
-    let for_run = task.authority.host.is_none();
+    // A certificate that the server has issued is known to it, and stands in every seal.
+    let for_run = task.authority.order_id.is_none();
     let certificate = for_run.then(|| task.seal.certificate_pem());
     let closing_bytes = closing_bytes(task);
     Ok(port::begin(

@@ -132,6 +132,7 @@ fn judge_by(
         policy: &trust.policy,
         root: &trust.root,
         subject,
+        kit: None,
         now,
         highest_signed: known.highest_signed,
         used: &used,
@@ -334,6 +335,7 @@ pub fn authority(
         clock,
         refusals: running.refusals.clone(),
         capture: running.capture.clone(),
+        field: None,
     })
 }
 

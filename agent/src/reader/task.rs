@@ -5,6 +5,7 @@ use std::time::{Duration, Instant as Clock};
 use evidence::{
     capture::Capture,
     digest::Digest,
+    field::Field,
     gap::Reason,
     ids::{CollectionId, HostId, OrderId},
     instant::Instant,
@@ -40,6 +41,8 @@ pub struct Authority {
     pub refusals: Vec<Refusal>,
     /// Which capture of the order it is, where the order makes many.
     pub capture: Option<Capture>,
+    /// What the person at the host said, where it is collected with a kit.
+    pub field: Option<Field>,
 }
 
 /// Where the chain of a collection that was cut off stands.

@@ -340,6 +340,7 @@ impl World {
             predecessor: None,
             rollout: None,
             recurrence: None,
+            kit: None,
         }
     }
 

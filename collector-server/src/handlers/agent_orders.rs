@@ -257,6 +257,7 @@ fn would(
         policy: &documents.policy,
         root: &documents.root,
         subject,
+        kit: None,
         // One that may not begin yet is joined, and handed over when it may.
         now: now.max(order.not_before),
         highest_signed: None,

@@ -276,6 +276,7 @@ fn situation<'a>(documents: &'a Documents, subject: &'a Subject, now: Instant) -
         policy: &documents.policy,
         root: &documents.root,
         subject,
+        kit: None,
         now,
         highest_signed: None,
         used: &NOTHING,

@@ -41,6 +41,7 @@ impl About {
             | Action::Revoked { agent, .. }
             | Action::Removed { agent, .. }
             | Action::Cloned { agent }
+            | Action::KitCertified { agent, .. }
             | Action::Refused { agent, .. } => Self::Agent(*agent),
             Action::Ordered { order, .. }
             | Action::Approved { order, .. }
@@ -51,9 +52,10 @@ impl About {
             | Action::Fetched { part, .. }
             | Action::Verified { part, .. }
             | Action::Quarantined { part } => Self::Collection(part.collection),
-            Action::Expired { collection, .. } | Action::LogRead { collection, .. } => {
-                Self::Collection(*collection)
-            }
+            Action::Expired { collection, .. }
+            | Action::KitUsed { collection, .. }
+            | Action::Imported { collection, .. }
+            | Action::LogRead { collection, .. } => Self::Collection(*collection),
             Action::Retention { rule_sha256, .. } => Self::Rule(*rule_sha256),
             Action::Held { hold, .. } | Action::HoldLifted { hold, .. } => Self::Hold(*hold),
             _ => Self::All,

@@ -53,6 +53,7 @@ fn collection(counts: Counts) -> CollectionRecord {
         unencrypted: true,
         refusals: Vec::new(),
         capture: None,
+        field: None,
     }
 }
 

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     digest::Digest,
     envelope::{self, Envelope, EnvelopeError},
-    ids::{AgentId, CollectionId, HoldId, HostId, OrderId},
+    ids::{AgentId, CollectionId, HoldId, HostId, KitId, OrderId},
     instant::Instant,
-    keys::SigningKey,
+    keys::{PublicKey, SigningKey},
 };
 
 /// The version written and read here.
@@ -167,6 +167,39 @@ pub enum Action {
         order: OrderId,
         /// Digest of its payload.
         order_sha256: Digest,
+    },
+    /// A kit's seal key was certified (signed by the server).
+    KitCertified {
+        /// The identity by which the kit seals.
+        agent: AgentId,
+        /// The kit.
+        kit: KitId,
+        /// Key id of its seal key.
+        seal_key: Digest,
+        /// The signing key of the person for whom.
+        by_key: Digest,
+    },
+    /// A kit was used on a host without network (signed by the kit's seal key, imported later).
+    KitUsed {
+        /// The identity by which the kit seals.
+        agent: AgentId,
+        /// The kit.
+        kit: KitId,
+        /// What was collected.
+        collection: CollectionId,
+        /// Digest of the order's payload.
+        order_sha256: Digest,
+        /// Digest of the payload of the use's own document: host, operator, place, times.
+        use_sha256: Digest,
+        /// The kit's seal key, which signs this; the server certified it by its key id.
+        key: PublicKey,
+    },
+    /// Evidence was brought in by hand (signed by the server).
+    Imported {
+        /// What was collected.
+        collection: CollectionId,
+        /// Digest of what the server keeps of it: who brought it, and from where.
+        handed_in_sha256: Digest,
     },
     /// An agent refused an order (signed by the server; the notice carries the agent's signature).
     Refused {

@@ -171,6 +171,13 @@ fn certified(json: &[u8], policies: &[Policy]) -> Result<Certified, String> {
             key: Some(seal_key),
             host: Some(host),
         }),
+        Action::KitCertified {
+            agent, seal_key, ..
+        } => Ok(Certified {
+            agent,
+            key: Some(seal_key),
+            host: None,
+        }),
         Action::Renewed {
             agent, seal_key, ..
         } => Ok(Certified {

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     digest::Digest,
     envelope::{self, Envelope},
-    ids::OrderId,
+    ids::{KitId, OrderId},
     instant::Instant,
     records::CollectionRecord,
 };
@@ -36,6 +36,17 @@ struct Order {
     requester: String,
     reason: String,
     recipients: Vec<String>,
+    #[serde(default)]
+    kit: Option<KitTerms>,
+}
+
+/// What an order says of the kit that it is for, as far as a verdict needs it.
+#[derive(Debug, Clone, Deserialize)]
+struct KitTerms {
+    kit: KitId,
+    key: Digest,
+    agency: String,
+    hosts: Vec<String>,
 }
 
 /// What the order and the policy say, for reports.
@@ -74,7 +85,7 @@ pub(super) struct Authority {
 pub(super) fn check(
     policy: &[u8],
     order: &[u8],
-    record: &CollectionRecord,
+    (record, sealed_by): (&CollectionRecord, Option<Digest>),
     anchors: Anchors<'_>,
     findings: &mut Findings,
 ) -> Authority {
@@ -83,7 +94,8 @@ pub(super) fn check(
         match open_policy(policy, anchors) {
             Ok((policy, trusted)) => {
                 if !order.is_empty() {
-                    authority.ordered = check_order(order, &policy, trusted, record, findings);
+                    let sealed = (record, sealed_by);
+                    authority.ordered = check_order(order, &policy, trusted, sealed, findings);
                 }
                 authority.policies.push(policy);
             }
@@ -103,7 +115,7 @@ fn check_order(
     json: &[u8],
     policy: &Policy,
     policy_trusted: bool,
-    record: &CollectionRecord,
+    (record, sealed_by): (&CollectionRecord, Option<Digest>),
     findings: &mut Findings,
 ) -> Option<Ordered> {
     let read = Envelope::parse(json).and_then(|envelope| {
@@ -127,6 +139,7 @@ fn check_order(
     check_named_recipients(&order, policy, findings);
     compare(&order, policy, record, findings);
     check_span(&order, policy, record, findings);
+    check_kit(&order, record, sealed_by, findings);
     let requester = policy.people.iter().find(|p| p.id == order.requester);
     Some(Ordered {
         requester: requester.map_or(order.requester, |p| p.name.clone()),
@@ -201,7 +214,8 @@ fn check_mandate(envelope: &Envelope, order: &Order, policy: &Policy, findings: 
         let others = people.iter().filter(|p| p.id != requester.id);
         others.filter(|p| p.may(APPROVER, agency)).count()
     };
-    let agencies = policy.agencies_of(&order.recipients);
+    let of_kit = |agency: &&str| (order.kit.as_ref()).is_none_or(|terms| terms.agency == **agency);
+    let agencies = policy.agencies_of(&order.recipients).filter(of_kit);
     let allowed = agencies.filter(|agency| requester.may(INVESTIGATOR, agency));
     let Some(found) = allowed.map(|agency| 1 + approvers(agency)).max() else {
         let text = format!(
@@ -266,6 +280,37 @@ fn check_span(order: &Order, policy: &Policy, record: &CollectionRecord, finding
             let text = format!("The {what} had ended when the collection was begun.");
             findings.add(Code::OrderExpired, ORDER, text);
         }
+    }
+}
+
+/// A kit's order is for one seal key and the hosts that it names; what was sealed in says by which kit it was.
+fn check_kit(
+    order: &Order,
+    record: &CollectionRecord,
+    sealed_by: Option<Digest>,
+    findings: &mut Findings,
+) {
+    let terms = match (&order.kit, &record.field) {
+        (None, None) => return,
+        (Some(terms), Some(field)) if terms.kit == field.kit => terms,
+        _ => {
+            let text = "The order and collection.json do not name the same kit.";
+            findings.add(Code::KitMismatch, ORDER, text);
+            return;
+        }
+    };
+    if sealed_by.is_some_and(|key| key != terms.key) {
+        let text = "It is sealed by another key than the one that the order names.";
+        findings.add(Code::KitMismatch, ORDER, text);
+    }
+    let identity = &record.host_identity;
+    let is_it = |named: &String| {
+        named.eq_ignore_ascii_case(&identity.hostname)
+            || (identity.machine_id.as_ref()).is_some_and(|id| named.eq_ignore_ascii_case(id))
+    };
+    if !terms.hosts.is_empty() && !terms.hosts.iter().any(is_it) {
+        let text = format!("The order does not name the host {}.", identity.hostname);
+        findings.add(Code::KitMismatch, ORDER, text);
     }
 }
 

@@ -225,6 +225,12 @@ fn check_contents(
     let read = records::check(contents, findings);
     (report.counts, report.gaps, report.across) = (read.counts, read.gaps, read.across);
     let record = read_record(contents, findings);
+    let mut sealed = None;
+    if let (Some(sums), Some(seal)) = (contents.kept(SUMS), contents.kept(SEAL)) {
+        sealed = signer::check(seal, sums, record.as_ref(), &options.trust, findings);
+        report.signer = sealed.as_ref().map(signer::shown);
+    }
+    let sealed_by = sealed.as_ref().and_then(|s| s.key).map(|key| key.key_id());
     let mut authority = Authority::default();
     if let Some(record) = record {
         records::check_counts(&record.counts, &report.counts, findings);
@@ -233,7 +239,7 @@ fn check_contents(
         authority = order::check(
             contents.kept("policy.json").unwrap_or_default(),
             contents.kept("order.json").unwrap_or_default(),
-            &record,
+            (&record, sealed_by),
             options.anchors(),
             findings,
         );
@@ -242,11 +248,6 @@ fn check_contents(
         report.last = Some(record.last);
         report.previous_sha256 = Some(record.previous_sha256);
         report.record = Some(record);
-    }
-    let mut sealed = None;
-    if let (Some(sums), Some(seal)) = (contents.kept(SUMS), contents.kept(SEAL)) {
-        sealed = signer::check(seal, sums, report.record.as_ref(), &options.trust, findings);
-        report.signer = sealed.as_ref().map(signer::shown);
     }
     (authority, sealed)
 }

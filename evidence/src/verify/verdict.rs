@@ -80,6 +80,7 @@ codes! {
     OrderDigest "order-digest" Fatal "The order or policy in the part is not the one that collection.json names.";
     PolicyUntrusted "policy-untrusted" Fatal "The policy is not signed by the trusted root, so it says nothing about who may do what.";
     OrderUnsigned "order-unsigned" Fatal "The order is not signed by those who must have signed it.";
+    KitMismatch "kit-mismatch" Fatal "The collection was not made with the kit that its order is for, or on a host that the order does not name.";
     OrderMismatch "order-mismatch" Fatal "What collection.json says of the order is not what the order says.";
     RecipientForeign "recipient-foreign" Fatal "The part is encrypted to somebody whom neither order nor policy names.";
     StatementInvalid "statement-invalid" Fatal "The statement beside the part is not a valid statement of the seal's signer.";

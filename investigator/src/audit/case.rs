@@ -49,15 +49,17 @@ impl CaseFilter {
             Action::Enrolled { agent, .. }
             | Action::Renewed { agent, .. }
             | Action::Cloned { agent }
+            | Action::KitCertified { agent, .. }
             | Action::Removed { agent, .. }
             | Action::Revoked { agent, .. } => self.agents.contains(agent),
             Action::Received { part, .. }
             | Action::Fetched { part, .. }
             | Action::Verified { part, .. }
             | Action::Quarantined { part } => self.collections.contains(&part.collection),
-            Action::Expired { collection, .. } | Action::LogRead { collection, .. } => {
-                self.collections.contains(collection)
-            }
+            Action::Expired { collection, .. }
+            | Action::KitUsed { collection, .. }
+            | Action::Imported { collection, .. }
+            | Action::LogRead { collection, .. } => self.collections.contains(collection),
             Action::Retention { rule_sha256, .. } => self.rules.contains(rule_sha256),
             Action::Held { hold, .. } | Action::HoldLifted { hold, .. } => {
                 self.holds.contains(hold)

@@ -35,6 +35,8 @@ pub enum Signer {
     Server,
     /// A person, by their id.
     Person(String),
+    /// A kit, by its certified seal key.
+    Kit,
     /// Nobody whom any policy knows.
     Unknown,
 }
@@ -81,6 +83,8 @@ struct Seen {
     agents: BTreeSet<AgentId>,
     /// Identities that were met on two machines.
     cloned: BTreeSet<AgentId>,
+    /// Kits' identities, and the key id that was certified for each.
+    kits: BTreeMap<AgentId, Digest>,
     orders: BTreeMap<Digest, OrderId>,
     parts: BTreeMap<(CollectionId, u32, Digest), AgentId>,
     rules: BTreeSet<Digest>,
@@ -164,6 +168,17 @@ impl Examiner {
 
     /// Who signed, and whether such an event is theirs to sign.
     fn check_signer(&mut self, index: u64, envelope: &Envelope, action: &Action) -> Signer {
+        if let Action::KitUsed { agent, key, .. } = action {
+            let is_certified = self.seen.kits.get(agent) == Some(&key.key_id());
+            if is_certified && !envelope.verify(&[*key]).is_empty() {
+                return Signer::Kit;
+            }
+            self.fault(
+                index,
+                "it is not signed by a key that was certified for that kit",
+            );
+            return Signer::Unknown;
+        }
         if !envelope.verify(&self.time_keys).is_empty() {
             if role_for(action).is_some() {
                 self.fault(index, "the server signed what only a person may say");
@@ -218,6 +233,17 @@ impl Examiner {
                 seen.cloned.insert(*agent);
                 let known = seen.agents.contains(agent);
                 (!known).then_some("it speaks of an agent that was never enrolled")
+            }
+            Action::KitCertified {
+                agent, seal_key, ..
+            } => {
+                seen.kits.insert(*agent, *seal_key);
+                let is_new = seen.agents.insert(*agent);
+                (!is_new).then_some("a kit was certified under the id of another agent")
+            }
+            Action::KitUsed { order_sha256, .. } => {
+                let known = seen.orders.contains_key(order_sha256);
+                (!known).then_some("a kit was used on an order that the log does not know")
             }
             Action::Renewed { agent, .. }
             | Action::Revoked { agent, .. }

@@ -70,6 +70,7 @@ pub fn who(signer: &Signer) -> String {
     match signer {
         Signer::Server => "server".to_owned(),
         Signer::Person(id) => inert(id),
+        Signer::Kit => "the kit".to_owned(),
         Signer::Unknown => "NOBODY KNOWN".to_owned(),
     }
 }
@@ -127,6 +128,13 @@ pub fn what(action: &Action, names: &Names) -> String {
         Action::Lapsed { order, .. } => {
             format!("the time of order {order} was up: nothing more begins on it")
         }
+        Action::KitCertified { kit, by_key, .. } => {
+            format!("kit {kit} was certified for {}", names.person(by_key))
+        }
+        Action::KitUsed {
+            kit, collection, ..
+        } => format!("kit {kit} collected {collection} on a host without network"),
+        Action::Imported { collection, .. } => format!("{collection} was brought in by hand"),
         Action::Refused {
             agent,
             order_sha256,

@@ -102,6 +102,7 @@ pub fn wish<'h>(
         predecessor,
         rollout: rollout(fields)?,
         recurrence: recurring::recurrence(fields, expires)?,
+        kit: None,
     })
 }
 

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::{
     digest::Digest,
+    field::Field,
     gap::{Gap, Reason, Severity},
-    ids::{AgentId, CollectionId, HoldId, HostId, OrderId},
+    ids::{AgentId, CollectionId, HoldId, HostId, KitId, OrderId},
     instant::Instant,
     records::LogLine,
 };
@@ -15,6 +16,7 @@ use protocol::{
         SealRequest, Token,
     },
     hold::{Covers, Hold, HoldLift, HoldRow, Holds, LiftHold, PlaceHold},
+    kit::{CertifiedKit, CertifyKit, Kit, KitTerms, KitUse},
     live::{Line, LogFrame, LogPiece, SendLogPiece},
     messages::{
         AgentHealth, AgentOrders, AgentReport, Bound, CancelOrder, Captures, CollectionRow,
@@ -39,6 +41,7 @@ use crate::example::keys;
 
 const AGENT: AgentId = AgentId::from_bytes([1; 16]);
 const COLLECTION: CollectionId = CollectionId::from_bytes([4; 16]);
+const KIT: KitId = KitId::from_bytes([7; 16]);
 const HOLD: HoldId = HoldId::from_bytes([6; 16]);
 /// The order's id.
 pub(crate) const ORDER: OrderId = OrderId::from_bytes([5; 16]);
@@ -137,6 +140,7 @@ pub(crate) fn order() -> Order {
         predecessor: None,
         rollout: None,
         recurrence: None,
+        kit: None,
     }
 }
 
@@ -215,7 +219,77 @@ pub(crate) fn full_order() -> Order {
     Order {
         rollout: Some(rollout()),
         recurrence: Some(recurrences().remove(0)),
+        kit: Some(kit_terms()),
         ..order()
+    }
+}
+
+pub(crate) fn kit_terms() -> KitTerms {
+    KitTerms {
+        kit: KIT,
+        key: Digest::of(b"key"),
+        agency: name("lab"),
+        hosts: BTreeSet::from(["host-1".to_owned()]),
+        uses: 3,
+    }
+}
+
+pub(crate) fn kit() -> Kit {
+    Kit {
+        v: 1,
+        id: KIT,
+        agent: AGENT,
+        deployment: name("lab"),
+        order_sha256: Digest::of(b"order"),
+        builder: name("ann"),
+        built: at(0),
+        seal_chain: "PEM".into(),
+        certified: "{}".into(),
+        intake: policy().people[0].recipient.clone(),
+        sums_sha256: Digest::of(b"sums"),
+    }
+}
+
+pub(crate) fn field() -> Field {
+    Field {
+        kit: KIT,
+        operator: "Olga".into(),
+        location: "Room 1".into(),
+        medium: Some("S-1".into()),
+        operator_time: Some(at(0)),
+        remark: Some("The host was on.".into()),
+    }
+}
+
+pub(crate) fn kit_use() -> KitUse {
+    KitUse {
+        v: 1,
+        kit: KIT,
+        agent: AGENT,
+        collection: COLLECTION,
+        order_sha256: Digest::of(b"order"),
+        host: enrol_request().host,
+        host_time: at(0),
+        field: field(),
+    }
+}
+
+pub(crate) fn certify_kit() -> CertifyKit {
+    CertifyKit {
+        v: 1,
+        kit: KIT,
+        agency: name("lab"),
+        seal_csr: "PEM".into(),
+    }
+}
+
+pub(crate) fn certified_kit() -> CertifiedKit {
+    CertifiedKit {
+        v: 1,
+        agent: AGENT,
+        seal_chain: "PEM".into(),
+        receipt: "{}".into(),
+        intake: policy().people[0].recipient.clone(),
     }
 }
 

@@ -139,6 +139,29 @@ pub(super) fn cases(world: &Deployment) -> Vec<Case> {
             &["version-unknown"],
         ),
         forged(
+            "order-of-kit",
+            "The order is for a kit, and the collection was made without one.",
+            ordered(world, |d| {
+                d.put_order(&order_with("kit", kit_terms(&[])), &ann)
+            }),
+            &["kit-mismatch"],
+        ),
+        forged(
+            "kit-other-key",
+            "The order is for a kit, and another key has sealed.",
+            ordered(world, |d| {
+                d.put_order(&order_with("kit", kit_terms(&[])), &ann);
+                d.record["field"] = field();
+            }),
+            &["kit-mismatch"],
+        ),
+        forged(
+            "kit-without-order",
+            "collection.json names a kit, and the order is for agents.",
+            ordered(world, |d| d.record["field"] = field()),
+            &["kit-mismatch"],
+        ),
+        forged(
             "order-lacking",
             "collection.json names an order, and none is there.",
             lacking,
@@ -156,6 +179,18 @@ pub(super) fn cases(world: &Deployment) -> Vec<Case> {
     cases.extend(thresholds(world));
     cases.extend(mandates(world));
     cases
+}
+
+const KIT: &str = "k-aeaqcaibaeaqcaibaeaqcaibae";
+
+/// What an order says of a kit whose key has sealed nothing here.
+fn kit_terms(hosts: &[&str]) -> Value {
+    let key = evidence::digest::Digest::of(b"another key");
+    json!({"kit": KIT, "key": key, "agency": "lab", "hosts": hosts, "uses": 1})
+}
+
+fn field() -> Value {
+    json!({"kit": KIT, "operator": "Olga", "location": "Room 1"})
 }
 
 /// The policy with more people and another threshold.

@@ -66,6 +66,7 @@ impl Host {
             policy: &self.policy,
             root: &root(),
             subject: &subject(),
+            kit: None,
             now: self.now,
             highest_signed: Some(signed_time().time),
             used: &used,
