@@ -30,6 +30,8 @@ pub enum Command {
     },
     /// Collect from this host into a folder, without any server.
     Collect(CollectArgs),
+    /// Collect from this host with a kit: on its signed order, into its own folder, without any network.
+    Kit(KitArgs),
     /// Enrol this host at a server, with a deployment token from its administrator.
     Enrol(EnrolArgs),
     /// Run the agent of an enrolled host: obey signed orders, deliver what they gather.
@@ -103,6 +105,42 @@ pub struct CollectArgs {
     pub foreground: bool,
     /// Print the outcome as JSON.
     #[arg(long)]
+    pub json: bool,
+}
+
+/// What `kit` was told; what is left out is asked at the terminal.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 complete, 2 ended with gaps, 1 failed (an altered kit among others), 3 cut off without its last part
+(the parts that are there are sound), 64 usage.
+The answers are sealed into the evidence. A kit's passphrase is asked for, or taken from FIELDSEAL_KIT_PASSPHRASE.")]
+pub struct KitArgs {
+    /// The kit's folder.
+    #[arg(long, value_name = "DIR")]
+    pub kit: PathBuf,
+    /// Who collects.
+    #[arg(long, value_name = "NAME")]
+    pub operator: Option<String>,
+    /// Where this host is.
+    #[arg(long, value_name = "PLACE")]
+    pub location: Option<String>,
+    /// The serial number of the stick.
+    #[arg(long, value_name = "SERIAL")]
+    pub medium: Option<String>,
+    /// What time it is by a clock other than the host's, in UTC: 2026-11-24T10:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub time: Option<String>,
+    /// What else shall stand in the record.
+    #[arg(long, value_name = "TEXT")]
+    pub remark: Option<String>,
+    /// Check the kit and whether its order is for this host now, and collect nothing.
+    #[arg(long)]
+    pub check: bool,
+    /// Run at the usual priority instead of giving way to everything else on the host.
+    #[arg(long)]
+    pub foreground: bool,
+    /// Print the outcome as JSON.
+    #[arg(long, conflicts_with = "check")]
     pub json: bool,
 }
 

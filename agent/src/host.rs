@@ -15,6 +15,8 @@ use evidence::{
 
 use crate::platform::program;
 
+mod hardware;
+
 /// No file that tells of the machine is longer.
 const FACT_BYTES_MAX: u64 = 64 * 1024;
 const READ_BYTES: usize = 64 * 1024;
@@ -29,6 +31,7 @@ pub fn identity(root: &Path) -> HostIdentity {
         kernel,
         arch: std::env::consts::ARCH.to_owned(),
         machine_id: fact(&root.join("etc/machine-id")).map(|text| text.trim().to_owned()),
+        hardware: hardware::of(root),
     }
 }
 

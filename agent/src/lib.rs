@@ -8,6 +8,7 @@ pub mod exit;
 pub mod files;
 pub mod halves;
 pub mod host;
+pub mod kit;
 pub mod link;
 pub mod platform;
 pub mod reader;

@@ -11,12 +11,17 @@ use serde_json::json;
 use crate::platform::{handle::AsFd as _, signals::Signals};
 use crate::{
     artifacts::{ARTIFACTS, reference},
-    cli::{CollectArgs, Command, EnrolArgs, RunArgs, StatusArgs},
+    cli::{CollectArgs, Command, EnrolArgs, KitArgs, RunArgs, StatusArgs},
     config::Plan,
     courier::{local, room::Floor},
     exit::Exit,
     halves,
-    reader::{collect, progress::Terminal},
+    kit::command as kit,
+    reader::{
+        collect::{self, CollectError},
+        outcome::Outcome,
+        progress::Terminal,
+    },
     status::Status,
     stop::Stop,
     supervisor,
@@ -30,6 +35,7 @@ pub fn run(command: Command) -> Exit {
         } => said(print_reference()),
         Command::Artifacts { json, .. } => said(artifacts(json)),
         Command::Collect(args) => collect_command(args),
+        Command::Kit(args) => kit_command(&args),
         Command::Enrol(args) => enrol_command(&args),
         Command::Run(args) => run_command(&args),
         Command::Status(args) => status_command(&args),
@@ -109,39 +115,77 @@ fn collect_command(args: CollectArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    // Before any thread and the other half begin: only the thread that waits for signals takes them.
-    let second = |_: &Stop, signals: &Signals| {
-        if signals.wait_for_stop().is_ok() {
-            std::process::exit(i32::from(Exit::Unfinished.number()));
-        }
-    };
-    let stop = match Stop::on_signals(second) {
+    let stop = match stop_collecting() {
         Ok(stop) => stop,
         Err(error) => return failed(&error),
     };
     match collect::run(&plan, &Terminal::new(stop)) {
-        Ok(outcome) => {
-            let text = if as_json {
-                outcome.to_json().to_string()
-            } else {
-                outcome.to_text()
-            };
-            let exit = if outcome.is_complete() {
-                Exit::Complete
-            } else {
-                Exit::WithGaps
-            };
-            match said(writeln!(io::stdout(), "{text}")) {
-                Exit::Complete => exit,
-                other => other,
-            }
-        }
-        Err(error) if error.leaves_evidence() => {
-            failed(&error);
-            Exit::Unfinished
-        }
-        Err(error) => failed(&error),
+        Ok(outcome) if as_json => ended(&outcome, &outcome.to_json().to_string()),
+        Ok(outcome) => ended(&outcome, &outcome.to_text()),
+        Err(error) => not_ended(&error),
     }
+}
+
+/// Told to stop, a collection seals what it has; told twice, it ends at once.
+///
+/// To be called before any thread and the other half begin: only the thread that waits for signals takes them.
+fn stop_collecting() -> io::Result<Stop> {
+    Stop::on_signals(|_: &Stop, signals: &Signals| {
+        if signals.wait_for_stop().is_ok() {
+            std::process::exit(i32::from(Exit::Unfinished.number()));
+        }
+    })
+}
+
+fn ended(outcome: &Outcome, text: &str) -> Exit {
+    let exit = if outcome.is_complete() {
+        Exit::Complete
+    } else {
+        Exit::WithGaps
+    };
+    match said(writeln!(io::stdout(), "{text}")) {
+        Exit::Complete => exit,
+        other => other,
+    }
+}
+
+fn not_ended(error: &(dyn Error + 'static)) -> Exit {
+    let is_left = error
+        .downcast_ref::<CollectError>()
+        .is_some_and(CollectError::leaves_evidence);
+    match failed(error) {
+        _ if is_left => Exit::Unfinished,
+        exit => exit,
+    }
+}
+
+fn kit_command(args: &KitArgs) -> Exit {
+    if args.check {
+        return match kit::check(&args.kit) {
+            Ok(text) => said(writeln!(io::stdout(), "{text}")),
+            Err(error) => failed(&error),
+        };
+    }
+    let ready = match kit::prepare(args) {
+        Ok(ready) => ready,
+        Err(error) => return kit_failed(&*error),
+    };
+    let stop = match stop_collecting() {
+        Ok(stop) => stop,
+        Err(error) => return failed(&error),
+    };
+    // Where nobody looks any more, it is collected all the same.
+    let _ = writeln!(io::stderr(), "{}", ready.words());
+    match ready.collect(args.foreground, &Terminal::new(stop)) {
+        Ok(outcome) if args.json => ended(&outcome, &kit::json(&outcome).to_string()),
+        Ok(outcome) => ended(&outcome, &kit::ended(&outcome)),
+        Err(error) => kit_failed(&*error),
+    }
+}
+
+fn kit_failed(error: &(dyn Error + 'static)) -> Exit {
+    let _ = writeln!(io::stderr(), "{}", kit::failed());
+    not_ended(error)
 }
 
 fn print_reference() -> io::Result<()> {

@@ -288,6 +288,21 @@ pub struct HostIdentity {
     /// machine-id, or the MachineGuid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine_id: Option<String>,
+    /// What the machine is built of; none where the system says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<Hardware>,
+}
+
+/// By what a machine is known whatever its system is called.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hardware {
+    /// Maker, product, serial numbers, by the firmware's names for them.
+    pub firmware: BTreeMap<String, String>,
+    /// Hardware addresses of network interfaces, by the interface's name.
+    pub macs: BTreeMap<String, String>,
+    /// Disks, by the kernel's name: model, serial number and size as the system tells them.
+    pub disks: BTreeMap<String, String>,
 }
 
 /// How far the host's clock was from the server's signed time.

@@ -2,6 +2,7 @@
 
 mod hunt;
 mod keep;
+mod kit;
 mod policy;
 mod recurring;
 
@@ -13,6 +14,7 @@ pub use hunt::{Criteria, Hunt, size};
 pub use keep::{
     Hold, LiftHold, ListHolds, PlaceHold, Retention, RetentionDue, SetRetention, ShowRetention,
 };
+pub use kit::{BuildKit, Kit};
 pub use recurring::Recurring;
 
 use clap::{Args, Parser, Subcommand};
@@ -72,6 +74,9 @@ pub enum Command {
     ///
     /// Exit codes: 0 shown; 2 parts are missing, not genuine or have serious gaps; 1 failed; 64 usage.
     Hits(Hits),
+    /// Build what collects on hosts without network, and what people need with it.
+    #[command(subcommand)]
+    Kit(Kit),
     /// Sign another person's order, which is shown whole before (approvers).
     ///
     /// Exit codes: 0 signed; 1 failed, or hosts would refuse the order all the same; 64 usage.

@@ -23,6 +23,7 @@ pub mod hold;
 pub mod home;
 pub mod inert;
 pub mod keys;
+pub mod kit;
 pub mod live_log;
 pub mod open;
 pub mod ordering;

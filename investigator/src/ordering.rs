@@ -67,7 +67,8 @@ fn choose<'h>(
     }
 }
 
-fn scope(args: &cli::Scope) -> Option<Scope> {
+/// The scope that the options say, where they say one.
+pub fn scope(args: &cli::Scope) -> Option<Scope> {
     args.basis.as_ref().map(|basis| Scope {
         basis: basis.clone(),
         users: args.users.iter().cloned().collect(),

@@ -3,6 +3,8 @@
 //! A kit is an identity like an agent's, with a seal key certified when it is built and no TLS key. Its order names that
 //! key, so that no other can seal on it, and is good for one kit alone.
 
+pub mod layout;
+
 use std::collections::BTreeSet;
 
 use evidence::{

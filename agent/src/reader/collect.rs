@@ -98,7 +98,26 @@ fn what_is_left(folder: &Path, parts: u32) -> String {
 /// Nothing could be collected, or the last part could not be sealed.
 pub fn run(plan: &Plan, watch: &dyn Watch) -> Result<Outcome, CollectError> {
     let collection = CollectionId::random()?;
-    let seal = Seal::for_run()?;
+    on_order(
+        plan,
+        collection,
+        Seal::for_run()?,
+        Authority::default(),
+        watch,
+    )
+}
+
+/// As [`run`], as this collection, under this seal and on this authority.
+///
+/// # Errors
+/// As for [`run`].
+pub fn on_order(
+    plan: &Plan,
+    collection: CollectionId,
+    seal: Seal,
+    authority: Authority,
+    watch: &dyn Watch,
+) -> Result<Outcome, CollectError> {
     // The only process that is ever started, and before anything of the host was read.
     let (child, socket) = start::spool_half(&plan.output).map_err(CollectError::Start)?;
     // Declared before the port, so that on every way out the link closes before the wait.
@@ -108,7 +127,7 @@ pub fn run(plan: &Plan, watch: &dyn Watch) -> Result<Outcome, CollectError> {
         plan,
         collection,
         seal,
-        authority: Authority::default(),
+        authority,
         attempt: 1,
         position: None,
         sealing: None,

@@ -193,7 +193,7 @@ pub fn accept(
 }
 
 /// Who signed an accepted order, the requester first.
-pub(super) fn signers(accepted: &Accepted, policy: &Policy) -> Vec<records::Person> {
+pub fn signers(accepted: &Accepted, policy: &Policy) -> Vec<records::Person> {
     let person = |id: &Name| {
         policy.person(id).map(|p| records::Person {
             name: p.name.clone(),

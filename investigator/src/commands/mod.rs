@@ -16,6 +16,7 @@ pub mod hold;
 pub mod hosts;
 pub mod hunt;
 pub mod keys;
+pub mod kit;
 pub mod list;
 pub mod load;
 pub mod log;
@@ -56,6 +57,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Collect(args) => collect::run(args, home()?),
         Command::Hunt(args) => hunt::run(args, home()?),
         Command::Hits(args) => hits::run(args, home()?),
+        Command::Kit(args) => kit::run(args, home()?),
         Command::Approve(args) => approve::run(args, home()?),
         Command::Cancel(args) => cancel::run(args, home()?),
         Command::Retry(args) => retry::run(args, home()?),

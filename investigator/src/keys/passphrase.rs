@@ -22,16 +22,34 @@ pub fn for_new(unprotected: bool) -> anyhow::Result<Option<Zeroizing<String>>> {
     if let Some(given) = from_environment() {
         return Ok(Some(given));
     }
-    let first = ask("Passphrase for the key: ").with_context(|| {
-        format!("There is no passphrase for the key. Set {VARIABLE}, or say --no-passphrase.")
-    })?;
+    let none =
+        || format!("There is no passphrase for the key. Set {VARIABLE}, or say --no-passphrase.");
+    new("Passphrase for the key: ").with_context(none).map(Some)
+}
+
+/// Asked for twice, and long enough.
+fn new(question: &str) -> anyhow::Result<Zeroizing<String>> {
+    let first = ask(question)?;
     ensure!(
         first.chars().count() >= FEWEST_CHARS,
         "The passphrase is too short. Give at least {FEWEST_CHARS} characters."
     );
     let second = ask("The same again: ")?;
     ensure!(*first == *second, "The passphrases differ. Try again.");
-    Ok(Some(first))
+    Ok(first)
+}
+
+/// The passphrase for a kit's key, which goes to the person at the host by another way than the kit.
+///
+/// # Errors
+/// There is no way to ask, or the answers differ.
+pub fn for_kit() -> anyhow::Result<Zeroizing<String>> {
+    const NAME: &str = "FIELDSEAL_KIT_PASSPHRASE";
+    if let Ok(given) = std::env::var(NAME) {
+        return Ok(Zeroizing::new(given));
+    }
+    let none = || format!("There is no passphrase for the kit. Set {NAME}.");
+    new("Passphrase for the kit: ").with_context(none)
 }
 
 /// The passphrase that opens a key.

@@ -8,6 +8,7 @@ use evidence::{
 };
 use protocol::{
     hold::{Holds, LiftHold, PlaceHold},
+    kit::{CertifiedKit, CertifyKit},
     messages::{
         CancelOrder, Collections, Consistency, Hosts, Leaves, Logged, MAX_WAIT_MS, OrderStatus,
         Orders, SignOrder, SubmitEvent, SubmitOrder, Trust,
@@ -74,6 +75,11 @@ impl Remote {
             all.hosts.extend(page.hosts);
         }
         Ok(all)
+    }
+
+    /// Has a kit's seal key certified.
+    pub fn certify_kit(&self, asked: &CertifyKit) -> Result<CertifiedKit, RemoteError> {
+        self.post_message("/v1/kits", asked)
     }
 
     /// Hands an order in.

@@ -1,0 +1,177 @@
+//! `fieldseal-agent kit`: one collection with a kit.
+
+use std::{error::Error, path::Path};
+
+use evidence::{
+    envelope::Envelope, field::Field, ids::CollectionId, instant::Instant, records::Person,
+};
+use protocol::{order_check::Accepted, profile::Limits};
+
+use super::{
+    ask, closing,
+    folder::{KitError, Opened},
+    quiet::{self, AccessTimes},
+    record::Use,
+};
+use crate::{
+    cli::KitArgs,
+    config::{Plan, Setting},
+    host,
+    reader::{
+        collect, orders,
+        outcome::Outcome,
+        seal::Seal,
+        task::{Authority, Watch},
+    },
+};
+
+/// A kit that may collect on this host, now.
+pub struct Ready {
+    opened: Opened,
+    seal: Seal,
+    accepted: Accepted,
+    field: Field,
+    access_times: AccessTimes,
+}
+
+/// Believes the kit, asks the person, and judges the order; nothing of the host is read but who it is.
+///
+/// To be called while the process has one thread.
+///
+/// # Errors
+/// The kit was altered, its order is not to be obeyed here and now, or an answer is missing.
+pub fn prepare(args: &KitArgs) -> Result<Ready, Box<dyn Error>> {
+    let access_times = quiet::begin();
+    let opened = Opened::open(&args.kit)?;
+    // Before anybody types anything.
+    opened.judge(Instant::now(), None)?;
+    check_host(&opened)?;
+    opened.check_uses()?;
+    let field = ask::field(args, opened.kit.id)?;
+    let accepted = opened.judge(Instant::now(), field.operator_time)?;
+    let passphrase = match opened.is_locked() {
+        true => Some(ask::passphrase()?),
+        false => None,
+    };
+    let seal = opened.seal(passphrase.as_ref().map(|word| word.as_str()))?;
+    Ok(Ready {
+        opened,
+        seal,
+        accepted,
+        field,
+        access_times,
+    })
+}
+
+/// Checks all that [`prepare`] does without asking anybody; what it is for, in words.
+///
+/// # Errors
+/// As for [`prepare`].
+pub fn check(folder: &Path) -> Result<String, KitError> {
+    let opened = Opened::open(folder)?;
+    let accepted = opened.judge(Instant::now(), None)?;
+    check_host(&opened)?;
+    opened.check_uses()?;
+    let order = &accepted.order;
+    let until = order.expires.to_rfc3339().unwrap_or_default();
+    Ok(format!(
+        "The kit {} is whole, and its order is for this host.\nCase {}: {}\nGathers by the profile {}; begins nothing after {until}.",
+        opened.kit.id, order.case, order.reason, accepted.profile.name
+    ))
+}
+
+fn check_host(opened: &Opened) -> Result<(), KitError> {
+    let identity = host::identity(Path::new("/"));
+    match opened
+        .terms
+        .include(&identity.hostname, identity.machine_id.as_deref())
+    {
+        true => Ok(()),
+        false => Err(KitError::OtherHost(identity.hostname)),
+    }
+}
+
+impl Ready {
+    /// What is about to happen, for whoever stands before the host.
+    pub fn words(&self) -> String {
+        let order = &self.accepted.order;
+        format!(
+            "Kit {}, case {}: {}\nGathers by the profile {}; access times are {}.",
+            self.opened.kit.id,
+            order.case,
+            order.reason,
+            self.accepted.profile.name,
+            self.access_times.words()
+        )
+    }
+
+    /// Gathers, and waits until all of it is durable on the stick.
+    ///
+    /// # Errors
+    /// Nothing could be collected, or the last part could not be sealed.
+    pub fn collect(self, foreground: bool, watch: &dyn Watch) -> Result<Outcome, Box<dyn Error>> {
+        let collection = CollectionId::random()?;
+        let identity = host::identity(Path::new("/"));
+        let used = Use {
+            kit: &self.opened,
+            seal: &self.seal,
+            collection,
+            order_sha256: self.accepted.digest,
+            host: &identity,
+            field: &self.field,
+        };
+        used.write(Instant::now())?;
+        let plan = self.plan(foreground)?;
+        let authority = self.authority()?;
+        Ok(collect::on_order(
+            &plan, collection, self.seal, authority, watch,
+        )?)
+    }
+
+    fn plan(&self, foreground: bool) -> Result<Plan, crate::config::PlanError> {
+        let order = &self.accepted.order;
+        let setting = Setting {
+            output: self.opened.evidence(),
+            own: vec![self.opened.folder.clone()],
+            recipients: order.recipients.clone(),
+            case: Some(order.case.clone()),
+            limits: Limits::default(),
+            background: !foreground,
+        };
+        Plan::from_profile(&order.profile, &order.parameters, setting)
+    }
+
+    fn authority(&self) -> Result<Authority, evidence::envelope::EnvelopeError> {
+        let policy = self.opened.policy_text.as_bytes();
+        let signers: Vec<Person> = orders::signers(&self.accepted, &self.opened.policy);
+        Ok(Authority {
+            host: None,
+            order: self.opened.order_text.as_bytes().to_vec(),
+            policy: policy.to_vec(),
+            order_id: Some(self.accepted.order.id),
+            order_sha256: Some(self.accepted.digest),
+            policy_sha256: Some(Envelope::parse(policy)?.digest()),
+            requester: signers.first().cloned(),
+            signers,
+            field: Some(self.field.clone()),
+            ..Authority::default()
+        })
+    }
+}
+
+/// The outcome for people.
+pub fn ended(outcome: &Outcome) -> String {
+    closing::ended(outcome)
+}
+
+/// The outcome for programs.
+pub fn json(outcome: &Outcome) -> serde_json::Value {
+    let mut json = outcome.to_json();
+    json["fingerprint"] = closing::fingerprint(outcome).into();
+    json
+}
+
+/// That it came to nothing, for people.
+pub fn failed() -> String {
+    closing::failed()
+}
