@@ -1,5 +1,5 @@
-//! An order as it runs: its numbers and its log are followed by the real programs, across a new start of the server,
-//! and the server can't read a line.
+//! An order as it runs: its numbers and its log are followed by the real programs, across new starts of server
+//! and agent, and the server can't read a line.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -150,4 +150,30 @@ fn lines_come_while_it_runs_and_go_on_after_a_new_start_of_the_server() {
     let audit = stage.fieldseal(&args!["audit"]).unwrap();
     let told = audit.out.matches("the live log of ").count();
     assert_eq!((audit.code, told), (0, 1), "{audit:?}");
+}
+
+#[test]
+fn who_follows_hears_on_after_a_new_start_of_the_agent() {
+    let dir = tempfile::tempdir().unwrap();
+    let people: [(&str, &str, &[&str]); 1] = [("ann", "Ann Example", &["investigator", "admin"])];
+    let mut stage =
+        Stage::deployed(&dir.path().join("stage"), quiet, &people, &[], "live").unwrap();
+    stage.run_agent().unwrap();
+    let order = order_slow(&stage, dir.path());
+    let news = dir.path().join("news.jsonl");
+    let arguments = args!["watch", order, "--json"];
+    let watching = stage.fieldseal_beside(&arguments, &news).unwrap();
+    let host = || objects(&news).last().map(|view| view["hosts"][0].clone());
+    until("files are read", || {
+        host().is_some_and(|h| h["progress"]["files"].as_u64() > Some(1))
+    });
+    stage.stop_agent().unwrap();
+    let before = host().unwrap();
+    stage.run_agent().unwrap();
+    until("the order goes on", || host() != Some(before.clone()));
+    // The path that is not there is a gap, and so is what the stop has cut.
+    assert_eq!(watching.finish().unwrap(), 2);
+    let last = host().unwrap();
+    assert_eq!(last["state"], "delivered", "{last}");
+    assert_eq!(last["collection"], before["collection"]);
 }
