@@ -152,3 +152,73 @@ impl Read for Plain<'_> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Cursor};
+
+    use super::*;
+    use crate::case::testing::Draft;
+
+    /// A part whose processes are longer than all blocks that wait.
+    fn part() -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        let line = format!("{{\"name\":\"{}\"}}", "n".repeat(1_000));
+        let lines = vec![line.as_str(); 2 * BLOCKS * BLOCK_BYTES / 1_000];
+        let made = Draft::default()
+            .result("processes", &lines)
+            .make(dir.path());
+        fs::read(made.path).unwrap()
+    }
+
+    fn is_wanted(name: &str) -> bool {
+        name.ends_with(".jsonl")
+    }
+
+    #[test]
+    fn every_entry_comes_whole_and_has_its_digest_read_or_not() {
+        let mut found = HashMap::new();
+        let (report, digests) = read(Cursor::new(part()), is_wanted, |name, plain| {
+            let mut bytes = Vec::new();
+            plain.read_to_end(&mut bytes)?;
+            found.insert(name.to_owned(), Digest::of(&bytes));
+            Ok(())
+        })
+        .unwrap();
+        assert!(report.faults.is_empty());
+        assert!(digests.len() >= 4 && digests == found, "{digests:?}");
+        let (_, unread) = read(Cursor::new(part()), is_wanted, |_, plain| {
+            plain.read_exact(&mut [0; 1]).or(Ok(()))
+        })
+        .unwrap();
+        let of = |all: &Digests| all["results/processes.jsonl"];
+        assert_eq!(of(&unread), of(&digests));
+    }
+
+    #[test]
+    fn a_visitor_that_gives_up_ends_the_reader_too() {
+        let given_up = read(Cursor::new(part()), is_wanted, |_, _| {
+            Err(rusqlite::Error::InvalidQuery.into())
+        });
+        let error = given_up.unwrap_err();
+        assert!(error.is::<rusqlite::Error>(), "{error:?}");
+    }
+
+    #[test]
+    fn what_can_not_be_read_to_its_end_is_an_error_and_never_an_end() {
+        let whole = part();
+        let mut changed = whole.clone();
+        let at = changed.windows(4).position(|four| four == b"proc").unwrap();
+        // Behind the name, in what is deflated.
+        changed[at + 200] ^= 0x55;
+        for broken in [changed, whole[..whole.len() / 2].to_vec()] {
+            let mut lengths = Vec::new();
+            let read = read(Cursor::new(broken), is_wanted, |_, plain| {
+                lengths.push(plain.read_to_end(&mut Vec::new())?);
+                Ok(())
+            });
+            let is_noticed = read.as_ref().map_or(true, |(r, _)| !r.faults.is_empty());
+            assert!(is_noticed, "{read:?}, {lengths:?}");
+        }
+    }
+}
