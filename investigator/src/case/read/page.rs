@@ -262,7 +262,7 @@ impl Database {
         let Some(most) = search.ask.most else {
             return self.gather(search).map(Some);
         };
-        match self.within(most * FEW_PATIENCE, || self.gather(search)) {
+        match self.within(most.saturating_mul(FEW_PATIENCE), || self.gather(search)) {
             Ok(found) => Ok(Some(found)),
             Err(error) if is_interrupted(&error) => Ok(None),
             Err(error) => Err(error),
