@@ -12,9 +12,9 @@ pub(super) const HOUR_BYTES: usize = 13;
 /// So many hours wait in memory before they are written.
 const WAITING: usize = 50_000;
 
-/// Hours of one table that wait to be written.
+/// Hours of one table that wait to be written, for each of its columns.
 #[derive(Debug, Default)]
-pub(super) struct Hours(HashMap<(usize, String), u64>);
+pub(super) struct Hours(Vec<HashMap<String, u64>>);
 
 impl Hours {
     /// Counts the times of one record.
@@ -28,13 +28,26 @@ impl Hours {
             while !text.is_char_boundary(end) {
                 end -= 1;
             }
-            *self.0.entry((at, text[..end].to_owned())).or_default() += 1;
+            self.count(at, &text[..end]);
+        }
+    }
+
+    fn count(&mut self, column: usize, hour: &str) {
+        if self.0.len() <= column {
+            self.0.resize_with(column + 1, HashMap::new);
+        }
+        // Nearly every hour is known: no text is made to look it up.
+        match self.0[column].get_mut(hour) {
+            Some(events) => *events += 1,
+            None => {
+                self.0[column].insert(hour.to_owned(), 1);
+            }
         }
     }
 
     /// Whether it is time to write them.
     pub(super) fn are_many(&self) -> bool {
-        self.0.len() >= WAITING
+        self.0.iter().map(HashMap::len).sum::<usize>() >= WAITING
     }
 
     /// Writes what waits.
@@ -43,8 +56,8 @@ impl Hours {
             "INSERT INTO timeline_hours VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT DO UPDATE SET events = events + excluded.events",
         )?;
-        for ((at, hour), events) in self.0.drain() {
-            if let Some(column) = table.columns.get(at) {
+        for (hours, column) in self.0.iter_mut().zip(&table.columns) {
+            for (hour, events) in hours.drain() {
                 insert.execute(params![table.name, column.name, hour, events])?;
             }
         }

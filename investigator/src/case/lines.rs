@@ -1,8 +1,7 @@
 //! The lines of one record file into the rows of its table, streamed; what is no record becomes a fault with its reason.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 
-use evidence::digest::{Digest, DigestWriter};
 use rusqlite::{Connection, Statement, params};
 use serde_json::value::RawValue;
 
@@ -59,21 +58,19 @@ impl<'c> Rows<'c> {
     }
 
     /// Takes in every line of `entry`; `artifact` is noted in each row of a table that several share.
-    /// Gives the digest of what was read.
     pub(super) fn take(
         &mut self,
         table: &mut Table,
         entry: &str,
         artifact: Option<&str>,
-        plain: &mut dyn Read,
-    ) -> anyhow::Result<Digest> {
-        let mut input = BufReader::with_capacity(1 << 16, Tee::new(plain));
+        mut plain: &mut dyn BufRead,
+    ) -> anyhow::Result<()> {
         let mut insert = self.connection.prepare(&table.insert())?;
         let first = next_row(self.connection, table)?;
         let (mut row, mut number, mut line) = (first, 0, Vec::new());
         loop {
             line.clear();
-            let read = (&mut input).take(LINE_BYTES).read_until(b'\n', &mut line)?;
+            let read = (&mut plain).take(LINE_BYTES).read_until(b'\n', &mut line)?;
             if read == 0 {
                 break;
             }
@@ -87,13 +84,13 @@ impl<'c> Rows<'c> {
                 Err(why) => self.fault(entry, number, &why, &line)?,
             }
             if read as u64 == LINE_BYTES && !line.ends_with(b"\n") {
-                skip_line(&mut input)?;
+                skip_line(&mut plain)?;
             }
         }
         drop(insert);
         self.hours.write(self.connection, table)?;
         self.note(table, first, row)?;
-        Ok(input.into_inner().digest.finish().1)
+        Ok(())
     }
 
     /// One record; the inner error says why the line is none.
@@ -285,25 +282,4 @@ fn keep(more: &mut String, name: &str, raw: &RawValue) -> serde_json::Result<()>
     more.push(':');
     more.push_str(raw.get());
     Ok(())
-}
-
-/// Digests what is read through it.
-pub(super) struct Tee<'p> {
-    plain: &'p mut dyn Read,
-    pub(super) digest: DigestWriter<io::Sink>,
-}
-
-impl<'p> Tee<'p> {
-    pub(super) fn new(plain: &'p mut dyn Read) -> Self {
-        let digest = DigestWriter::new(io::sink());
-        Self { plain, digest }
-    }
-}
-
-impl Read for Tee<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let got = self.plain.read(out)?;
-        io::Write::write_all(&mut self.digest, &out[..got])?;
-        Ok(got)
-    }
 }

@@ -4,6 +4,7 @@
 //! `investigator/CASE.md`. Everything in a record is hostile: names of artifacts and fields become SQL only after
 //! `names` has let them pass, and values are bound, never written into a statement.
 
+mod ahead;
 mod catalog;
 mod declared;
 mod file;

@@ -3,13 +3,13 @@
 use std::{
     collections::HashMap,
     fs::File,
-    io::{self, BufReader, Read, Seek},
+    io::{BufRead, BufReader, Read, Seek},
     path::Path,
 };
 
 use anyhow::{Context as _, bail, ensure};
 use evidence::{
-    archive::{self, Limits, SUMS},
+    archive::SUMS,
     digest::Digest,
     envelope::Envelope,
     instant::Instant,
@@ -22,6 +22,7 @@ use protocol::order::Order;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
+    ahead,
     catalog::{Catalog, OTHER},
     host,
     lines::{Origin, Rows, Tally},
@@ -170,37 +171,19 @@ fn table_of_list(entry: &str) -> Option<&str> {
 }
 
 /// Reads the part once more, and only what is loaded of it. It must be, to the byte, what was verified.
-fn read<R: Read + Seek>(
+fn read<R: Read + Seek + Send>(
     zip: R,
     catalog: &mut Catalog,
     connection: &Connection,
     rows: &mut Rows<'_>,
     part: &Genuine<'_>,
 ) -> anyhow::Result<Option<Order>> {
-    let (mut digests, mut sums, mut order) = (HashMap::new(), Vec::new(), Vec::new());
-    let mut failed = None;
-    let report = archive::read_some(zip, &Limits::default(), is_wanted, |entry, plain| {
-        let name = entry.name.as_str();
-        let taken = match name {
-            SUMS => document(plain, &mut sums),
-            "order.json" => document(plain, &mut order),
-            _ => take(catalog, connection, rows, name, plain),
-        };
-        match taken {
-            Ok(digest) => {
-                digests.insert(name.to_owned(), digest);
-                Ok(())
-            }
-            Err(error) => {
-                failed = Some(error);
-                Err(io::Error::other("the part is given up"))
-            }
-        }
-    });
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    let report = report.with_context(|| format!("{} can't be read.", part.path.display()))?;
+    let (mut sums, mut order) = (Vec::new(), Vec::new());
+    let (report, digests) = ahead::read(zip, is_wanted, |name, plain| match name {
+        SUMS => document(plain, &mut sums),
+        "order.json" => document(plain, &mut order),
+        _ => take(catalog, connection, rows, name, plain),
+    })?;
     ensure!(
         report.faults.is_empty() && is_as_verified(&digests, &sums, part.report.sums_sha256),
         "{} was changed after it was verified. Fetch it again.",
@@ -215,8 +198,8 @@ fn take(
     connection: &Connection,
     rows: &mut Rows<'_>,
     entry: &str,
-    plain: &mut dyn Read,
-) -> anyhow::Result<Digest> {
+    plain: &mut dyn BufRead,
+) -> anyhow::Result<()> {
     let (name, artifact) = match table_of_list(entry) {
         Some(list) => (list.to_owned(), None),
         None => {
@@ -235,9 +218,13 @@ fn take(
     rows.take(table, entry, artifact.as_deref(), plain)
 }
 
-fn document(plain: &mut dyn Read, into: &mut Vec<u8>) -> anyhow::Result<Digest> {
-    plain.take(DOCUMENT_BYTES).read_to_end(into)?;
-    Ok(Digest::of(into))
+fn document(plain: &mut dyn BufRead, into: &mut Vec<u8>) -> anyhow::Result<()> {
+    let read = plain.take(DOCUMENT_BYTES + 1).read_to_end(into)?;
+    ensure!(
+        read as u64 <= DOCUMENT_BYTES,
+        "a document of the part is longer than it may be"
+    );
+    Ok(())
 }
 
 /// Whether each entry that was read has its digest in the very SHA256SUMS that the verifier read, and each that stands

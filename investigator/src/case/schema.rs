@@ -11,6 +11,9 @@ use crate::private;
 /// How long to wait for another program that writes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A page of a new file. Every index is made in a pass over its table, and larger pages make that a quarter of the calls.
+const PAGE_BYTES: i64 = 16 << 10;
+
 /// Pages kept in memory while loading.
 const CACHE_KIB: i64 = 96 * 1024;
 
@@ -30,6 +33,9 @@ pub(super) fn open_to_write(path: &Path) -> anyhow::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = open(path, flags)?;
     let is_new = check(&connection, path)?;
+    if is_new {
+        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+    }
     // A reader may look on while rows are written; where the file system can't do it, the other way is as safe.
     let _mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;

@@ -115,7 +115,10 @@ pub enum Count {
 }
 
 /// Rows that a filter must leave at the most to be asked for by the filter's index and sorted then.
-const FEW_ROWS: i64 = 20_000;
+const FEW_ROWS: i64 = 60_000;
+/// So many times as long as rows are passed over that may take: where few rows lie scattered on a slow disk, they are
+/// looked for in the order of the page instead, as many are.
+const FEW_PATIENCE: u32 = 5;
 
 /// A condition and what is bound in it.
 pub(super) struct Where {
@@ -146,21 +149,21 @@ impl Database {
         let table = self.table(&ask.source)?;
         let columns = chosen(table, &ask.columns)?;
         let limit = ask.limit.clamp(1, MOST_ROWS);
-        let search = Search {
+        let search = |is_few| Search {
             table,
             columns: &columns,
             ask,
-            is_few: self.are_few(table, &ask.filters)?,
+            is_few,
             end: ask.most.map(|most| Instant::now() + most),
         };
-        let (mut rows, mut cut) = (Vec::new(), None);
-        for stretch in stretches(table, ask)? {
-            let left = limit + 1 - rows.len();
-            cut = self.walk(&search, &stretch, left, &mut rows)?;
-            if cut.is_some() || rows.len() > limit {
-                break;
-            }
-        }
+        let few = match self.are_few(table, &ask.filters)? {
+            true => self.gather_in_time(&search(true))?,
+            false => None,
+        };
+        let (mut rows, cut) = match few {
+            Some(found) => found,
+            None => self.gather(&search(false))?,
+        };
         let is_full = rows.len() > limit;
         rows.truncate(limit);
         let last = rows.last().filter(|_| is_full).map(|(_, at)| at.clone());
@@ -238,6 +241,32 @@ impl Database {
             }
         }
         Ok(false)
+    }
+
+    /// The rows of a page and one more, and where it was when its time was over.
+    fn gather(&self, search: &Search<'_>) -> anyhow::Result<Gathered> {
+        let limit = search.ask.limit.clamp(1, MOST_ROWS);
+        let (mut rows, mut cut) = (Vec::new(), None);
+        for stretch in stretches(search.table, search.ask)? {
+            let left = limit + 1 - rows.len();
+            cut = self.walk(search, &stretch, left, &mut rows)?;
+            if cut.is_some() || rows.len() > limit {
+                break;
+            }
+        }
+        Ok((rows, cut))
+    }
+
+    /// The same, or nothing where it takes longer than it may.
+    fn gather_in_time(&self, search: &Search<'_>) -> anyhow::Result<Option<Gathered>> {
+        let Some(most) = search.ask.most else {
+            return self.gather(search).map(Some);
+        };
+        match self.within(most.saturating_mul(FEW_PATIENCE), || self.gather(search)) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if is_interrupted(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Adds the rows of a stretch that fit; gives where it was when its time was over.
@@ -333,6 +362,9 @@ impl Database {
         Ok((format!("({terms})"), bound.map(Value::Integer).collect()))
     }
 }
+
+/// Rows with where each stands, and where the search was when its time was over.
+type Gathered = (Vec<(Vec<Value>, Cursor)>, Option<Cursor>);
 
 /// Between two looks at the clock: rows.
 const LOOK_EVERY: u32 = 256;

@@ -126,6 +126,40 @@ fn a_page_that_ran_out_of_time_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn few_rows_that_take_too_long_by_their_index_are_looked_for_in_the_order_of_the_page() {
+    let stage = Stage::new();
+    let lines: Vec<String> = (0..20_000)
+        .map(|n| format!("{{\"pid\":{},\"state\":\"s\"}}", n % 10))
+        .collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    Draft::default()
+        .result("processes", &lines)
+        .make(&stage.evidence());
+    stage.load();
+    let database = stage.open();
+    let mut ask = ask("processes", 50);
+    ask.filters = vec![is("pid", Operator::AtLeast, Value::Integer(1))];
+    ask.sort = Some(Sort {
+        column: "state".to_owned(),
+        descending: true,
+    });
+    let unhurried = database.page(&ask).unwrap();
+    assert!(!unhurried.is_cut && unhurried.rows.len() == 50);
+    ask.filters[0].value = Value::Integer(9);
+    ask.filters
+        .push(is("pid", Operator::Less, Value::Integer(11)));
+    let unhurried = database.page(&ask).unwrap();
+    ask.most = Some(Duration::from_secs(60));
+    assert_eq!(database.page(&ask).unwrap().rows, unhurried.rows);
+    ask.most = Some(Duration::ZERO);
+    let hurried = database.page(&ask).unwrap();
+    assert!(
+        hurried.is_cut && hurried.next.is_some(),
+        "it goes on from there"
+    );
+}
+
+#[test]
 fn hours_counted_while_loading_are_those_that_there_are() {
     let stage = Stage::new();
     let lines: Vec<String> = (0..500)

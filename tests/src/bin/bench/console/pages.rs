@@ -217,7 +217,7 @@ fn filters(host: &str) -> Vec<Asked> {
         filter(
             "larger than, sorted by time",
             "column=size_bytes&op=atleast&value=90000&sort=modified&desc=yes",
-            "aria-sort",
+            "member_",
             None,
         ),
         filter(
