@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     expiry,
     folder::Folder,
-    intake::stamp,
+    intake::{drop as drop_folder, stamp},
     lapse, metrics,
     refusal::chain,
     router::router,
@@ -105,6 +105,7 @@ impl Tasks {
         tasks.extend([
             tokio::spawn(sweep(server.clone())),
             tokio::spawn(write_seen(server.clone())),
+            tokio::spawn(drop_folder::run(server.clone())),
             tokio::spawn(expire(server.clone())),
             tokio::spawn(lapse(server.clone())),
             tokio::spawn(renew(server.clone(), folder.clone(), shown)),

@@ -34,6 +34,14 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Take in what a kit gathered: from a stick, or from a folder that somebody brought here.
+    ///
+    /// Works beside the server while it runs, which then does it, and without it. The receipts are written back to the
+    /// stick. What is not believed is set apart in the server's folder, with its reasons.
+    ///
+    /// Exit codes: 0 all is taken in, or was before; 1 failed, or there was nothing; 2 something was set apart, or is not
+    /// whole; 64 usage.
+    Import(ImportArgs),
     /// Check the settings, keys and documents without serving.
     CheckConfig(DirArgs),
     /// Say that this machine's clock is right, after it has leapt and the server lets nothing expire for that.
@@ -97,6 +105,29 @@ pub struct InitArgs {
     /// Where the server will listen.
     #[arg(long, default_value = "0.0.0.0:8443")]
     pub listen: SocketAddr,
+}
+
+/// What `import` was told.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The stick: its folder, the one called `evidence`, or one collection's.
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// The server's folder.
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// Who brings it, for the record.
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// The stick's serial number, for the record.
+    #[arg(long, value_name = "SERIAL")]
+    pub medium: Option<String>,
+    /// Remove the ciphertext from the stick, of collections alone that are wholly durable here.
+    #[arg(long)]
+    pub wipe: bool,
+    /// For scripts.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What `token` was told.

@@ -84,6 +84,11 @@ impl Folder {
         self.keys().join("log.key")
     }
 
+    /// The key that opens the records of kits' uses.
+    pub fn intake_key(&self) -> PathBuf {
+        self.keys().join("intake.key")
+    }
+
     /// The custody log.
     pub fn log(&self) -> PathBuf {
         self.0.join("custody.log")
@@ -107,6 +112,16 @@ impl Folder {
     /// How far the events have been sent to this receiver.
     pub fn siem_cursor(&self, receiver: &str) -> PathBuf {
         self.0.join(format!("siem-{receiver}.cursor"))
+    }
+
+    /// What came by hand and is not believed.
+    pub fn quarantine(&self) -> PathBuf {
+        self.0.join("quarantine")
+    }
+
+    /// Where whoever brings evidence by hand lays it.
+    pub fn drop_folder(&self) -> PathBuf {
+        self.0.join("drop")
     }
 
     /// Uploads on their way.

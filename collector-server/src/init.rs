@@ -35,7 +35,7 @@ use crate::{
     folder::Folder,
     keyfile,
     store::index::Index,
-    trust::{Anchors, Documents},
+    trust::{Anchors, Documents, intake_key},
 };
 
 /// How long the first policy holds.
@@ -193,6 +193,7 @@ fn write_keys(
     secret(&folder.log_key(), &log.key_pem)?;
     let server = certificate::new_server(&issuing, &plan.names, now)?;
     secret(&folder.server_pem(), &server)?;
+    intake_key(folder)?;
     Ok(())
 }
 

@@ -80,6 +80,26 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether what is made in `dir` belongs to whom it belongs.
+///
+/// # Errors
+/// The system does not say.
+///
+/// # Platform behaviour
+/// Asked on Unix only; elsewhere rights are inherited.
+pub fn is_own(dir: &Path) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        Ok(fs::metadata(dir)?.uid() == rustix::process::geteuid().as_raw())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = dir;
+        Ok(true)
+    }
+}
+
 /// How many bytes an ordinary user can still write where `dir` lies.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ pub mod config;
 pub mod custody;
 pub mod expiry;
 pub mod folder;
+pub mod hand_in;
 mod handlers;
 pub mod init;
 pub mod intake;

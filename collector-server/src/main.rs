@@ -13,10 +13,11 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use collector_server::{
     app,
-    cli::{Cli, Command, InitArgs, TokenArgs},
+    cli::{Cli, Command, ImportArgs, InitArgs, TokenArgs},
     config::{Config, LogFormat},
     expiry,
     folder::Folder,
+    hand_in::{HandIn, hand_in},
     init, keyfile,
     status::Status,
     token,
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         }
     };
     match start(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             say_error(&error);
             ExitCode::FAILURE
@@ -46,8 +47,9 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main]
-async fn start(command: Command) -> anyhow::Result<()> {
-    match command {
+async fn start(command: Command) -> anyhow::Result<ExitCode> {
+    let done = match command {
+        Command::Import(args) => return import(args).await,
         Command::Init(args) => {
             let dir = args.at.clone().path();
             init::init(&dir, &plan(args)?).await?;
@@ -75,7 +77,24 @@ async fn start(command: Command) -> anyhow::Result<()> {
                 "It is {confirmed}. The server lets evidence expire again when it next looks for what is due.\n"
             ))
         }
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+async fn import(args: ImportArgs) -> anyhow::Result<ExitCode> {
+    let config = Config::load(&args.dir)?;
+    let what = HandIn {
+        path: args.path,
+        by: args.by,
+        medium: args.medium,
+        wipe: args.wipe,
+    };
+    let report = hand_in(&args.dir, &config, &what).await?;
+    match args.json {
+        true => say(&(serde_json::to_string_pretty(&report)? + "\n"))?,
+        false => say(&report.text())?,
     }
+    Ok(ExitCode::from(report.exit_code()))
 }
 
 async fn serve(dir: &Path) -> anyhow::Result<()> {

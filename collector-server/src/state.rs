@@ -13,6 +13,7 @@ use evidence::{
     custody::event::{Action, Event, Outcome},
     ids::{AgentId, OrderId},
     instant::Instant,
+    wrap::Identity,
 };
 use protocol::{messages::Trust, name::Name};
 use tokio::{
@@ -39,7 +40,7 @@ use crate::{
         index::{Change, Index, IndexError},
         parts,
     },
-    trust::{Anchors, Documents, Keys},
+    trust::{Anchors, Documents, Keys, intake_key},
     wake::Wake,
 };
 
@@ -57,6 +58,8 @@ pub struct Server {
     pub anchors: Anchors,
     /// Certifies agents.
     pub issuing: Authority,
+    /// Opens the records of kits' uses.
+    pub intake: Identity,
     /// Rows.
     pub index: Index,
     /// Ciphertext.
@@ -88,6 +91,8 @@ pub struct Server {
     /// Held by whoever changes what is kept, until it is in the log: the log tells rules, holds and expiries in the order
     /// in which they counted.
     pub keeping: tokio::sync::Mutex<()>,
+    /// Held by whoever takes in what came by hand.
+    pub importing: tokio::sync::Mutex<()>,
     /// Where everything lies.
     pub folder: Folder,
     documents: RwLock<Arc<Documents>>,
@@ -121,6 +126,7 @@ impl Server {
             anchors,
             documents: RwLock::new(Arc::new(documents)),
             publishing: tokio::sync::Mutex::default(),
+            intake: intake_key(&folder)?,
             folder,
             issuing: keys.issuing,
             index,
@@ -137,6 +143,7 @@ impl Server {
             unstamped: Notify::new(),
             stopping: watch::Sender::new(false),
             keeping: tokio::sync::Mutex::default(),
+            importing: tokio::sync::Mutex::default(),
             config: config.clone(),
             seen: Mutex::default(),
             log_writer: Mutex::new(Some(opened.writer)),

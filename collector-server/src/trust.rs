@@ -15,6 +15,7 @@ use evidence::{
     envelope::{Envelope, EnvelopeError},
     keys::{PublicKey, SigningKey},
     seal,
+    wrap::Identity,
 };
 use protocol::{
     error::DocumentError, messages::Trust, policy::Policy, root::Root, version::VERSION,
@@ -284,6 +285,22 @@ impl Keys {
         let issuing = Authority::load(&folder.issuing_certificate(), &folder.issuing_key())?;
         Ok(Self { time, log, issuing })
     }
+}
+
+/// The key that opens the records of kits' uses, made where there is none yet.
+///
+/// # Errors
+/// The file holds something else, or can't be read or written.
+pub fn intake_key(folder: &Folder) -> anyhow::Result<Identity> {
+    let path = folder.intake_key();
+    if !path.exists() {
+        let text = format!("{}\n", *Identity::generate().to_text());
+        keyfile::create(&path, text.as_bytes(), 0o600)
+            .with_context(|| format!("{} can't be written.", path.display()))?;
+    }
+    let keys = Identity::parse_file(&read(&path)?);
+    let first = keys.ok().and_then(|keys| keys.into_iter().next());
+    first.context("keys/intake.key is no age identity. Restore it from a copy.")
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

@@ -131,6 +131,7 @@ impl World {
             health: None,
             health_told: None,
             seal_chain: String::new(),
+            kit: None,
         }
     }
 }

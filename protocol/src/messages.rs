@@ -5,7 +5,7 @@
 
 use evidence::{
     digest::Digest,
-    ids::{AgentId, CollectionId, HostId, OrderId},
+    ids::{AgentId, CollectionId, HostId, KitId, OrderId},
     instant::Instant,
 };
 use serde::{Deserialize, Serialize};
@@ -327,12 +327,14 @@ pub struct HostRow {
     pub health_told: Option<Instant>,
     /// Seal certificate and issuing chain, PEM.
     pub seal_chain: String,
+    /// The kit that seals by this identity, where it is no host's.
+    pub kit: Option<KitId>,
 }
 
 impl HostRow {
-    /// Whether orders can be for it: its identity counts, and is one machine's.
+    /// Whether orders for hosts can be for it: its identity counts, and is one machine's.
     pub fn is_target(&self) -> bool {
-        self.revoked.is_none() && self.cloned.is_none()
+        self.revoked.is_none() && self.cloned.is_none() && self.kit.is_none()
     }
 }
 

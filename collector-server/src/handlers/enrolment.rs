@@ -64,6 +64,7 @@ pub(crate) async fn enrol(State(server): App, Message(asked): Message<EnrolReque
         token: token.id,
         uses: token.uses,
         forked_from: None,
+        kit: None,
         seal: SealKey {
             key_sha256: seal_key,
             chain: response.seal_chain.clone(),
@@ -112,7 +113,7 @@ pub(super) fn requested_keys(seal_csr: &str, tls_csr: &str) -> Result<(Digest, D
     Ok((seal_key, tls_key))
 }
 
-pub(super) fn check_facts(host: &HostFacts) -> Result<(), Refusal> {
+pub(crate) fn check_facts(host: &HostFacts) -> Result<(), Refusal> {
     let texts = [&host.hostname, &host.system, &host.agent_version];
     match texts.iter().all(|text| text.len() <= MAX_FACT_BYTES) {
         true => Ok(()),

@@ -130,6 +130,7 @@ async fn first(server: &Server, wanted: Wanted, now: Instant) -> Result<EnrolRes
         token,
         uses: 0,
         forked_from: Some(wanted.origin.agent),
+        kit: None,
         seal: SealKey {
             key_sha256: wanted.seal_key,
             chain: response.seal_chain.clone(),

@@ -65,5 +65,6 @@ fn shown(server: &Server, row: AgentRow) -> HostRow {
         health: row.health,
         health_told: row.health_told,
         seal_chain: row.seal_chain,
+        kit: row.kit,
     }
 }

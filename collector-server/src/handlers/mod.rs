@@ -9,6 +9,7 @@ pub(crate) mod forks;
 pub(crate) mod health;
 pub(crate) mod holds;
 pub(crate) mod hosts;
+pub(crate) mod kits;
 mod lacking;
 pub(crate) mod logs;
 mod message;
@@ -30,6 +31,7 @@ use axum::{extract::State, response::Response};
 
 use crate::{refusal::Refusal, state::Server};
 
+pub(crate) use enrolment::check_facts;
 pub(crate) use lacking::Lacking;
 pub(crate) use message::{Message, json};
 use page::{PAGE, cut};

@@ -66,13 +66,17 @@ pub(crate) async fn submit(
         ));
     }
     let hosts = targets(&server, &asker, &order, sent.targets).await?;
+    let kit = match (&order.kit, hosts.first()) {
+        (Some(_), Some((row, _))) => server.index.seal_key(row.agent).await?,
+        _ => None,
+    };
     let now = Instant::now();
     // An order for later is judged as it will be when it may begin.
     check(
         &server,
         &asker.person,
         &envelope,
-        &hosts,
+        (&hosts, kit),
         now.max(order.not_before),
     )?;
     check_signatures(&server, &envelope)?;
@@ -205,13 +209,22 @@ async fn targets(
         let why = "the list is not the one whose root the order signs. Make the order again.";
         return Err(Refusal::unacceptable(why));
     }
+    let terms = order.kit.as_ref();
+    if terms.is_some() && (listed.len() != 1 || signed.open) {
+        let why = "an order for a kit is for its identity alone. Name that one, and no others.";
+        return Err(Refusal::unacceptable(why));
+    }
+    let is_meant = |row: &AgentRow| match terms {
+        Some(terms) => row.is_kit(terms.kit),
+        None => row.is_target(),
+    };
     let hosts = server.index.hosts(&asker.scope).await?;
     let mut known: BTreeMap<AgentId, AgentRow> =
         hosts.into_iter().map(|row| (row.agent, row)).collect();
     let wanted: BTreeSet<AgentId> = listed.into_iter().collect();
     let mut found = Vec::with_capacity(wanted.len());
     for agent in wanted {
-        let row = known.remove(&agent).filter(AgentRow::is_target);
+        let row = known.remove(&agent).filter(is_meant);
         let pair = row.zip(list.prove(&agent));
         found.push(pair.ok_or_else(|| {
             Refusal::unacceptable(format!(
@@ -231,7 +244,7 @@ fn check(
     server: &Server,
     asker: &Person,
     envelope: &Envelope,
-    hosts: &[(AgentRow, TargetProof)],
+    (hosts, kit): (&[(AgentRow, TargetProof)], Option<Digest>),
     now: Instant,
 ) -> Result<(), Refusal> {
     let mut agencies: BTreeMap<&Name, (Subject, Option<&TargetProof>)> = BTreeMap::new();
@@ -259,7 +272,11 @@ fn check(
     }
     let documents = server.documents();
     for (subject, proof) in agencies.values() {
-        match order_check::check(envelope, *proof, &situation(&documents, subject, now)) {
+        let situation = Situation {
+            kit,
+            ..situation(&documents, subject, now)
+        };
+        match order_check::check(envelope, *proof, &situation) {
             Ok(_) => {}
             Err(OrderRefusal::ForeignTarget) if is_empty => {}
             // It waits here until enough people have signed it.

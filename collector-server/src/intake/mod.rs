@@ -4,7 +4,9 @@
 //! the digest that was promised and its leaf is in the custody log. Contents are ciphertext
 //! and are not looked into.
 
+pub mod drop;
 mod headers;
+pub mod import;
 pub mod stamp;
 mod statement;
 pub(crate) mod tus;

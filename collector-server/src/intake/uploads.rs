@@ -19,10 +19,10 @@ use evidence::{
     instant::Instant as WallTime,
     statement,
 };
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use tokio::{
     fs::{File, OpenOptions},
-    io::{AsyncSeekExt as _, AsyncWriteExt as _, SeekFrom},
+    io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _, SeekFrom},
     sync::Semaphore,
     task::spawn_blocking,
     time::{Instant, timeout_at},
@@ -186,6 +186,32 @@ impl Uploads {
             upload.kept = true;
         }
         Ok((upload, woken))
+    }
+
+    /// Takes in a part that lies in a file, as if its agent sent it in one request.
+    pub(super) async fn take(
+        &self,
+        agent: AgentId,
+        promise: Promise,
+        file: fs::File,
+    ) -> Result<Woken, Refusal> {
+        // What an import that was cut off left: nobody else sends for this agent.
+        for left in self.index.open_uploads_of(agent).await? {
+            self.terminate(&left).await?;
+        }
+        let upload = self.begin(agent, promise).await?;
+        let body = body_of(File::from_std(file));
+        match self.receive((agent, &upload.id), 0, None, body).await {
+            Ok((upload, woken)) if upload.kept => Ok(woken),
+            Ok(_) => {
+                self.terminate(&upload.id).await?;
+                Err(Refusal::Cut)
+            }
+            Err(refusal) => {
+                self.terminate(&upload.id).await?;
+                Err(refusal)
+            }
+        }
     }
 
     /// Keeps an upload of which every byte is here, where what came between them and the keeping has failed; the
@@ -470,6 +496,18 @@ impl Drop for Lock<'_> {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&self.id);
     }
+}
+
+/// A file's bytes, piece by piece.
+fn body_of(file: File) -> Body {
+    const PIECE_BYTES: usize = 256 << 10;
+    let pieces = stream::try_unfold(file, |mut file| async move {
+        let mut piece = vec![0; PIECE_BYTES];
+        let count = file.read(&mut piece).await?;
+        piece.truncate(count);
+        Ok::<_, io::Error>((count > 0).then_some((piece, file)))
+    });
+    Body::from_stream(pieces)
 }
 
 fn digest_of(file: &std::path::Path) -> io::Result<Digest> {

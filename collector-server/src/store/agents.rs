@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use evidence::{
     digest::Digest,
-    ids::{AgentId, HostId},
+    ids::{AgentId, HostId, KitId},
     instant::Instant,
 };
 use protocol::{enrolment::HostFacts, messages::Health, name::Name, target::Subject};
@@ -14,6 +14,7 @@ use super::{
     Scope, clones,
     columns::{self, parsed, parsed_or_none, time, time_or_none, to_ns},
     index::{Index, IndexError, Woken},
+    kits,
     orders::revise_open,
 };
 
@@ -60,11 +61,22 @@ pub struct AgentRow {
     pub health: Option<Health>,
     /// When.
     pub health_told: Option<Instant>,
+    /// The kit that seals by this identity.
+    pub kit: Option<KitId>,
 }
 
 impl AgentRow {
-    /// Whether orders can be for it: its identity counts, and is one machine's.
+    /// Whether orders for hosts can be for it: its identity counts, and is one machine's.
     pub fn is_target(&self) -> bool {
+        self.counts() && self.kit.is_none()
+    }
+
+    /// Whether an order for this kit, and nothing else, can be for it.
+    pub fn is_kit(&self, kit: KitId) -> bool {
+        self.counts() && self.kit == Some(kit)
+    }
+
+    fn counts(&self) -> bool {
         self.revoked.is_none() && self.cloned.is_none()
     }
 
@@ -99,6 +111,8 @@ pub struct NewAgent {
     pub uses: u64,
     /// The cloned identity that it comes from.
     pub forked_from: Option<AgentId>,
+    /// The kit that it is.
+    pub kit: Option<KitId>,
     /// Its seal key.
     pub seal: SealKey,
 }
@@ -280,14 +294,15 @@ async fn use_token(to: &mut SqliteConnection, new: &NewAgent) -> Result<(), Inde
 }
 
 async fn enrol(to: &mut SqliteConnection, new: &NewAgent) -> Result<(), IndexError> {
-    match new.forked_from {
-        None => use_token(to, new).await?,
-        Some(origin) => clones::check_first(to, origin, new.seal.key_sha256).await?,
+    match (new.kit, new.forked_from) {
+        (Some(kit), _) => kits::check_first(to, kit).await?,
+        (None, None) => use_token(to, new).await?,
+        (None, Some(origin)) => clones::check_first(to, origin, new.seal.key_sha256).await?,
     }
     let host = &new.host;
     query(
         "INSERT INTO agents (id, host, hostname, os, arch, system, agent_version, agency, labels, \
-         token, enrolled_ns, forked_from) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         token, enrolled_ns, forked_from, kit) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(new.agent.to_string())
     .bind(host.id.to_string())
@@ -301,6 +316,7 @@ async fn enrol(to: &mut SqliteConnection, new: &NewAgent) -> Result<(), IndexErr
     .bind(&new.token)
     .bind(to_ns(new.enrolled))
     .bind(new.forked_from.map(|id| id.to_string()))
+    .bind(new.kit.map(|id| id.to_string()))
     .execute(&mut *to)
     .await?;
     add_seal(to, new.agent, &new.seal).await
@@ -341,7 +357,7 @@ macro_rules! enrolled {
             "SELECT id, host, hostname, os, arch, system, agent_version, agency, labels, \
              enrolled_ns, last_seen_ns, revoked_ns, removed_ns, removal_reason, cloned_ns, forked_from, \
              (SELECT json_group_array(f.id) FROM agents f WHERE f.forked_from = agents.id \
-             AND f.enrolment IS NOT NULL) AS forked_into, health, health_ns, (SELECT chain FROM seals \
+             AND f.enrolment IS NOT NULL) AS forked_into, health, health_ns, kit, (SELECT chain FROM seals \
              WHERE agent = agents.id ORDER BY number DESC LIMIT 1) AS seal_chain \
              FROM agents WHERE enrolment IS NOT NULL AND ",
             $and
@@ -374,6 +390,7 @@ fn read(row: &SqliteRow) -> Result<AgentRow, IndexError> {
             .map(|health| columns::json(health, "health"))
             .transpose()?,
         health_told: time_or_none(row, "health_ns")?,
+        kit: parsed_or_none(row, "kit")?,
     })
 }
 
@@ -474,12 +491,12 @@ impl Index {
         Ok(found.is_some())
     }
 
-    /// Agents of which the enrolment was cut off before its leaf was noted.
+    /// Agents of which the enrolment was cut off before its leaf was noted; a kit's goes on when it is asked for again.
     ///
     /// # Errors
     /// The database failed or a row is damaged.
     pub async fn unfinished_agents(&self) -> Result<Vec<AgentId>, IndexError> {
-        let rows = query("SELECT id FROM agents WHERE enrolment IS NULL")
+        let rows = query("SELECT id FROM agents WHERE enrolment IS NULL AND kit IS NULL")
             .fetch_all(&self.reader)
             .await?;
         rows.iter().map(|row| parsed(row, "id")).collect()

@@ -14,7 +14,7 @@ use sqlx::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    agents, expiry, holds, leaves, log_pieces, orders, parts, retention, uploads,
+    agents, expiry, holds, imports, leaves, log_pieces, orders, parts, retention, uploads,
     writer::{self, Job},
 };
 
@@ -76,6 +76,8 @@ pub enum Change {
     Expiry(expiry::Change),
     /// Of pieces of live logs.
     LogPiece(log_pieces::Change),
+    /// Of what came by hand.
+    Import(imports::Change),
 }
 
 /// Who is to be told of a change.

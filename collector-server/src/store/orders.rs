@@ -356,6 +356,26 @@ impl Index {
         .await?)
     }
 
+    /// The cancellation of an order on one agent, where there is one.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn cancel_of(
+        &self,
+        order: OrderId,
+        agent: AgentId,
+    ) -> Result<Option<String>, IndexError> {
+        let cancel: Option<Option<String>> = query_scalar(
+            "SELECT COALESCE(h.cancel, o.cancel) FROM orders o \
+             JOIN order_hosts h ON h.order_id = o.id WHERE o.id = ? AND h.agent = ?",
+        )
+        .bind(order.to_string())
+        .bind(agent.to_string())
+        .fetch_optional(&self.reader)
+        .await?;
+        Ok(cancel.flatten())
+    }
+
     /// Open orders that have not ended and that the agent is not part of.
     ///
     /// # Errors
@@ -578,7 +598,7 @@ impl Index {
              h.ended_early, (SELECT COUNT(DISTINCT p.part) FROM parts p \
              JOIN collections c ON c.id = p.collection AND c.agent = h.agent \
              WHERE c.id = h.collection) AS parts, \
-             o.recurrence IS NOT NULL AS recurs, h.captures, h.captured_ns, h.over_why, \
+             o.recurrence IS NOT NULL OR a.kit IS NOT NULL AS recurs, h.captures, h.captured_ns, h.over_why, \
              (SELECT COUNT(*) FROM collections c WHERE c.order_id = h.order_id \
              AND c.agent = h.agent AND c.complete = 1) AS whole \
              FROM order_hosts h JOIN agents a ON a.id = h.agent JOIN orders o ON o.id = h.order_id \

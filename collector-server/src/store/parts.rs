@@ -362,7 +362,7 @@ impl Index {
             None => None,
         };
         let rows = query(concat!(
-            "SELECT c.id, c.agent, a.hostname, c.order_id, o.reference, c.complete, a.enrolment, \
+            "SELECT c.id, c.agent, COALESCE(c.hostname, a.hostname) AS hostname, c.order_id, o.reference, c.complete, a.enrolment, \
              a.revocation, EXISTS (SELECT 1 FROM kept_by k WHERE k.collection = c.id \
              AND k.lift_receipt IS NULL) AS held, ",
             expired_columns!(),
@@ -429,7 +429,7 @@ impl Index {
     ) -> Result<Vec<StreamedPart>, IndexError> {
         // Rows are only ever added, by one writer: a later one has a greater number.
         let rows = query(concat!(
-            "SELECT p.rowid AS number, p.collection, c.agent, a.hostname, c.complete, p.part, p.sha256, \
+            "SELECT p.rowid AS number, p.collection, c.agent, COALESCE(c.hostname, a.hostname) AS hostname, c.complete, p.part, p.sha256, \
              p.size_bytes, p.received_ns, p.last, p.tsr IS NOT NULL AS has_tsr, p.quarantined, \
              p.statement, p.receipt, p.tsr, a.enrolment, a.revocation, ",
             expired_columns!(),

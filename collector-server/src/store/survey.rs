@@ -75,9 +75,9 @@ impl Index {
     pub async fn survey(&self) -> Result<Survey, IndexError> {
         let row = query(
             "SELECT \
-             (SELECT COUNT(*) FROM agents WHERE enrolment IS NOT NULL AND revoked_ns IS NULL) \
-             AS hosts, \
-             (SELECT COUNT(*) FROM agents WHERE revoked_ns IS NOT NULL) AS hosts_revoked, \
+             (SELECT COUNT(*) FROM agents WHERE enrolment IS NOT NULL AND revoked_ns IS NULL \
+             AND kit IS NULL) AS hosts, \
+             (SELECT COUNT(*) FROM agents WHERE revoked_ns IS NOT NULL AND kit IS NULL) AS hosts_revoked, \
              (SELECT COUNT(*) FROM orders) AS orders, \
              (SELECT COUNT(*) FROM orders WHERE expires_ns > ? AND (open = 1 OR EXISTS \
              (SELECT 1 FROM order_hosts WHERE order_id = id \

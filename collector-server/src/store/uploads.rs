@@ -236,10 +236,13 @@ async fn check_room(to: &mut SqliteConnection, bytes: u64, room: Room) -> Result
     Ok(())
 }
 
+fn read_id(row: &SqliteRow) -> Result<UploadId, IndexError> {
+    UploadId::parse(row.try_get("id")?).ok_or(IndexError::Damaged("upload id"))
+}
+
 fn read(row: &SqliteRow) -> Result<Upload, IndexError> {
-    let id = UploadId::parse(row.try_get("id")?);
     Ok(Upload {
-        id: id.ok_or(IndexError::Damaged("upload id"))?,
+        id: read_id(row)?,
         agent: parsed(row, "agent")?,
         promise: Promise {
             collection: parsed(row, "collection")?,
@@ -270,6 +273,18 @@ impl Index {
         row.as_ref().map(read).transpose()
     }
 
+    /// The uploads of one agent that are not complete.
+    ///
+    /// # Errors
+    /// The database failed or a row is damaged.
+    pub async fn open_uploads_of(&self, agent: AgentId) -> Result<Vec<UploadId>, IndexError> {
+        let rows = query("SELECT id FROM uploads WHERE agent = ? AND kept = 0")
+            .bind(agent.to_string())
+            .fetch_all(&self.reader)
+            .await?;
+        rows.iter().map(read_id).collect()
+    }
+
     /// The uploads that are not complete; or, with a time, all that ended by then.
     ///
     /// # Errors
@@ -280,9 +295,6 @@ impl Index {
             .bind(ended_by_s.is_some())
             .fetch_all(&self.reader)
             .await?;
-        let id = |r: &SqliteRow| {
-            UploadId::parse(r.try_get("id")?).ok_or(IndexError::Damaged("upload id"))
-        };
-        rows.iter().map(id).collect()
+        rows.iter().map(read_id).collect()
     }
 }

@@ -4,7 +4,7 @@ use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    agents, expiry, holds,
+    agents, expiry, holds, imports,
     index::{Change, IndexError, Woken},
     leaves, log_pieces, orders, parts, retention, uploads,
 };
@@ -74,5 +74,6 @@ async fn apply(to: &mut SqliteConnection, change: &Change) -> Result<Woken, Inde
         Change::Hold(change) => holds::apply(to, change).await,
         Change::Expiry(change) => expiry::apply(to, change).await,
         Change::LogPiece(change) => log_pieces::apply(to, change).await,
+        Change::Import(change) => imports::apply(to, change).await,
     }
 }

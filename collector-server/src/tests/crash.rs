@@ -233,6 +233,7 @@ async fn an_enrolment_that_was_cut_off_is_undone_with_its_tokens_use() {
         enrolled: Instant::now(),
         token: id.id,
         forked_from: None,
+        kit: None,
         uses: 1,
         seal: SealKey {
             key_sha256: evidence::digest::Digest::of(b"x"),

@@ -29,6 +29,7 @@ use crate::{
     tests::{
         evidence::{create, metadata, upload},
         holds::{hold, lift_of, place, signed_hold, signed_lift},
+        kits::csr_of_a_kit,
         logs::piece,
         orders::{ordered, poll, report, submit},
         retention::{rule, set, signed_rule},
@@ -117,6 +118,7 @@ impl<'d> World<'d> {
         let tus = "Tus-Resumable: 1.0.0\r\n";
         match (route.method, route.path) {
             ("POST", "/v1/orders") => message(json!(submit(&self.signed, &[self.own.id]))),
+            ("POST", "/v1/kits") => message(json!(csr_of_a_kit("lab").0)),
             ("POST", "/v1/orders/{order}/signatures") => {
                 let mut more = self.signed.clone();
                 more.add_signature(key());
@@ -223,7 +225,7 @@ fn expected(route: &Route) -> &'static [u16] {
         // Of a list, only the own things.
         ("GET", path) if !path.contains('{') => &[200, 204],
         // Another's order in one's own name, a host that one may not order for, a part that one did not seal.
-        ("POST", "/v1/orders" | "/v1/retention" | "/v1/holds") => &[403],
+        ("POST", "/v1/orders" | "/v1/kits" | "/v1/retention" | "/v1/holds") => &[403],
         ("POST", "/v1/parts" | "/v1/trust") => &[400, 422],
         ("POST", "/v1/agent/reports" | "/v1/agent/renew" | "/v1/agent/fork") => &[400],
         // Of the agent itself.

@@ -547,6 +547,7 @@ pub(crate) fn hosts() -> Hosts {
         health: Some(health()),
         health_told: Some(at(1)),
         seal_chain: "PEM".into(),
+        kit: Some(KIT),
     };
     Hosts {
         v: 1,

@@ -119,10 +119,11 @@ impl<'t> Tables<'t> {
 pub(super) fn pattern(word: &str) -> Value {
     let pattern = match word {
         "name" => "[a-z0-9][a-z0-9._@-]{0,63}".to_owned(),
-        "host" | "agent" | "order" | "collection" => format!("{}-{ID}", &word[..1]),
+        "host" | "agent" | "order" | "collection" | "kit" => format!("{}-{ID}", &word[..1]),
         // L, as in legal hold: h- is a host's.
         "hold" => format!("l-{ID}"),
         "digest" => "[0-9a-f]{64}".to_owned(),
+        "recipient" => "age1[a-z0-9]{58}".to_owned(),
         "nonce" => "[0-9a-f]{32}".to_owned(),
         "upload" => "[a-z2-7]{26}".to_owned(),
         other => panic!("no type is called {other}"),

@@ -1,0 +1,179 @@
+//! `import`: a stick is handed in on the server's own machine, and gets its receipts back.
+//!
+//! Where the server runs, its log is its own: the evidence is laid into its drop folder, and the answer waited for. Where it
+//! does not, the command is the server for as long as that takes.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use evidence::{
+    custody::log::{Log, LogError},
+    ids::CollectionId,
+};
+use tokio::time;
+
+use crate::{
+    config::Config,
+    folder::Folder,
+    intake::{
+        drop::{BROUGHT, PARTIAL, Said, report_of},
+        import::{Brought, Found, Outcome, Report, import, on_stick, open_dir, sealed},
+    },
+    keyfile,
+    state::Server,
+};
+
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What is handed in.
+#[derive(Debug, Clone)]
+pub struct HandIn {
+    /// The stick.
+    pub path: PathBuf,
+    /// Who brings it.
+    pub by: Option<String>,
+    /// The medium's serial number.
+    pub medium: Option<String>,
+    /// Whether the ciphertext is removed from the stick where all of it is durable.
+    pub wipe: bool,
+}
+
+/// Hands a stick in and writes the receipts back to it.
+///
+/// # Errors
+/// The stick can't be read or written, or the server's folder is not one.
+pub async fn hand_in(dir: &Path, config: &Config, what: &HandIn) -> anyhow::Result<Report> {
+    let found =
+        on_stick(&what.path).with_context(|| format!("{} can't be read.", what.path.display()))?;
+    let folder = Folder::new(dir);
+    let report = match is_served(&folder)? {
+        true => by_drop(&folder, what, &found).await?,
+        false => alone(dir, config, what).await?,
+    };
+    for one in &found {
+        write_back(&report, one, what.wipe)
+            .with_context(|| format!("{} can't be written.", one.folder.display()))?;
+    }
+    Ok(report)
+}
+
+/// Whether a server runs: it holds the custody log.
+fn is_served(folder: &Folder) -> anyhow::Result<bool> {
+    if !folder.log().exists() {
+        bail!(
+            "{} is no server's folder. Give the one that `init` made.",
+            folder.path().display()
+        );
+    }
+    match Log::open(&folder.log()) {
+        Ok(_) => Ok(false),
+        Err(LogError::InUse(_)) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn alone(dir: &Path, config: &Config, what: &HandIn) -> anyhow::Result<Report> {
+    if !keyfile::is_own(dir)? {
+        bail!(
+            "The server does not run, and its folder is another user's. Start it, or run this as that user."
+        );
+    }
+    let server = Server::open(dir, config).await?;
+    let brought = Brought {
+        by: what.by.clone(),
+        from: what.path.display().to_string(),
+        medium: what.medium.clone(),
+    };
+    let report = import(&server, &what.path, &brought).await;
+    server.close().await;
+    Ok(report)
+}
+
+/// Lays a copy into the drop folder, whole before it has its name, and waits for the answer.
+async fn by_drop(folder: &Folder, what: &HandIn, found: &[Found]) -> anyhow::Result<Report> {
+    // An id that nobody can have guessed, so that nobody else writes there.
+    let name = format!("import-{}", CollectionId::random()?);
+    let place = folder.drop_folder().join(&name);
+    let partial = folder.drop_folder().join(name + PARTIAL);
+    let laid = lay(&partial, what, found).and_then(|()| fs::rename(&partial, &place));
+    if let Err(error) = laid {
+        let _ = fs::remove_dir_all(&partial);
+        return Err(error).with_context(|| {
+            format!(
+                "The stick could not be copied into {}. Check that the server runs, that you may write there, and the free space.",
+                folder.drop_folder().display()
+            )
+        });
+    }
+    let answer = report_of(&place);
+    let mut ticks = time::interval(LOOK_EVERY);
+    while !answer.exists() {
+        ticks.tick().await;
+    }
+    let report = serde_json::from_slice(&fs::read(&answer)?)
+        .context("The server's report can't be read. Use the program that the server is.")?;
+    // What is ours goes: the stick has all of it still.
+    for gone in [fs::remove_file(&answer), removed(&place)] {
+        if let Err(error) = gone {
+            tracing::warn!(%error, "the copy in the drop folder could not be removed");
+        }
+    }
+    Ok(report)
+}
+
+fn removed(place: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn lay(partial: &Path, what: &HandIn, found: &[Found]) -> io::Result<()> {
+    open_dir(partial)?;
+    let said = Said {
+        by: what.by.clone(),
+        from: Some(what.path.display().to_string()),
+        medium: what.medium.clone(),
+    };
+    keyfile::create(&partial.join(BROUGHT), &serde_json::to_vec(&said)?, 0o644)?;
+    for one in found {
+        let to = partial.join(one.collection.to_string());
+        // The stick's own folder and `evidence` below it may both hold the collection: the first is handed in.
+        if !to.exists() {
+            one.copy_to(&to)?;
+        }
+    }
+    Ok(())
+}
+
+/// Receipts beside what they are of; the ciphertext goes only where all of the collection is durable.
+fn write_back(report: &Report, found: &Found, wipe: bool) -> io::Result<()> {
+    let mut all = report.collections.iter();
+    let told = all.find(|told| told.collection == found.collection);
+    let Some(told) = told.filter(|_| found.check().is_ok()) else {
+        return Ok(());
+    };
+    let write = |name: &str, receipt: &Option<String>| match receipt {
+        Some(receipt) => keyfile::replace(&found.folder.join(name), receipt.as_bytes(), 0o644),
+        None => Ok(()),
+    };
+    for part in &told.parts {
+        write(&format!("part-{:04}.receipt", part.part), &part.receipt)?;
+    }
+    write("enrolment.receipt", &told.certified)?;
+    write("imported.receipt", &told.imported)?;
+    let is_safe = told.whole && matches!(told.outcome, Outcome::TakenIn | Outcome::WasHere);
+    if wipe && is_safe {
+        for part in &told.parts {
+            match fs::remove_file(found.folder.join(sealed(part.part))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! The drop folder: whoever may write there hands evidence in, and finds what became of it beside.
+//!
+//! A finished folder is one without `.partial` at its end. The names in it are anybody's: only what is a plain folder is
+//! looked into, and what lies in it is judged as a stick's.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use notify::{RecursiveMode, Watcher as _};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::mpsc,
+    time::{self, MissedTickBehavior},
+};
+
+use super::import::{Brought, Report, import, read_small};
+use crate::{keyfile, state::Server};
+
+/// What is still being written has this at its end.
+pub const PARTIAL: &str = ".partial";
+/// What became of a folder stands beside it, under its name and this.
+pub const REPORT: &str = ".report.json";
+/// Who brings it, inside the folder, where that was said.
+pub const BROUGHT: &str = "brought.json";
+/// Not every file system tells of news.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// Who brings a folder, as it says.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Said {
+    /// Who.
+    pub by: Option<String>,
+    /// From where.
+    pub from: Option<String>,
+    /// The medium's serial number.
+    pub medium: Option<String>,
+}
+
+/// Takes in what lies in the drop folder, and what comes, until it is dropped.
+pub async fn run(server: Arc<Server>) {
+    let dir = server.folder.drop_folder();
+    if let Err(error) = watch(&server, &dir).await {
+        tracing::error!(
+            error = format!("{error:#}"),
+            "the drop folder is not watched"
+        );
+    }
+}
+
+async fn watch(server: &Server, dir: &Path) -> anyhow::Result<()> {
+    if !dir.exists() {
+        keyfile::private_dir(dir).with_context(|| format!("{} can't be made.", dir.display()))?;
+    }
+    let (tell, mut told) = mpsc::channel(1);
+    // One more word of news while one waits says nothing new.
+    let heard = move |_: notify::Result<notify::Event>| {
+        let _ = tell.try_send(());
+    };
+    let mut watcher = notify::recommended_watcher(heard)?;
+    watcher.watch(dir, RecursiveMode::NonRecursive)?;
+    let mut ticks = time::interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            Some(()) = told.recv() => {}
+        }
+        match finished(dir) {
+            Ok(finished) => {
+                for folder in finished {
+                    take(server, &folder).await;
+                }
+            }
+            Err(error) => tracing::error!(%error, "the drop folder can't be read"),
+        }
+    }
+}
+
+/// The folders that nobody writes to any more and that have no report yet.
+fn finished(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_finished = name.to_str().is_some_and(|name| !name.ends_with(PARTIAL));
+        // Of the entry itself: a link is no folder.
+        if is_finished && entry.file_type()?.is_dir() && !report_of(&entry.path()).exists() {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Where it says what became of a folder.
+pub fn report_of(folder: &Path) -> PathBuf {
+    let mut name = folder.as_os_str().to_owned();
+    name.push(REPORT);
+    name.into()
+}
+
+async fn take(server: &Server, folder: &Path) {
+    let report = import(server, folder, &brought(folder)).await;
+    if let Err(error) = tell(folder, &report) {
+        tracing::error!(%error, folder = %folder.display(), "what became of a drop could not be written down");
+        return;
+    }
+    // What the server itself could not take in stays, to be tried again.
+    if report.exit_code() != 1
+        && let Err(error) = fs::remove_dir_all(folder)
+    {
+        tracing::warn!(%error, folder = %folder.display(), "a drop that is taken in could not be removed");
+    }
+}
+
+fn tell(folder: &Path, report: &Report) -> io::Result<()> {
+    let json = serde_json::to_vec_pretty(report)?;
+    keyfile::replace(&report_of(folder), &json, 0o644)
+}
+
+fn brought(folder: &Path) -> Brought {
+    let said = read_small(&folder.join(BROUGHT)).ok();
+    let said: Said = said
+        .and_then(|json| serde_json::from_slice(&json).ok())
+        .unwrap_or_default();
+    let name = folder.file_name().map(|n| n.to_string_lossy().into_owned());
+    Brought {
+        by: said.by,
+        from: said.from.or(name).unwrap_or_default(),
+        medium: said.medium,
+    }
+}
