@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use protocol::kit::layout;
 use serde::Serialize;
 
 use super::files;
@@ -98,7 +99,8 @@ fn why_not(path: &Path, stems: &BTreeSet<PathBuf>) -> Option<&'static str> {
         return is_lonely.then_some("The part that it belongs to does not lie here.");
     }
     let name = path.file_name()?.to_str().unwrap_or_default();
-    if files::is_paper(name) || name == files::RUN_CERTIFICATE {
+    let of_kit = [layout::USE, layout::USED, layout::IMPORTED].contains(&name);
+    if files::is_paper(name) || of_kit || name == files::RUN_CERTIFICATE {
         return None;
     }
     Some(if name.ends_with(".unfinished") {

@@ -25,6 +25,9 @@ pub const USED: &str = "used.custody.json";
 /// The receipt of the kit's certification, as verify looks for it beside a part.
 pub const CERTIFIED: &str = "enrolment.receipt";
 
+/// Beside a collection's parts, once they were brought in: the receipt of the custody event `imported`.
+pub const IMPORTED: &str = "imported.receipt";
+
 /// Folders in which nothing lies that [`SUMS`] does not name, but for [`KIT`].
 pub const CLOSED: [&str; 2] = ["bin", "kit"];
 
