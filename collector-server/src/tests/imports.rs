@@ -159,7 +159,7 @@ async fn stored(s: &Running<'_>) -> Vec<CollectionRow> {
     all.collections
 }
 
-fn host(name: &str) -> HostFacts {
+pub(crate) fn host(name: &str) -> HostFacts {
     HostFacts {
         hostname: name.into(),
         ..facts()

@@ -7,6 +7,7 @@ mod clones;
 mod crash;
 mod enrolment;
 mod evidence;
+mod hand_in;
 mod health;
 mod holds;
 mod hostile;
