@@ -14,6 +14,7 @@ use evidence::{
     custody::log::{Log, LogError},
     ids::CollectionId,
 };
+use protocol::kit::layout;
 use tokio::time;
 
 use crate::{
@@ -164,8 +165,8 @@ fn write_back(report: &Report, found: &Found, wipe: bool) -> io::Result<()> {
     for part in &told.parts {
         write(&format!("part-{:04}.receipt", part.part), &part.receipt)?;
     }
-    write("enrolment.receipt", &told.certified)?;
-    write("imported.receipt", &told.imported)?;
+    write(layout::CERTIFIED, &told.certified)?;
+    write(layout::IMPORTED, &told.imported)?;
     let is_safe = told.whole && matches!(told.outcome, Outcome::TakenIn | Outcome::WasHere);
     if wipe && is_safe {
         for part in &told.parts {

@@ -68,6 +68,8 @@ export async function person(browser, url, faults, options = {}) {
 
 /** No serious or critical fault of accessibility, in light and in dark. */
 export async function accessible(page, name, faults) {
+  // Its style must be there.
+  await page.waitForLoadState();
   for (const colorScheme of ["dark", "light"]) {
     await page.emulateMedia({ colorScheme });
     await page.evaluate(axe);

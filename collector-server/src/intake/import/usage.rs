@@ -33,8 +33,7 @@ use crate::{
     store::{agents::AgentRow, orders::Handed},
 };
 
-pub(super) const USE: &str = "use.age";
-pub(super) const LEAF: &str = "used.custody.json";
+pub(super) use protocol::kit::layout::{USE, USED as LEAF};
 
 /// A use that may be taken in.
 pub(super) struct Usage {
