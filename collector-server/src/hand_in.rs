@@ -29,6 +29,8 @@ use crate::{
 };
 
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often to ask whether the server still runs.
+const ASK_EVERY: Duration = Duration::from_secs(5);
 
 /// What is handed in.
 #[derive(Debug, Clone)]
@@ -112,8 +114,20 @@ async fn by_drop(folder: &Folder, what: &HandIn, found: &[Found]) -> anyhow::Res
     }
     let answer = report_of(&place);
     let mut ticks = time::interval(LOOK_EVERY);
+    let mut looked = time::Instant::now();
     while !answer.exists() {
         ticks.tick().await;
+        if looked.elapsed() < ASK_EVERY {
+            continue;
+        }
+        looked = time::Instant::now();
+        // The answer is the last thing that a server which ends may have written.
+        if !is_served(folder)? && !answer.exists() {
+            bail!(
+                "The server has ended. What is on the stick lies in {} now, and is taken in when it runs again: start it, and hand the stick in once more for its receipts.",
+                place.display()
+            );
+        }
     }
     let report = serde_json::from_slice(&fs::read(&answer)?)
         .context("The server's report can't be read. Use the program that the server is.")?;
