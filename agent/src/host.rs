@@ -9,9 +9,11 @@ use std::{
 
 use evidence::{
     digest::{Digest, DigestWriter},
+    ids::HostId,
     instant::Instant,
     records::HostIdentity,
 };
+use protocol::{enrolment::HostFacts, name::NotAName};
 
 use crate::platform::program;
 
@@ -19,6 +21,8 @@ mod hardware;
 
 /// No file that tells of the machine is longer.
 const FACT_BYTES_MAX: u64 = 64 * 1024;
+/// The longest text that a host says of itself.
+const FACT_CHARS: usize = 200;
 const READ_BYTES: usize = 64 * 1024;
 
 /// The machine, as it describes itself; what can't be read stays out.
@@ -33,6 +37,23 @@ pub fn identity(root: &Path) -> HostIdentity {
         machine_id: fact(&root.join("etc/machine-id")).map(|text| text.trim().to_owned()),
         hardware: hardware::of(root),
     }
+}
+
+/// What a host says of itself to the server; nothing is decided by it.
+///
+/// # Errors
+/// The system or the architecture has a name that is none.
+pub fn facts(identity: &HostIdentity, id: HostId) -> Result<HostFacts, NotAName> {
+    let short = |text: &str| text.chars().take(FACT_CHARS).collect::<String>();
+    let system = identity.os_version.as_ref().or(identity.kernel.as_ref());
+    Ok(HostFacts {
+        id,
+        hostname: short(&identity.hostname),
+        os: std::env::consts::OS.parse()?,
+        arch: std::env::consts::ARCH.parse()?,
+        system: system.map_or_else(String::new, |text| short(text)),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
 }
 
 /// When the machine was started, from /proc/stat.

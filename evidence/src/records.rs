@@ -293,6 +293,14 @@ pub struct HostIdentity {
     pub hardware: Option<Hardware>,
 }
 
+impl HostIdentity {
+    /// Whether `name` is its name or its machine id, capitals aside.
+    pub fn is_called(&self, name: &str) -> bool {
+        let is_it = |known: &String| known.eq_ignore_ascii_case(name);
+        is_it(&self.hostname) || self.machine_id.as_ref().is_some_and(is_it)
+    }
+}
+
 /// By what a machine is known whatever its system is called.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

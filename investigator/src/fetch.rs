@@ -423,7 +423,11 @@ fn open_at(path: &Path, from: u64) -> io::Result<File> {
     Ok(file)
 }
 
-fn digest_of(path: &Path) -> anyhow::Result<(Digest, u64)> {
+/// Digest and size in bytes of the file at `path`.
+///
+/// # Errors
+/// It can't be read.
+pub fn digest_of(path: &Path) -> anyhow::Result<(Digest, u64)> {
     let shown = || format!("{} can't be read.", path.display());
     let file = File::open(path).with_context(shown)?;
     let mut hash = DigestWriter::new(io::sink());

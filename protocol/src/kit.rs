@@ -14,6 +14,7 @@ use evidence::{
     ids::{AgentId, CollectionId, KitId},
     instant::Instant,
     keys::PublicKey,
+    records::HostIdentity,
     wrap::Recipient,
 };
 use serde::{Deserialize, Serialize};
@@ -46,13 +47,9 @@ pub struct KitTerms {
 }
 
 impl KitTerms {
-    /// Whether a host is meant, by its name or its machine id, capitals aside.
-    pub fn include(&self, hostname: &str, machine_id: Option<&str>) -> bool {
-        let is_it = |named: &String| {
-            named.eq_ignore_ascii_case(hostname)
-                || machine_id.is_some_and(|id| named.eq_ignore_ascii_case(id))
-        };
-        self.hosts.is_empty() || self.hosts.iter().any(is_it)
+    /// Whether a host is meant.
+    pub fn include(&self, host: &HostIdentity) -> bool {
+        self.hosts.is_empty() || self.hosts.iter().any(|named| host.is_called(named))
     }
 
     /// Whether the terms are within the limits.
@@ -212,11 +209,20 @@ mod tests {
             hosts: BTreeSet::new(),
             uses: 1,
         };
-        assert!(terms.include("any", None) && terms.validate().is_ok());
+        let host = |name: &str, id: Option<&str>| HostIdentity {
+            hostname: name.to_owned(),
+            os: "linux".to_owned(),
+            os_version: None,
+            kernel: None,
+            arch: "x86_64".to_owned(),
+            machine_id: id.map(str::to_owned),
+            hardware: None,
+        };
+        assert!(terms.include(&host("any", None)) && terms.validate().is_ok());
         terms.hosts = ["Web-1".to_owned(), "0a1b".to_owned()].into();
-        assert!(terms.include("web-1", None));
-        assert!(terms.include("other", Some("0A1B")));
-        assert!(!terms.include("other", None) && !terms.include("", None));
+        assert!(terms.include(&host("web-1", None)));
+        assert!(terms.include(&host("other", Some("0A1B"))));
+        assert!(!terms.include(&host("other", None)) && !terms.include(&host("", None)));
         terms.uses = 0;
         assert!(terms.validate().is_err());
         (terms.uses, terms.hosts) = (1, [String::new()].into());

@@ -78,6 +78,15 @@ fn order_slow(stage: &Stage, dir: &Path) -> String {
     last["order"].as_str().unwrap().to_owned()
 }
 
+/// A deployment whose agent works on a slow order, and that order.
+fn ordered(dir: &Path) -> (Stage, String) {
+    let people: [(&str, &str, &[&str]); 1] = [("ann", "Ann Example", &["investigator", "admin"])];
+    let mut stage = Stage::deployed(&dir.join("stage"), quiet, &people, &[], "live").unwrap();
+    stage.run_agent().unwrap();
+    let order = order_slow(&stage, dir);
+    (stage, order)
+}
+
 /// Whether this text stands in any of the server's files.
 fn server_holds(stage: &Stage, text: &str) -> bool {
     let mut folders: Vec<PathBuf> = vec![stage.path("server")];
@@ -100,11 +109,7 @@ fn server_holds(stage: &Stage, text: &str) -> bool {
 #[test]
 fn lines_come_while_it_runs_and_go_on_after_a_new_start_of_the_server() {
     let dir = tempfile::tempdir().unwrap();
-    let people: [(&str, &str, &[&str]); 1] = [("ann", "Ann Example", &["investigator", "admin"])];
-    let mut stage =
-        Stage::deployed(&dir.path().join("stage"), quiet, &people, &[], "live").unwrap();
-    stage.run_agent().unwrap();
-    let order = order_slow(&stage, dir.path());
+    let (mut stage, order) = ordered(dir.path());
     let (log, news) = (dir.path().join("log.jsonl"), dir.path().join("news.jsonl"));
     let arguments = args!["log", order, "--follow", "--json"];
     let _following = stage.fieldseal_beside(&arguments, &log).unwrap();
@@ -155,11 +160,7 @@ fn lines_come_while_it_runs_and_go_on_after_a_new_start_of_the_server() {
 #[test]
 fn who_follows_hears_on_after_a_new_start_of_the_agent() {
     let dir = tempfile::tempdir().unwrap();
-    let people: [(&str, &str, &[&str]); 1] = [("ann", "Ann Example", &["investigator", "admin"])];
-    let mut stage =
-        Stage::deployed(&dir.path().join("stage"), quiet, &people, &[], "live").unwrap();
-    stage.run_agent().unwrap();
-    let order = order_slow(&stage, dir.path());
+    let (mut stage, order) = ordered(dir.path());
     let news = dir.path().join("news.jsonl");
     let arguments = args!["watch", order, "--json"];
     let watching = stage.fieldseal_beside(&arguments, &news).unwrap();

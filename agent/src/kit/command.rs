@@ -42,11 +42,8 @@ pub struct Ready {
 /// The kit was altered, its order is not to be obeyed here and now, or an answer is missing.
 pub fn prepare(args: &KitArgs) -> Result<Ready, Box<dyn Error>> {
     let access_times = quiet::begin();
-    let opened = Opened::open(&args.kit)?;
     // Before anybody types anything.
-    opened.judge(Instant::now(), None)?;
-    check_host(&opened)?;
-    opened.check_uses()?;
+    let (opened, _) = admitted(&args.kit)?;
     let field = ask::field(args, opened.kit.id)?;
     let accepted = opened.judge(Instant::now(), field.operator_time)?;
     let passphrase = match opened.is_locked() {
@@ -68,10 +65,7 @@ pub fn prepare(args: &KitArgs) -> Result<Ready, Box<dyn Error>> {
 /// # Errors
 /// As for [`prepare`].
 pub fn check(folder: &Path) -> Result<String, KitError> {
-    let opened = Opened::open(folder)?;
-    let accepted = opened.judge(Instant::now(), None)?;
-    check_host(&opened)?;
-    opened.check_uses()?;
+    let (opened, accepted) = admitted(folder)?;
     let order = &accepted.order;
     let until = order.expires.to_rfc3339().unwrap_or_default();
     Ok(format!(
@@ -80,12 +74,18 @@ pub fn check(folder: &Path) -> Result<String, KitError> {
     ))
 }
 
+/// The kit and its order, where it may collect on this host by this host's clock.
+fn admitted(folder: &Path) -> Result<(Opened, Accepted), KitError> {
+    let opened = Opened::open(folder)?;
+    let accepted = opened.judge(Instant::now(), None)?;
+    check_host(&opened)?;
+    opened.check_uses()?;
+    Ok((opened, accepted))
+}
+
 fn check_host(opened: &Opened) -> Result<(), KitError> {
     let identity = host::identity(Path::new("/"));
-    match opened
-        .terms
-        .include(&identity.hostname, identity.machine_id.as_deref())
-    {
+    match opened.terms.include(&identity) {
         true => Ok(()),
         false => Err(KitError::OtherHost(identity.hostname)),
     }

@@ -19,17 +19,13 @@ use evidence::{
     wrap::{self, Recipient, WrapError},
 };
 use protocol::{
-    enrolment::HostFacts,
     kit::{KitUse, layout},
     name::NotAName,
     version::VERSION,
 };
 
 use super::folder::Opened;
-use crate::{platform::private, reader::seal::Seal};
-
-/// The longest text that a host says of itself.
-const FACT_CHARS: usize = 200;
+use crate::{host, platform::private, reader::seal::Seal};
 
 /// The record can't be written.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +85,7 @@ impl Use<'_> {
             agent: self.seal.agent(),
             collection: self.collection,
             order_sha256: self.order_sha256,
-            host: facts(self.host)?,
+            host: host::facts(self.host, host_id(self.host))?,
             host_time: now,
             field: self.field.clone(),
         };
@@ -131,21 +127,8 @@ fn keep(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), RecordError> {
     written.map_err(|source| RecordError::File { path, source })
 }
 
-/// The host as it names itself. Its id is made of its machine id, so that the same host is known again.
-fn facts(host: &HostIdentity) -> Result<HostFacts, NotAName> {
-    let short = |text: &str| text.chars().take(FACT_CHARS).collect::<String>();
-    let system = host.os_version.as_ref().or(host.kernel.as_ref());
-    Ok(HostFacts {
-        id: host_id(host),
-        hostname: short(&host.hostname),
-        os: std::env::consts::OS.parse()?,
-        arch: std::env::consts::ARCH.parse()?,
-        system: system.map_or_else(String::new, |text| short(text)),
-        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-    })
-}
-
-/// Of a host without a machine id, its name and hardware must do.
+/// The host's id is made of its machine id, so that the same host is known again. Without one, its name and hardware
+/// must do.
 fn host_id(host: &HostIdentity) -> HostId {
     let known = match &host.machine_id {
         Some(id) => format!("machine {id}"),

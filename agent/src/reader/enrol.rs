@@ -22,7 +22,7 @@ use evidence::{
     seal::{SealError, Trust as Anchors},
 };
 use protocol::{
-    enrolment::{EnrolResponse, HostFacts, Token},
+    enrolment::{EnrolResponse, Token},
     error::DocumentError,
     name::NotAName,
     policy::Policy,
@@ -41,8 +41,6 @@ use crate::platform::handle::OwnedFd;
 
 /// No file of a trust folder and no token is longer.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// So much of a name or description of the host is told.
-const FACT_CHARS: usize = 200;
 
 /// Why the host is not enrolled.
 #[derive(Debug, thiserror::Error)]
@@ -149,7 +147,7 @@ fn enrol(args: &Args, link: &mut Link, clock: fn() -> Instant) -> Result<AgentId
     let host_id = state.known().host;
     let request = FromReader::SealRequest {
         csr_pem: renewal::csr(&key)?,
-        host: facts(&args.root, host_id)?,
+        host: host::facts(&host::identity(&args.root), host_id)?,
     };
     link.send(&request, None)?;
     let answer = answer(link)?;
@@ -230,20 +228,6 @@ fn hear(link: &mut Link) -> Result<(FromSpool, Option<OwnedFd>), LinkError> {
 
 fn out_of_turn(said: &FromSpool) -> LinkError {
     LinkError::OutOfTurn(format!("{said:?}").chars().take(80).collect())
-}
-
-/// What the host says of itself; nothing is decided by it.
-pub(super) fn facts(root: &Path, id: HostId) -> Result<HostFacts, EnrolError> {
-    let short = |text: String| text.chars().take(FACT_CHARS).collect::<String>();
-    let identity = host::identity(root);
-    Ok(HostFacts {
-        id,
-        hostname: short(identity.hostname),
-        os: std::env::consts::OS.parse()?,
-        arch: std::env::consts::ARCH.parse()?,
-        system: short(identity.os_version.or(identity.kernel).unwrap_or_default()),
-        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-    })
 }
 
 /// The enrolment, where everything in the answer follows from what is pinned.

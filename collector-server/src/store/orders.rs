@@ -208,8 +208,6 @@ pub struct FullOrder {
     pub halted: Option<String>,
     /// Over all of its hosts within the asker's scope.
     pub totals: Totals,
-    /// When it ends.
-    pub expires: Instant,
     /// How it fares on the hosts within the asker's scope that changed since the revision asked for.
     pub hosts: Vec<OrderHost>,
 }
@@ -582,13 +580,10 @@ impl Index {
         let Some(envelope) = self.visible(order, (scope, person)).await? else {
             return Ok(None);
         };
-        let row = query(
-            "SELECT revision, whole_revision, cancel, halted, expires_ns FROM orders WHERE id = ?",
-        )
-        .bind(order.to_string())
-        .fetch_one(&self.reader)
-        .await?;
-        let expires = from_ns(row.try_get("expires_ns")?);
+        let row = query("SELECT revision, whole_revision, cancel, halted FROM orders WHERE id = ?")
+            .bind(order.to_string())
+            .fetch_one(&self.reader)
+            .await?;
         let is_whole = since < columns::size(&row, "whole_revision")?;
         let since = if is_whole { 0 } else { since };
         let rows = query(concat!(
@@ -617,7 +612,6 @@ impl Index {
             cancel: row.try_get("cancel")?,
             halted: row.try_get("halted")?,
             totals: self.totals(order, scope, now).await?,
-            expires,
             hosts: rows.iter().map(read_host).collect::<Result<_, _>>()?,
         }))
     }

@@ -304,11 +304,7 @@ fn check_kit(
         findings.add(Code::KitMismatch, ORDER, text);
     }
     let identity = &record.host_identity;
-    let is_it = |named: &String| {
-        named.eq_ignore_ascii_case(&identity.hostname)
-            || (identity.machine_id.as_ref()).is_some_and(|id| named.eq_ignore_ascii_case(id))
-    };
-    if !terms.hosts.is_empty() && !terms.hosts.iter().any(is_it) {
+    if !terms.hosts.is_empty() && !terms.hosts.iter().any(|named| identity.is_called(named)) {
         let text = format!("The order does not name the host {}.", identity.hostname);
         findings.add(Code::KitMismatch, ORDER, text);
     }

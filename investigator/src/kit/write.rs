@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{self, Write as _},
+    io,
     path::Path,
 };
 
@@ -25,7 +25,7 @@ use super::{
     programs::Program,
     waiting::Waiting,
 };
-use crate::{private, session::Session};
+use crate::{fetch, private, session::Session};
 
 /// What goes into a kit.
 pub struct Contents<'k> {
@@ -144,10 +144,9 @@ impl Writer<'_> {
     /// What the medium gives back is what was written.
     fn read_back(&self) -> anyhow::Result<()> {
         for (name, digest) in &self.sums {
-            let mut hash = DigestWriter::new(io::sink());
-            io::copy(&mut File::open(self.folder.join(name))?, &mut hash)?;
+            let (read, _) = fetch::digest_of(&self.folder.join(name))?;
             ensure!(
-                hash.finish().1 == *digest,
+                read == *digest,
                 "{name} does not come back as it was written. The medium is failing; take another one."
             );
         }
@@ -160,13 +159,7 @@ fn fill(path: &Path, from: &mut dyn io::Read) -> io::Result<Digest> {
         fs::create_dir_all(parent)?;
     }
     let mut to = DigestWriter::new(private::new_file(path)?);
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match from.read(&mut buffer)? {
-            0 => break,
-            count => to.write_all(&buffer[..count])?,
-        }
-    }
+    io::copy(from, &mut to)?;
     let (file, digest, _) = to.finish();
     file.sync_all()?;
     Ok(digest)

@@ -16,6 +16,7 @@ use protocol::{
     retention::{Due, Retention, SetRetention},
     version::VERSION,
 };
+use serde::de::DeserializeOwned;
 
 use super::{Download, Remote, RemoteError};
 
@@ -67,14 +68,19 @@ impl Remote {
 
     /// The hosts of the person's agencies.
     pub fn hosts(&self) -> Result<Hosts, RemoteError> {
-        let mut all: Hosts = self.get_message("/v1/hosts", Duration::ZERO)?;
-        while let (true, Some(last)) = (all.more, all.hosts.last()) {
-            let path = format!("/v1/hosts?after_agent={}", last.agent);
-            let page: Hosts = self.get_message(&path, Duration::ZERO)?;
-            all.more = page.more && !page.hosts.is_empty();
-            all.hosts.extend(page.hosts);
-        }
-        Ok(all)
+        let after = |page: &Hosts| {
+            let last = page.hosts.last().filter(|_| page.more)?;
+            Some(format!("/v1/hosts?after_agent={}", last.agent))
+        };
+        let mut hosts = Vec::new();
+        self.each_page("/v1/hosts".to_owned(), after, |page| {
+            hosts.extend(page.hosts);
+        })?;
+        Ok(Hosts {
+            v: VERSION,
+            hosts,
+            more: false,
+        })
     }
 
     /// Has a kit's seal key certified.
@@ -123,14 +129,35 @@ impl Remote {
             Some(order) => format!("/v1/collections?order={order}"),
             None => "/v1/collections?".to_owned(),
         };
-        let mut all: Collections = self.get_message(&path, Duration::ZERO)?;
-        while let (true, Some(last)) = (all.more, all.collections.last()) {
-            let path = format!("{path}&after_collection={}", last.collection);
-            let page: Collections = self.get_message(&path, Duration::ZERO)?;
-            all.more = page.more && !page.collections.is_empty();
-            all.collections.extend(page.collections);
+        let after = |page: &Collections| {
+            let last = page.collections.last().filter(|_| page.more)?;
+            Some(format!("{path}&after_collection={}", last.collection))
+        };
+        let mut collections = Vec::new();
+        self.each_page(path.clone(), after, |page| {
+            collections.extend(page.collections);
+        })?;
+        Ok(Collections {
+            v: VERSION,
+            collections,
+            more: false,
+        })
+    }
+
+    /// Asks for the page at `path` and for each that `after` says comes after the one before.
+    fn each_page<P: DeserializeOwned>(
+        &self,
+        path: String,
+        after: impl Fn(&P) -> Option<String>,
+        mut take: impl FnMut(P),
+    ) -> Result<(), RemoteError> {
+        let mut next = Some(path);
+        while let Some(path) = next {
+            let page: P = self.get_message(&path, Duration::ZERO)?;
+            next = after(&page);
+            take(page);
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Every retention rule of the person's agencies.

@@ -1,14 +1,15 @@
 //! A cloned identity: nothing new is begun, what runs ends early, and an identity of its own is asked for and kept.
 
-use std::path::Path;
-
 use super::{Service, ServiceError};
-use crate::link::FromReader;
-use crate::reader::{
-    enrol::{self, EnrolError},
-    follow::keep,
-    fork,
-    state::{Change, Fork},
+use crate::{
+    host,
+    link::FromReader,
+    reader::{
+        enrol::EnrolError,
+        follow::keep,
+        fork,
+        state::{Change, Fork},
+    },
 };
 
 /// Why what runs ends early.
@@ -38,9 +39,10 @@ impl Service {
     /// Asks for another identity; the same one at each start until it is kept.
     pub(super) fn ask_fork(&self) -> Result<(), ServiceError> {
         let fork = self.begun_fork()?;
+        let facts = host::facts(&host::identity(&self.house.root), fork.host);
         let message = FromReader::Fork {
             envelope: fork::request(&fork, &self.seal)?,
-            host: enrol::facts(Path::new(&self.house.root), fork.host)?,
+            host: facts.map_err(EnrolError::from)?,
         };
         Ok(self.conversation.say(&message)?)
     }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use evidence::ids::CollectionId;
+use protocol::kit::layout;
 use walkdir::WalkDir;
 
 use super::{
@@ -39,7 +40,7 @@ pub(crate) fn collections(path: &Path) -> io::Result<Vec<Found>> {
         return Ok(vec![Found { collection, folder }]);
     }
     let mut found = Vec::new();
-    let below = path.join("evidence");
+    let below = path.join(layout::EVIDENCE);
     for base in [path, &below] {
         // A link is no folder here: it could lead anywhere.
         if base == below && !fs::symlink_metadata(base).is_ok_and(|m| m.is_dir()) {

@@ -249,7 +249,8 @@ fn names(terms: &KitTerms, hostname: &str) -> bool {
         let digits = named.chars().filter(|c| *c != '-');
         digits.clone().count() == 32 && digits.clone().all(|c| c.is_ascii_hexdigit())
     };
-    terms.include(hostname, None) || terms.hosts.iter().any(is_machine_id)
+    let is_named = |named: &String| named.eq_ignore_ascii_case(hostname) || is_machine_id(named);
+    terms.hosts.is_empty() || terms.hosts.iter().any(is_named)
 }
 
 fn text(envelope: &Envelope) -> Result<String, Fault> {
