@@ -86,6 +86,9 @@ pub struct CollectArgs {
     /// The folder that the collection's own folder is made in.
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
+    /// Collect from a dead disk or an image whose tree is mounted here, read-only, instead of from this host.
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
     /// Encrypt to this age recipient (age1...); may be given again.
     #[arg(
         long = "recipient",
@@ -133,6 +136,9 @@ pub struct KitArgs {
     /// What else shall stand in the record.
     #[arg(long, value_name = "TEXT")]
     pub remark: Option<String>,
+    /// Collect from a dead disk or an image whose tree is mounted here, read-only, instead of from this host.
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
     /// Check the kit and whether its order is for this host now, and collect nothing.
     #[arg(long)]
     pub check: bool,

@@ -9,14 +9,20 @@ use std::{
     time::Duration,
 };
 
-use evidence::{archive::PartLimits, digest::Digest, gap::Reason, wrap::Recipient};
+use evidence::{
+    archive::PartLimits,
+    digest::Digest,
+    gap::Reason,
+    records::{DeadDisk, HostIdentity},
+    wrap::Recipient,
+};
 use protocol::{
     profile::{self, Chosen, Limits, Parameters, Profile, ProfileError},
     scope::Scope,
 };
 use serde_json::{Map, Value};
 
-use crate::{artifacts, cli::CollectArgs};
+use crate::{artifacts, cli::CollectArgs, host};
 
 /// The default length of a part: small enough for FAT32 and for starting an upload again.
 pub const PART_BYTES: u64 = 1 << 30;
@@ -66,8 +72,10 @@ pub struct Setting {
 /// A collection that can begin.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Where the host's tree begins.
+    /// Where the host's tree begins, absolute and without links.
     pub root: PathBuf,
+    /// Whether that tree is of a system that runs; otherwise it is a dead disk's.
+    pub is_running: bool,
     /// The profile's name.
     pub profile: String,
     /// The digest of its text.
@@ -126,6 +134,19 @@ impl Foreseen {
 /// What was asked for can't be.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
+    /// The disk's tree is not there.
+    #[error("{path} can't be collected from: {source}. Mount the disk there, read-only, first.")]
+    Disk {
+        /// Where it should be mounted.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The disk would be written to.
+    #[error(
+        "{0} lies on the disk that is collected from, and nothing is written there. Name a folder elsewhere."
+    )]
+    OutputOnDisk(PathBuf),
     /// The profile, or what an order adds to it, makes no sense.
     #[error(transparent)]
     Profile(#[from] ProfileError),
@@ -183,6 +204,7 @@ impl Plan {
         });
         Ok(Self {
             root: PathBuf::from("/"),
+            is_running: true,
             profile: profile.name.to_string(),
             profile_sha256: profile::digest(yaml),
             wanted: wanted.collect(),
@@ -220,6 +242,7 @@ impl Plan {
         };
         let yaml = profile_text(&args.profile)?;
         let output = output_folder(&args.output)?;
+        let root = args.root;
         let setting = Setting {
             own: vec![output.clone()],
             output,
@@ -228,7 +251,46 @@ impl Plan {
             limits: Limits::default(),
             background: !args.foreground,
         };
-        Self::from_profile(&yaml, &parameters, setting)
+        let plan = Self::from_profile(&yaml, &parameters, setting)?;
+        match root {
+            Some(root) => plan.of_disk(&root),
+            None => Ok(plan),
+        }
+    }
+
+    /// The same of the disk that is mounted at `root`, whose system does not run. `/` changes nothing.
+    ///
+    /// # Errors
+    /// There is no such folder, or the output would lie on the disk.
+    pub fn of_disk(mut self, root: &Path) -> Result<Self, PlanError> {
+        let root = disk(root)?;
+        if root == Path::new("/") {
+            return Ok(self);
+        }
+        if self.output.starts_with(&root) {
+            return Err(PlanError::OutputOnDisk(self.output));
+        }
+        // What lies outside of the disk is not met there.
+        let on_disk = |own: &PathBuf| Some(Path::new("/").join(own.strip_prefix(&root).ok()?));
+        self.own = self.own.iter().filter_map(on_disk).collect();
+        (self.root, self.is_running) = (root, false);
+        Ok(self)
+    }
+
+    /// The machine that is collected from.
+    pub fn identity(&self) -> HostIdentity {
+        match self.is_running {
+            true => host::identity(&self.root),
+            false => host::of_disk(&self.root),
+        }
+    }
+
+    /// How the disk of a machine that does not run is read.
+    pub fn dead_disk(&self) -> Option<DeadDisk> {
+        (!self.is_running).then(|| DeadDisk {
+            mounted_at: self.root.to_string_lossy().into_owned(),
+            read_by: host::identity(Path::new("/")),
+        })
     }
 
     fn memory_bytes(&self) -> u64 {
@@ -297,6 +359,18 @@ fn profile_text(name: &str) -> Result<String, PlanError> {
     }
     let path = PathBuf::from(name);
     fs::read_to_string(&path).map_err(|source| PlanError::File { path, source })
+}
+
+/// Where a disk is mounted, links resolved.
+fn disk(root: &Path) -> Result<PathBuf, PlanError> {
+    let failed = |source| PlanError::Disk {
+        path: root.to_owned(),
+        source,
+    };
+    let root = root.canonicalize().map_err(failed)?;
+    // Is there, can be entered, and is no file.
+    fs::read_dir(&root).map_err(failed)?;
+    Ok(root)
 }
 
 /// Where the output will lie, links resolved; making it is the spool's business, not the reader's.

@@ -15,7 +15,7 @@ use evidence::{
 };
 use protocol::{enrolment::HostFacts, name::NotAName};
 
-use crate::platform::program;
+use crate::{files::open::read_small, platform::program};
 
 mod hardware;
 
@@ -23,19 +23,32 @@ mod hardware;
 const FACT_BYTES_MAX: u64 = 64 * 1024;
 /// The longest text that a host says of itself.
 const FACT_CHARS: usize = 200;
+/// What a disk does not tell.
+const UNKNOWN: &str = "unknown";
 const READ_BYTES: usize = 64 * 1024;
 
-/// The machine, as it describes itself; what can't be read stays out.
+/// The running machine, as it describes itself; what can't be read stays out.
 pub fn identity(root: &Path) -> HostIdentity {
     let (hostname, kernel) = program::host_and_kernel();
     HostIdentity {
         hostname,
-        os: std::env::consts::OS.to_owned(),
-        os_version: pretty_name(root),
         kernel,
         arch: std::env::consts::ARCH.to_owned(),
-        machine_id: fact(&root.join("etc/machine-id")).map(|text| text.trim().to_owned()),
         hardware: hardware::of(root),
+        ..of_disk(root)
+    }
+}
+
+/// The machine whose disk is mounted at `root`, as far as the disk tells.
+pub fn of_disk(root: &Path) -> HostIdentity {
+    HostIdentity {
+        hostname: line(root, "/etc/hostname").unwrap_or_else(|| UNKNOWN.to_owned()),
+        os: std::env::consts::OS.to_owned(),
+        os_version: pretty_name(root),
+        kernel: None,
+        arch: UNKNOWN.to_owned(),
+        machine_id: line(root, "/etc/machine-id"),
+        hardware: None,
     }
 }
 
@@ -77,9 +90,22 @@ pub fn own_digest() -> Option<Digest> {
 }
 
 fn pretty_name(root: &Path) -> Option<String> {
-    let text = fact(&root.join("etc/os-release"))?;
+    let text = small(root, "/etc/os-release")?;
     let value = text.lines().find_map(|l| l.strip_prefix("PRETTY_NAME="))?;
     Some(value.trim().trim_matches('"').to_owned())
+}
+
+/// What a file of one line says, where it says anything.
+fn line(root: &Path, path: &str) -> Option<String> {
+    let text = small(root, path)?;
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// A small file of the tree, links kept inside it.
+fn small(root: &Path, path: &str) -> Option<String> {
+    let bytes = read_small(root, Path::new(path), FACT_BYTES_MAX).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn fact(path: &Path) -> Option<String> {
@@ -101,6 +127,11 @@ mod tests {
         std::fs::write(root.path().join("etc/os-release"), "PRETTY_NAME=\"X 1\"\n").unwrap();
         std::fs::write(root.path().join("proc/stat"), "cpu 1\nbtime 17\n").unwrap();
         assert_eq!(identity(root.path()).os_version.as_deref(), Some("X 1"));
+        std::fs::write(root.path().join("etc/hostname"), "dead-1\n").unwrap();
+        std::fs::write(root.path().join("etc/machine-id"), "\n").unwrap();
+        let dead = of_disk(root.path());
+        assert_eq!((dead.hostname.as_str(), dead.machine_id), ("dead-1", None));
+        assert_eq!((dead.arch.as_str(), dead.kernel), ("unknown", None));
         assert_eq!(boot_time(root.path()).unwrap().seconds, 17);
         assert!(own_digest().is_some());
     }

@@ -161,7 +161,7 @@ fn not_ended(error: &(dyn Error + 'static)) -> Exit {
 
 fn kit_command(args: &KitArgs) -> Exit {
     if args.check {
-        return match kit::check(&args.kit) {
+        return match kit::check(args) {
             Ok(text) => said(writeln!(io::stdout(), "{text}")),
             Err(error) => failed(&error),
         };
@@ -176,7 +176,7 @@ fn kit_command(args: &KitArgs) -> Exit {
     };
     // Where nobody looks any more, it is collected all the same.
     let _ = writeln!(io::stderr(), "{}", ready.words());
-    match ready.collect(args.foreground, &Terminal::new(stop)) {
+    match ready.collect(&Terminal::new(stop)) {
         Ok(outcome) if args.json => ended(&outcome, &kit::json(&outcome).to_string()),
         Ok(outcome) => ended(&outcome, &kit::ended(&outcome)),
         Err(error) => kit_failed(&*error),

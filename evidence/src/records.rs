@@ -301,6 +301,15 @@ impl HostIdentity {
     }
 }
 
+/// Where evidence of a machine that did not run was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadDisk {
+    /// The folder at which its tree was mounted.
+    pub mounted_at: String,
+    /// The machine that read it, and by whose clock the times of the collection are.
+    pub read_by: HostIdentity,
+}
+
 /// By what a machine is known whatever its system is called.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -410,6 +419,9 @@ pub struct CollectionRecord {
     pub case: Option<String>,
     /// The machine.
     pub host_identity: HostIdentity,
+    /// Of a machine that did not run, how its disk was read; then `host_identity` is as the disk has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_disk: Option<DeadDisk>,
     /// The clock against the server's; none where no signed time was had.
     #[serde(default)]
     pub clock: Option<Clock>,
@@ -506,6 +518,7 @@ mod tests {
             signers: Vec::new(),
             case: Some("2026-17".into()),
             host_identity: HostIdentity::default(),
+            dead_disk: None,
             clock: Some(Clock {
                 offset_ms: -3,
                 bound_ms: 5,

@@ -19,7 +19,9 @@ use evidence::{
     ids::{AgentId, CollectionId, HoldId, HostId, KitId, OrderId},
     instant::Instant,
     keys::SigningKey,
-    records::{CollectionRecord, Extent, FileRecord, FileType, Piece, ReadBy, Times, Xattr},
+    records::{
+        CollectionRecord, DeadDisk, Extent, FileRecord, FileType, Piece, ReadBy, Times, Xattr,
+    },
     statement,
     verify::Code,
 };
@@ -407,6 +409,10 @@ fn the_tables_of_records_have_their_fields() {
         medium: None,
         operator_time: None,
         remark: None,
+    });
+    collection.dead_disk = Some(DeadDisk {
+        mounted_at: "/mnt".into(),
+        read_by: collection.host_identity.clone(),
     });
     let statement = fs::read(vector.join("part-0001.statement.json")).unwrap();
     let (_, statement) = statement::read_unverified(&statement).unwrap();

@@ -115,6 +115,10 @@ impl Artifact for Connections {
         true
     }
 
+    fn needs_running(&self) -> bool {
+        true
+    }
+
     fn extent(&self) -> Extent {
         Extent::Users("uid")
     }

@@ -176,6 +176,10 @@ impl Artifact for Kernel {
         true
     }
 
+    fn needs_running(&self) -> bool {
+        true
+    }
+
     fn fields(&self) -> &'static [Field] {
         FIELDS
     }

@@ -19,7 +19,7 @@ pub mod reference;
 pub mod running_executables;
 pub mod sessions;
 pub mod shell_history;
-mod source;
+pub(crate) mod source;
 pub mod system;
 #[doc(hidden)]
 pub mod testing;
@@ -118,6 +118,8 @@ pub type Record = Map<String, Value>;
 pub struct Request<'a> {
     /// Where the host's tree begins: `/`, or a fixture in tests. Every path is joined to it.
     pub root: &'a Path,
+    /// Whether that is the tree of a system that runs: what only a kernel tells is looked for there alone.
+    pub is_running: bool,
     /// The roots of a walk, as asked for (file hashes).
     pub paths: &'a [std::path::PathBuf],
     /// The artifact's options from the profile.
@@ -250,6 +252,10 @@ pub trait Artifact: Sync {
     /// What it must be told.
     fn asked(&self) -> Asked {
         Asked::Nothing
+    }
+    /// Whether all that it tells is told by a running system: then a dead disk has nothing of it.
+    fn needs_running(&self) -> bool {
+        false
     }
     /// What it tells of. The sink leaves out what an order's scope does not take in.
     fn extent(&self) -> Extent {

@@ -86,6 +86,10 @@ impl Artifact for Mounts {
         true
     }
 
+    fn needs_running(&self) -> bool {
+        true
+    }
+
     fn fields(&self) -> &'static [Field] {
         FIELDS
     }

@@ -109,6 +109,7 @@ mod tests {
         let paths = ["/a", "/way", "/d", "/none", "/id_rsa"].map(Into::into);
         let mut sink = MemorySink::default();
         let request = Request {
+            is_running: true,
             root: tree.path(),
             paths: &paths,
             options: &serde_json::Map::new(),

@@ -10,7 +10,7 @@ use std::path::Path;
 use evidence::gap::Reason;
 
 use super::namespaces::{Window, bytes as window_bytes, text as window_text, windows};
-use super::source::{bytes, has_procfs, names, put, put_bytes, reason_of};
+use super::source::{bytes, has_procfs, names, not_running, put, put_bytes, reason_of};
 use super::{Artifact, Field, Record, Request, Sink, Stopped};
 use crate::files::record::field;
 use crate::platform::{names::OsStrExt as _, neighbours, procfs};
@@ -123,6 +123,21 @@ impl Artifact for Network {
     }
 
     fn collect(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
+        if !request.is_running {
+            not_running("interfaces, addresses, routes and neighbours", sink)?;
+        } else {
+            self.wiring(request, sink)?;
+        }
+        for path in RESOLUTION {
+            resolution(request, path, sink)?;
+        }
+        Ok(())
+    }
+}
+
+impl Network {
+    /// What the kernel knows.
+    fn wiring(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
         if has_procfs(request, sink)? {
             for (at, window) in windows(request, "net", sink)?.iter().enumerate() {
                 namespace(window, sink)?;
@@ -136,11 +151,7 @@ impl Artifact for Network {
             }
             v6_neighbours(request, sink)?;
         }
-        interfaces(request, sink)?;
-        for path in RESOLUTION {
-            resolution(request, path, sink)?;
-        }
-        Ok(())
+        interfaces(request, sink)
     }
 }
 

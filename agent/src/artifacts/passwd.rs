@@ -6,10 +6,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::platform::procfs;
+use crate::files::open::read_small;
 
 /// A passwd file past this size is read only up to it; names are a comfort, ids are the evidence.
-const CAP: usize = 8 << 20;
+const CAP: u64 = 8 << 20;
 
 /// Which number carries which name.
 #[derive(Debug, Default)]
@@ -22,14 +22,11 @@ pub(crate) struct Names {
 impl Names {
     /// The users of the tree at `root`; no names where the file can't be read.
     pub(crate) fn users(root: &Path) -> Self {
-        Self::read(&root.join("etc/passwd"))
-    }
-
-    fn read(path: &Path) -> Self {
-        let Ok(read) = procfs::read_capped(path, CAP) else {
-            return Self::default();
-        };
-        Self::parse(&String::from_utf8_lossy(&read.bytes))
+        let read = read_small(root, Path::new("/etc/passwd"), CAP);
+        read.map_or_else(
+            |_| Self::default(),
+            |bytes| Self::parse(&String::from_utf8_lossy(&bytes)),
+        )
     }
 
     fn parse(text: &str) -> Self {

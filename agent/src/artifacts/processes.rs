@@ -250,6 +250,10 @@ impl Artifact for Processes {
         true
     }
 
+    fn needs_running(&self) -> bool {
+        true
+    }
+
     fn options(&self) -> &'static [OptionField] {
         OPTIONS
     }

@@ -34,10 +34,14 @@ fn one(text: &mut String, artifact: &dyn Artifact) -> fmt::Result {
         true => "; volatile: gathered first, into part 1",
         false => "",
     };
+    let of = match artifact.needs_running() {
+        true => "; of a running system alone",
+        false => "",
+    };
     let name = artifact.name();
     write!(
         text,
-        "\n## {name}\n\n{} Class {class}{when}.\n",
+        "\n## {name}\n\n{} Class {class}{when}{of}.\n",
         artifact.about()
     )?;
     if !artifact.options().is_empty() {

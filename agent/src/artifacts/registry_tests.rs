@@ -266,6 +266,7 @@ fn every_declared_field_is_produced() {
             }
             let mut sink = MemorySink::default();
             let request = Request {
+                is_running: true,
                 root,
                 paths: &[path.into()],
                 options: options.as_object().unwrap(),

@@ -65,6 +65,10 @@ impl Artifact for RunningExecutables {
         "running_executables"
     }
 
+    fn needs_running(&self) -> bool {
+        true
+    }
+
     fn about(&self) -> &'static str {
         "SHA-256 of every running program, deleted ones too."
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use evidence::gap::Reason;
 
 use super::passwd::Names;
-use super::source::{names, put, put_bytes, reason_of, text, time};
+use super::source::{names, not_running, place, put, put_bytes, reason_of, text, time};
 use super::{Artifact, Extent, Field, Record, Request, Sink, Stopped};
 use crate::files::record::field;
 use crate::platform::{names::OsStrExt as _, procfs};
@@ -145,9 +145,16 @@ impl Artifact for Sessions {
             }
         }
         last_logins(request, sink)?;
-        present(request, sink)?;
+        if request.is_running {
+            present(request, sink)?;
+        } else {
+            not_running("present sessions", sink)?;
+        }
         for path in DATABASES {
-            if procfs::identity(&request.root.join(&path[1..])).is_ok() {
+            if place(request, path)
+                .and_then(|p| procfs::identity(&p))
+                .is_ok()
+            {
                 sink.file(std::path::Path::new(path))?;
             }
         }
@@ -188,8 +195,8 @@ fn read(path: &Path) -> std::io::Result<Content> {
 
 /// Tells the records of the file at `path`; whether there is one.
 fn logins(request: &Request<'_>, path: &Path, sink: &mut dyn Sink) -> Result<bool, Stopped> {
-    let whole = request.root.join(path.strip_prefix("/").unwrap_or(path));
-    let (mut bytes, error) = match read(&whole) {
+    let found = place(request, path).and_then(|whole| read(&whole));
+    let (mut bytes, error) = match found {
         Ok(Content::Records(bytes, error)) => (bytes, error),
         Ok(Content::Strange(what)) => {
             let text = format!("it is {what}, which is not unpacked here; the file is taken whole");
@@ -237,8 +244,8 @@ fn logins(request: &Request<'_>, path: &Path, sink: &mut dyn Sink) -> Result<boo
 fn last_logins(request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
     const PATH: &str = "/var/log/lastlog";
     const STRETCH: u32 = 16_384;
-    let whole = request.root.join(&PATH[1..]);
-    let opened = procfs::open_regular(&whole).and_then(|f| Ok((f, procfs::identity(&whole)?)));
+    let opened = place(request, PATH)
+        .and_then(|whole| Ok((procfs::open_regular(&whole)?, procfs::identity(&whole)?)));
     let (file, found) = match opened {
         Ok(opened) => opened,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -340,6 +347,13 @@ mod tests {
         assert_eq!(sink.undeclared(&Sessions), Vec::<String>::new());
     }
 
+    /// The root of a running system.
+    fn running() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("run")).unwrap();
+        root
+    }
+
     fn write(root: &Path, path: &str, bytes: &[u8]) {
         let at = root.join(&path[1..]);
         fs::create_dir_all(at.parent().unwrap()).unwrap();
@@ -402,7 +416,7 @@ mod tests {
 
     #[test]
     fn what_is_not_unpacked_is_taken_whole_and_told() {
-        let root = tempfile::tempdir().unwrap();
+        let root = running();
         let strange = [
             "/var/log/btmp-20250101.xz",
             "/var/log/wtmp.2.bz2",
@@ -429,7 +443,7 @@ mod tests {
 
     #[test]
     fn a_packed_history_that_is_torn_gives_what_it_has() {
-        let root = tempfile::tempdir().unwrap();
+        let root = running();
         let mut bytes = gzip(&sample(NARROW, b"eve"));
         bytes.truncate(bytes.len() - 8);
         write(root.path(), "/var/log/wtmp.2.gz", &bytes);
@@ -442,7 +456,7 @@ mod tests {
     #[test]
     fn the_last_login_of_each_user_is_told_in_both_layouts() {
         for width in [4, 8] {
-            let root = tempfile::tempdir().unwrap();
+            let root = running();
             write(
                 root.path(),
                 "/etc/passwd",

@@ -2,14 +2,18 @@
 
 use std::ffi::OsString;
 use std::io::{Error, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use evidence::gap::Reason;
 use evidence::instant::Instant;
 use serde_json::Value;
 
 use super::{Record, Request, Sink, Stopped};
-use crate::platform::procfs;
+use crate::{files::open::resolve, platform::procfs};
+
+/// Why a dead disk has nothing of an artifact.
+pub(crate) const NOT_RUNNING: &str =
+    "only a running system tells this, and this is a disk whose system does not run";
 
 /// What a failed read of the host means in a gap.
 pub(crate) fn reason_of(error: &Error) -> Reason {
@@ -24,6 +28,22 @@ pub(crate) fn reason_of(error: &Error) -> Reason {
     }
 }
 
+/// Where on this machine the host's `path` lies. In the tree of a dead disk links are followed by hand, so that none
+/// leads out of it; a running host's are the kernel's to follow.
+pub(crate) fn place(request: &Request<'_>, path: impl AsRef<Path>) -> Result<PathBuf, Error> {
+    let path = path.as_ref();
+    let within = |path: &Path| request.root.join(path.strip_prefix("/").unwrap_or(path));
+    match request.is_running {
+        true => Ok(within(path)),
+        false => Ok(within(&resolve(request.root, path)?)),
+    }
+}
+
+/// Says of what only a running system tells that a dead disk has nothing of it.
+pub(crate) fn not_running(subject: &str, sink: &mut dyn Sink) -> Result<(), Stopped> {
+    sink.gap(subject, Reason::NotApplicable, NOT_RUNNING)
+}
+
 /// The bytes of the host's file at `path`, at most `cap` of them. That it is not there is an
 /// answer where `optional`; everything else that fails is a gap.
 pub(crate) fn bytes(
@@ -33,7 +53,7 @@ pub(crate) fn bytes(
     optional: bool,
     sink: &mut dyn Sink,
 ) -> Result<Option<Vec<u8>>, Stopped> {
-    match procfs::read_capped(&request.root.join(path.trim_start_matches('/')), cap) {
+    match place(request, path).and_then(|place| procfs::read_capped(&place, cap)) {
         Ok(read) => {
             if read.cut {
                 sink.gap(
@@ -72,8 +92,7 @@ pub(crate) fn names(
     sink: &mut dyn Sink,
 ) -> Result<Option<Vec<OsString>>, Stopped> {
     let path = path.as_ref();
-    let entries = match std::fs::read_dir(request.root.join(path.strip_prefix("/").unwrap_or(path)))
-    {
+    let entries = match place(request, path).and_then(std::fs::read_dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => {
@@ -148,7 +167,6 @@ pub(crate) fn on(request: &Request<'_>, name: &str) -> bool {
 
 /// The text of a file that holds one small fact.
 pub(crate) fn small(request: &Request<'_>, path: &str) -> std::io::Result<String> {
-    let path = request.root.join(path.trim_start_matches('/'));
-    let read = procfs::read_capped(&path, 1 << 16)?;
+    let read = procfs::read_capped(&place(request, path)?, 1 << 16)?;
     Ok(String::from_utf8_lossy(&read.bytes).into_owned())
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use evidence::{gap::Reason, instant::Instant};
 use serde_json::Map;
 
-use super::source::{put_bytes, time};
+use super::source::{not_running, put_bytes, time};
 use super::{Artifact, Field, Record, Request, Sink, Stopped};
 use crate::files::{
     read_small,
@@ -142,7 +142,7 @@ impl Artifact for System {
     }
 
     fn collect(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<(), Stopped> {
-        let is_live = request.root == Path::new("/");
+        let is_live = request.is_running;
         for (group, name, path) in FACTS {
             if is_live || !path.starts_with("/proc") && !path.starts_with("/sys") {
                 fact(request.root, group, name, path, sink)?;
@@ -152,8 +152,7 @@ impl Artifact for System {
         if is_live {
             live(request.root, sink)?;
         } else {
-            let text = "The tree is not the running host.";
-            sink.gap("kernel, clock and hardware", Reason::NotApplicable, text)?;
+            not_running("kernel, clock and hardware", sink)?;
         }
         sweep(request.place(), RULES, &[], sink)
     }

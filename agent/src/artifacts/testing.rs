@@ -27,6 +27,9 @@ pub struct SeenGap {
     pub text: String,
 }
 
+/// What the tree of a running system has.
+const KERNELS: [&str; 3] = ["proc", "sys", "run"];
+
 /// Keeps everything in memory, and can stop the run after a number of calls.
 #[derive(Debug, Default)]
 pub struct MemorySink {
@@ -48,12 +51,13 @@ pub struct MemorySink {
 }
 
 impl MemorySink {
-    /// Runs `artifact` on the tree at `root` with `options` (an object, or null for none).
+    /// Runs `artifact` on the tree at `root`, a dead disk's where it has nothing of a kernel, with `options` (an object, or null for none).
     pub fn run(artifact: &dyn Artifact, root: &Path, options: serde_json::Value) -> Self {
         let mut sink = Self::default();
         let options = options.as_object().cloned().unwrap_or_default();
         let request = Request {
             root,
+            is_running: root == Path::new("/") || KERNELS.iter().any(|k| root.join(k).exists()),
             paths: &[],
             options: &options,
             own: &[],

@@ -52,10 +52,24 @@ pub struct Distant {
 }
 
 impl Distant {
-    /// By the mount table of the tree at `root`; without a table there are none.
+    /// By the mount table of the tree at `root`, where it has one of its own; else by what this machine's table has below
+    /// `root`.
     pub fn of(root: &Path) -> Self {
-        let table = procfs::read_capped(&root.join("proc/self/mountinfo"), TABLE_BYTES);
-        table.map_or_else(|_| Self::default(), |table| Self::parse(&table.bytes))
+        let table = |root: &Path| {
+            let table = procfs::read_capped(&root.join("proc/self/mountinfo"), TABLE_BYTES);
+            table.ok().map(|table| Self::parse(&table.bytes))
+        };
+        let below = || table(Path::new("/")).map(|all| all.below(root));
+        table(root).or_else(below).unwrap_or_default()
+    }
+
+    /// Those below `root`, by their paths from there.
+    fn below(self, root: &Path) -> Self {
+        let below = |point: PathBuf| Some(Path::new("/").join(point.strip_prefix(root).ok()?));
+        Self {
+            points: self.points.into_iter().filter_map(below).collect(),
+            names: self.names,
+        }
     }
 
     /// As [`Self::of`]; the running host's own table is read anew at most every few seconds.
@@ -136,6 +150,9 @@ mod tests {
         let distant = Distant::parse(table);
         let is = |folder: &str, name: &str| distant.is_mounted_at(folder.as_ref(), name.as_ref());
         assert!(is("/mnt", "a b") && is("/run/user/0", "doc"));
+        let below = distant.clone().below("/mnt".as_ref());
+        assert!(below.is_mounted_at("/".as_ref(), "a b".as_ref()));
+        assert!(!below.is_mounted_at("/run/user/0".as_ref(), "doc".as_ref()));
         assert!(!is("/media", "disk") && !is("/other", "doc") && !is("/mnt/a b", "x"));
     }
 

@@ -4,7 +4,7 @@
 use std::{
     ffi::{CStr, CString, OsStr, OsString},
     fs::File,
-    io::Read as _,
+    io::{self, Read as _},
     path::{Component, Path, PathBuf},
 };
 
@@ -78,6 +78,15 @@ impl OpenError {
         Self::System {
             path: path.display().to_string(),
             source,
+        }
+    }
+}
+
+impl From<OpenError> for io::Error {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::System { source, .. } => source.into(),
+            error => Self::other(error),
         }
     }
 }

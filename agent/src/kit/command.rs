@@ -5,7 +5,7 @@ use std::{error::Error, path::Path};
 use evidence::{
     envelope::Envelope, field::Field, ids::CollectionId, instant::Instant, records::Person,
 };
-use protocol::{order_check::Accepted, profile::Limits};
+use protocol::{order::Order, order_check::Accepted, profile::Limits};
 
 use super::{
     ask, closing,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     cli::KitArgs,
-    config::{Plan, Setting},
+    config::{Plan, PlanError, Setting},
     host,
     reader::{
         collect, orders,
@@ -32,6 +32,7 @@ pub struct Ready {
     accepted: Accepted,
     field: Field,
     access_times: AccessTimes,
+    plan: Plan,
 }
 
 /// Believes the kit, asks the person, and judges the order; nothing of the host is read but who it is.
@@ -43,13 +44,14 @@ pub struct Ready {
 pub fn prepare(args: &KitArgs) -> Result<Ready, Box<dyn Error>> {
     let access_times = quiet::begin();
     // Before anybody types anything.
-    let (opened, _) = admitted(&args.kit)?;
+    let (opened, _) = admitted(args)?;
     let field = ask::field(args, opened.kit.id)?;
     let accepted = opened.judge(Instant::now(), field.operator_time)?;
     let passphrase = match opened.is_locked() {
         true => Some(ask::passphrase()?),
         false => None,
     };
+    let plan = plan(&opened, &accepted.order, args)?;
     let seal = opened.seal(passphrase.as_ref().map(|word| word.as_str()))?;
     Ok(Ready {
         opened,
@@ -57,6 +59,7 @@ pub fn prepare(args: &KitArgs) -> Result<Ready, Box<dyn Error>> {
         accepted,
         field,
         access_times,
+        plan,
     })
 }
 
@@ -64,8 +67,8 @@ pub fn prepare(args: &KitArgs) -> Result<Ready, Box<dyn Error>> {
 ///
 /// # Errors
 /// As for [`prepare`].
-pub fn check(folder: &Path) -> Result<String, KitError> {
-    let (opened, accepted) = admitted(folder)?;
+pub fn check(args: &KitArgs) -> Result<String, KitError> {
+    let (opened, accepted) = admitted(args)?;
     let order = &accepted.order;
     let until = order.expires.to_rfc3339().unwrap_or_default();
     Ok(format!(
@@ -74,20 +77,36 @@ pub fn check(folder: &Path) -> Result<String, KitError> {
     ))
 }
 
-/// The kit and its order, where it may collect on this host by this host's clock.
-fn admitted(folder: &Path) -> Result<(Opened, Accepted), KitError> {
-    let opened = Opened::open(folder)?;
+/// The kit and its order, where it may collect from this host, or disk, by this machine's clock.
+fn admitted(args: &KitArgs) -> Result<(Opened, Accepted), KitError> {
+    let opened = Opened::open(&args.kit)?;
     let accepted = opened.judge(Instant::now(), None)?;
-    check_host(&opened)?;
+    check_host(&opened, args.root.as_deref())?;
     opened.check_uses()?;
     Ok((opened, accepted))
 }
 
-fn check_host(opened: &Opened) -> Result<(), KitError> {
-    let identity = host::identity(Path::new("/"));
+fn check_host(opened: &Opened, disk: Option<&Path>) -> Result<(), KitError> {
+    let identity = disk.map_or_else(|| host::identity(Path::new("/")), host::of_disk);
     match opened.terms.include(&identity) {
         true => Ok(()),
         false => Err(KitError::OtherHost(identity.hostname)),
+    }
+}
+
+fn plan(opened: &Opened, order: &Order, args: &KitArgs) -> Result<Plan, PlanError> {
+    let setting = Setting {
+        output: opened.evidence(),
+        own: vec![opened.folder.clone()],
+        recipients: order.recipients.clone(),
+        case: Some(order.case.clone()),
+        limits: Limits::default(),
+        background: !args.foreground,
+    };
+    let plan = Plan::from_profile(&order.profile, &order.parameters, setting)?;
+    match &args.root {
+        Some(root) => plan.of_disk(root),
+        None => Ok(plan),
     }
 }
 
@@ -109,9 +128,9 @@ impl Ready {
     ///
     /// # Errors
     /// Nothing could be collected, or the last part could not be sealed.
-    pub fn collect(self, foreground: bool, watch: &dyn Watch) -> Result<Outcome, Box<dyn Error>> {
+    pub fn collect(self, watch: &dyn Watch) -> Result<Outcome, Box<dyn Error>> {
         let collection = CollectionId::random()?;
-        let identity = host::identity(Path::new("/"));
+        let identity = self.plan.identity();
         let used = Use {
             kit: &self.opened,
             seal: &self.seal,
@@ -121,24 +140,10 @@ impl Ready {
             field: &self.field,
         };
         used.write(Instant::now())?;
-        let plan = self.plan(foreground)?;
         let authority = self.authority()?;
         Ok(collect::on_order(
-            &plan, collection, self.seal, authority, watch,
+            &self.plan, collection, self.seal, authority, watch,
         )?)
-    }
-
-    fn plan(&self, foreground: bool) -> Result<Plan, crate::config::PlanError> {
-        let order = &self.accepted.order;
-        let setting = Setting {
-            output: self.opened.evidence(),
-            own: vec![self.opened.folder.clone()],
-            recipients: order.recipients.clone(),
-            case: Some(order.case.clone()),
-            limits: Limits::default(),
-            background: !foreground,
-        };
-        Plan::from_profile(&order.profile, &order.parameters, setting)
     }
 
     fn authority(&self) -> Result<Authority, evidence::envelope::EnvelopeError> {

@@ -332,9 +332,13 @@ fn facts(task: &Task<'_>, position: Option<&Position>, lanes: usize) -> Collecti
         requester: authority.requester.clone(),
         signers: authority.signers.clone(),
         case: plan.case.clone(),
-        host_identity: host::identity(&plan.root),
+        host_identity: plan.identity(),
+        dead_disk: plan.dead_disk(),
         clock: authority.clock,
-        boot_time: host::boot_time(&plan.root),
+        boot_time: plan
+            .is_running
+            .then(|| host::boot_time(&plan.root))
+            .flatten(),
         monotonic_ns: since_boot.map(|time| time.as_nanos().to_string()),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         // Known by the time when the first part is sealed.

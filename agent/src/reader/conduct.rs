@@ -32,7 +32,7 @@ use super::{
     sink::Say,
 };
 use crate::{
-    artifacts::{self, Artifact, Asked},
+    artifacts::{self, Artifact, Asked, source::NOT_RUNNING},
     config::Wanted,
     files::{Outside, Pace},
 };
@@ -59,6 +59,8 @@ enum Speaker {
     TooLate,
     /// The order's scope leaves it out.
     OutOfScope(Outside),
+    /// Only a running system tells it.
+    NotApplicable,
     /// There is no thread for it.
     Dumb(io::Error),
     /// It says what it finds, and shows whether it waits for the host.
@@ -240,6 +242,8 @@ impl<'r> Conductor<'r> {
             Speaker::Finished
         } else if self.run.is_resumed() && artifact.volatile() {
             Speaker::TooLate
+        } else if artifact.needs_running() && !self.run.shared.plan.is_running {
+            Speaker::NotApplicable
         } else if let Some(why) = self.out_of_scope(*artifact) {
             Speaker::OutOfScope(why)
         } else {
@@ -294,6 +298,11 @@ impl<'r> Conductor<'r> {
             Speaker::OutOfScope(why) => {
                 self.run.shared.tally.said(name);
                 self.serious(name, name, Reason::OutOfScope, why.words())?;
+            }
+            Speaker::NotApplicable => {
+                self.run.shared.tally.said(name);
+                let weight = (Reason::NotApplicable, Severity::Ordinary);
+                self.lane.gap(name, name.as_bytes(), weight, NOT_RUNNING)?;
             }
             Speaker::Dumb(error) => {
                 let text = format!("no thread for it: {error}");

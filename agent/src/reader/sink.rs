@@ -52,6 +52,7 @@ impl ArtifactSink {
         let pace = self.pace.clone();
         let request = Request {
             root: &shared.plan.root,
+            is_running: shared.plan.is_running,
             paths: &shared.plan.paths,
             options: &wanted.options,
             own: &shared.plan.own,

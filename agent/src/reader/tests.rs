@@ -1,5 +1,6 @@
 //! Whole runs over a real spool half: what artifacts say ends in parts that the archive's reader accepts.
 
+mod dead_disk;
 mod fixture;
 mod hostile;
 mod rest;

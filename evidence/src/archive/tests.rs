@@ -54,6 +54,7 @@ fn collection(counts: Counts) -> CollectionRecord {
         refusals: Vec::new(),
         capture: None,
         field: None,
+        dead_disk: None,
     }
 }
 

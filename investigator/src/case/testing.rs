@@ -211,6 +211,7 @@ impl Draft {
             unencrypted: self.vault.is_none(),
             refusals: Vec::new(),
             capture: None,
+            dead_disk: None,
             field: None,
         }
     }

@@ -64,6 +64,11 @@ fn what(report: &CollectionReport) -> Group {
         group.say("Host", Some(text));
         group.say("Host id", record.host.map(|id| id.to_string()));
         group.say("Machine id", host.machine_id.clone());
+        let disk = record.dead_disk.as_ref();
+        group.say(
+            "Read from a dead disk",
+            disk.map(|d| format!("at {}, by {}", d.mounted_at, d.read_by.hostname)),
+        );
         group.say("Case", record.case.clone());
         let profile = record.profile.as_ref();
         group.say(

@@ -27,6 +27,7 @@ pub(super) fn run_at(root: &Path, path: &Path, options: &Value) -> MemorySink {
     let options = options.as_object().cloned().unwrap_or_default();
     let paths = [path.to_owned()];
     let request = Request {
+        is_running: true,
         root,
         paths: &paths,
         options: &options,
@@ -180,6 +181,7 @@ fn own_output_is_left_out() {
     let (options, pace) = (Map::new(), Pace::free());
     let mut sink = MemorySink::default();
     let request = Request {
+        is_running: true,
         root: tree.path(),
         paths: &[PathBuf::from("/")],
         options: &options,
@@ -198,6 +200,7 @@ fn a_path_asked_for_and_missing_is_a_gap_under_its_exact_bytes() {
     let options = Map::new();
     let mut sink = MemorySink::default();
     let request = Request {
+        is_running: true,
         root: tree.path(),
         paths: &paths,
         options: &options,
@@ -221,6 +224,7 @@ fn stops_when_told() {
     let paths = [PathBuf::from("/")];
     let options = Map::new();
     let request = Request {
+        is_running: true,
         root: tree.path(),
         paths: &paths,
         options: &options,
@@ -238,6 +242,7 @@ fn proc_is_never_walked() {
     let paths = [PathBuf::from("/proc")];
     let options = Map::new();
     let request = Request {
+        is_running: true,
         root: Path::new("/"),
         paths: &paths,
         options: &options,

@@ -75,6 +75,10 @@ impl Artifact for HuntConnections {
         true
     }
 
+    fn needs_running(&self) -> bool {
+        true
+    }
+
     fn asked(&self) -> Asked {
         Asked::Criteria
     }

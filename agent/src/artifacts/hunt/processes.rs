@@ -115,6 +115,10 @@ impl Artifact for HuntProcesses {
         true
     }
 
+    fn needs_running(&self) -> bool {
+        true
+    }
+
     fn asked(&self) -> Asked {
         Asked::Criteria
     }

@@ -120,6 +120,7 @@ fn stops_when_told() {
     sink.stop_after = Some(1);
     let options = serde_json::Map::new();
     let request = Request {
+        is_running: true,
         root: Path::new("/"),
         paths: &[],
         options: &options,

@@ -123,6 +123,7 @@ pub(super) struct Fixture {
     pub(super) floor: Floor,
     pub(super) position: Option<Position>,
     pub(super) scope: Option<Scope>,
+    pub(super) is_running: bool,
     wanted: Vec<Wanted>,
 }
 
@@ -137,6 +138,7 @@ impl Fixture {
             floor: Floor::NONE,
             position: None,
             scope: None,
+            is_running: true,
             wanted: Vec::new(),
         }
     }
@@ -170,6 +172,7 @@ impl Fixture {
             }
         }
         Plan {
+            is_running: self.is_running,
             root: self.host.path().to_path_buf(),
             profile: "test".into(),
             profile_sha256: Digest::of(b""),

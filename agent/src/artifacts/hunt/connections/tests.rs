@@ -99,6 +99,7 @@ fn other_users_sockets_are_counted_whatever_was_asked() {
     let question = json!({"protocols": "tcp"});
     let mut sink = MemorySink::default();
     let request = Request {
+        is_running: true,
         root: Path::new("/"),
         paths: &[],
         options: question.as_object().unwrap(),

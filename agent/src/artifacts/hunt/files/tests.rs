@@ -39,6 +39,7 @@ fn run_in(root: &Path, options: &Value, bounds: Option<&Bounds>) -> MemorySink {
     let options = options.as_object().cloned().unwrap_or_default();
     let paths = ["/".into()];
     let request = Request {
+        is_running: true,
         root,
         paths: &paths,
         options: &options,
@@ -279,6 +280,7 @@ fn a_path_that_is_not_there_is_a_gap() {
     let question = json!({"names": ["x"]});
     let mut sink = MemorySink::default();
     let request = Request {
+        is_running: true,
         root: tree.path(),
         paths: &["/none".into()],
         options: question.as_object().unwrap(),

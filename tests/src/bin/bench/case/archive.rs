@@ -282,6 +282,7 @@ impl<'m, 'v> Run<'m, 'v> {
             unencrypted: false,
             refusals: Vec::new(),
             capture: None,
+            dead_disk: None,
             field: None,
         }
     }
