@@ -1,6 +1,6 @@
 //! From the host's small files to values in a record; a failed read becomes a reason, never an empty value.
 
-use std::ffi::OsString;
+use std::ffi::{CStr, OsStr, OsString};
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,10 @@ use evidence::instant::Instant;
 use serde_json::Value;
 
 use super::{Record, Request, Sink, Stopped};
-use crate::{files::open::resolve, platform::procfs};
+use crate::{
+    files::open::resolve,
+    platform::{names::OsStrExt as _, procfs, tree},
+};
 
 /// Why a dead disk has nothing of an artifact.
 pub(crate) const NOT_RUNNING: &str =
@@ -92,8 +95,8 @@ pub(crate) fn names(
     sink: &mut dyn Sink,
 ) -> Result<Option<Vec<OsString>>, Stopped> {
     let path = path.as_ref();
-    let entries = match place(request, path).and_then(std::fs::read_dir) {
-        Ok(entries) => entries,
+    let folder = match place(request, path).and_then(|place| Ok(tree::open_root(&place)?)) {
+        Ok(folder) => folder,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => {
             sink.gap(path, reason_of(&error), &error.to_string())?;
@@ -101,10 +104,12 @@ pub(crate) fn names(
         }
     };
     let mut names = Vec::new();
-    for entry in entries {
-        match entry {
-            Ok(entry) => names.push(entry.file_name()),
+    loop {
+        match tree::next_names(&folder) {
+            Ok(more) if more.is_empty() => break,
+            Ok(more) => names.extend(more.into_iter().map(|e| name_of(&e.name))),
             Err(error) => {
+                let error = Error::from(error);
                 sink.gap(path, reason_of(&error), &error.to_string())?;
                 break;
             }
@@ -112,6 +117,10 @@ pub(crate) fn names(
     }
     names.sort();
     Ok(Some(names))
+}
+
+fn name_of(name: &CStr) -> OsString {
+    OsStr::from_bytes(name.to_bytes()).to_owned()
 }
 
 /// Whether the host has a procfs; if not, one gap says so.

@@ -1,18 +1,19 @@
 //! Linux: procfs by plain reads. Only regular files are opened, never a device or a FIFO.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Error, ErrorKind, Read as _, Result};
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::{
-    fs::OFlags,
+    fs::{Mode, OFlags},
     io::Errno,
     process::{Pid, getpriority_process},
 };
 
 use super::{Capped, Identity};
+use crate::platform::tree::quietly;
 
 /// Whether there is a procfs at `proc`.
 ///
@@ -103,7 +104,7 @@ pub fn answers(pid: u32) -> bool {
 /// Opens the regular file that `path` leads to, for reading.
 ///
 /// The type is looked at before the open, because opening a device or FIFO acts on it, and again
-/// after it; O_NONBLOCK covers the moment between.
+/// after it; O_NONBLOCK covers the moment between. Its access time is left alone, where this user may ask for that.
 ///
 /// # Errors
 /// It can't be opened, or is no regular file.
@@ -112,11 +113,9 @@ pub fn open_regular(path: &Path) -> Result<File> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(strange());
     }
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(i32::try_from(flags.bits()).unwrap_or(0))
-        .open(path)?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let (file, _) = quietly(flags, |flags| rustix::fs::open(path, flags, Mode::empty()))?;
+    let file = File::from(file);
     if file.metadata()?.is_file() {
         Ok(file)
     } else {

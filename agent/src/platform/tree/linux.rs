@@ -27,7 +27,20 @@ const NAMES_BYTES: usize = 8 * 1024;
 /// Opens the folder at `path` of the running system, links followed: where a host's tree begins.
 pub fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty())
+    let opened = quietly(flags, |flags| rustix::fs::open(path, flags, Mode::empty()));
+    opened.map(|(fd, _)| fd)
+}
+
+/// Opens for reading, so that the access time stays where this user may ask for that; says whether it does.
+pub(in crate::platform) fn quietly(
+    flags: OFlags,
+    open: impl Fn(OFlags) -> Result<OwnedFd, Errno>,
+) -> Result<(OwnedFd, bool), Errno> {
+    match open(flags | OFlags::NOATIME) {
+        // O_NOATIME is for the owner and CAP_FOWNER only.
+        Err(Errno::PERM) => open(flags).map(|fd| (fd, false)),
+        other => other.map(|fd| (fd, true)),
+    }
 }
 
 /// Opens `name` for reading without following a link; says whether reading it leaves its access time alone.
@@ -37,13 +50,9 @@ pub fn open_at(folder: impl AsFd, name: &CStr, what: Open) -> Result<(OwnedFd, b
         Open::File => OFlags::NONBLOCK | OFlags::NOCTTY,
     };
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | more;
-    match rustix::fs::openat(&folder, name, flags | OFlags::NOATIME, Mode::empty()) {
-        // O_NOATIME is for the owner and CAP_FOWNER only.
-        Err(Errno::PERM) => {
-            rustix::fs::openat(&folder, name, flags, Mode::empty()).map(|fd| (fd, false))
-        }
-        other => other.map(|fd| (fd, true)),
-    }
+    quietly(flags, |flags| {
+        rustix::fs::openat(&folder, name, flags, Mode::empty())
+    })
 }
 
 /// Where the link `name` points, in its exact bytes.

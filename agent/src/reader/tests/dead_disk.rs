@@ -1,6 +1,10 @@
 //! A disk whose system does not run: its own names and files, no link out of it, and nothing that only a kernel tells.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    time::{Duration, SystemTime},
+};
 
 use evidence::gap::{Reason, Severity};
 
@@ -87,6 +91,34 @@ fn what_only_a_running_system_tells_is_said_to_be_not_applicable() {
             .filter(ordinary)
             .all(|g| g.severity == Severity::Ordinary)
     );
+}
+
+#[test]
+fn access_times_stay_where_they_are() {
+    let disk = disk();
+    let read = [
+        "var/log/wtmp",
+        "var/lib/dpkg/status",
+        "etc/shadow",
+        "etc/hostname",
+        "real/passwd",
+        "real/hosts",
+        "home/ann/.bash_history",
+    ];
+    for name in ["var/log/wtmp", "var/lib/dpkg/status", "etc/shadow"] {
+        disk.put(name, b"x:y:0:0");
+    }
+    let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    for name in read {
+        let file = fs::File::open(disk.path(name)).unwrap();
+        file.set_times(fs::FileTimes::new().set_accessed(old))
+            .unwrap();
+    }
+    disk.collect(&all());
+    for name in read {
+        let accessed = fs::metadata(disk.path(name)).unwrap().accessed().unwrap();
+        assert_eq!(accessed, old, "{name}");
+    }
 }
 
 #[test]
