@@ -142,6 +142,12 @@ pub enum Command {
     /// Show, draft, sign and publish who may do what (admins, and the holders of the root keys).
     #[command(subcommand)]
     Policy(Policy),
+    /// Validate the tools on this machine: collect from a disk of known answers, and compare everything with them.
+    ///
+    /// The folder gets validation.html to be filed, validation.json, the disk and the evidence.
+    ///
+    /// Exit codes: 0 everything is as expected; 1 something differs, or failed; 64 usage.
+    Validate(Validate),
     /// Print the completions of this tool for a shell, as in `fieldseal completions bash`.
     ///
     /// For bash into ~/.local/share/bash-completion/completions/fieldseal, for fish into
@@ -149,6 +155,23 @@ pub enum Command {
     ///
     /// Exit codes: 0 printed; 1 failed; 64 usage.
     Completions(Completions),
+}
+
+/// `fieldseal validate`.
+#[derive(Debug, Args)]
+pub struct Validate {
+    /// The new folder for the report, the disk and the evidence.
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// The agent's program [default: the one beside this program].
+    #[arg(long, value_name = "FILE")]
+    pub agent: Option<PathBuf>,
+    /// Who validates, as it shall stand in the report.
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `fieldseal verify`.

@@ -47,4 +47,6 @@ pub mod targets;
 #[cfg(test)]
 mod testing;
 pub mod trust;
+#[cfg(unix)]
+pub mod validate;
 pub mod window;

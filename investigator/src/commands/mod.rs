@@ -30,6 +30,7 @@ pub mod retry;
 pub mod revoke;
 pub mod setup;
 pub mod table;
+pub mod validate;
 pub mod verify;
 pub mod watch;
 
@@ -74,6 +75,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Hold(args) => hold::run(args, home()?),
         Command::Audit(args) => audit::run(args, home()?),
         Command::Policy(args) => policy::run(args, home),
+        Command::Validate(args) => validate::run(args),
         Command::Completions(args) => completions::run(args),
     }
 }

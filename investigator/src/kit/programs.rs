@@ -48,7 +48,11 @@ pub fn find(named: &[PathBuf]) -> anyhow::Result<Vec<Program>> {
     Ok(found)
 }
 
-fn beside() -> anyhow::Result<PathBuf> {
+/// The agent's program that lies beside this one.
+///
+/// # Errors
+/// There is none.
+pub fn beside() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("This program doesn't know where it lies.")?;
     let beside = own.with_file_name("fieldseal-agent");
     ensure!(

@@ -1,0 +1,394 @@
+//! Holds a collection against the known answers, one matter a row.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use evidence::{
+    records::FileRecord,
+    verify::{Options, Verdict},
+    wrap::Identity,
+};
+use serde_json::{Map, Value, json};
+
+use super::{
+    answers::{Answers, Content, Item, KnownGap},
+    compare::{self, Row},
+    disk,
+    found::Found,
+};
+use crate::{check, commands::files, fetch};
+
+/// Fields of a file's record that say how it was read and not what it is.
+const HOW: &[&str] = &["atime_kept", "xattrs", "xattrs_b64"];
+/// An altered part is made in so many ways.
+const ALTERATIONS: u64 = 16;
+/// The artifact that walks the whole disk.
+const WALK: &str = "file_hashes";
+
+type Record = Map<String, Value>;
+
+/// What is known of a disk, taken down before anything has read it.
+pub(super) struct Known<'a> {
+    answers: &'a Answers,
+    /// What the system says of each thing, by its path as text.
+    facts: BTreeMap<String, Record>,
+}
+
+impl<'a> Known<'a> {
+    /// Of the disk at `root`.
+    ///
+    /// # Errors
+    /// Something is not there.
+    pub(super) fn of(root: &Path, answers: &'a Answers) -> anyhow::Result<Self> {
+        let mut places = BTreeSet::new();
+        for item in &answers.disk {
+            let place = item.place(root);
+            let above = place.ancestors().take_while(|above| *above != root);
+            places.extend(above.map(Path::to_owned));
+        }
+        let mut facts = BTreeMap::new();
+        for place in places {
+            let told = disk::facts(root, &place)?;
+            let path = told["path"].as_str().unwrap_or_default().to_owned();
+            facts.insert(path, told);
+        }
+        Ok(Self { answers, facts })
+    }
+
+    /// A row for each artifact that says anything.
+    pub(super) fn artifacts(&self, found: &Found) -> Vec<Row> {
+        let nothing = Vec::new();
+        let of = |name: &str| found.records.get(name).unwrap_or(&nothing);
+        let mut rows: Vec<_> = self
+            .answers
+            .records
+            .iter()
+            .map(|(name, records)| {
+                let expected: Vec<_> = records.iter().map(|r| self.with_facts(r)).collect();
+                compare::records(name, &expected, of(name), HOW)
+            })
+            .collect();
+        rows.push(self.walk(of(WALK)));
+        let known = |name: &&String| *name == WALK || self.answers.records.contains_key(*name);
+        for name in found.records.keys().filter(|name| !known(name)) {
+            rows.push(compare::records(name, &[], of(name), HOW));
+        }
+        rows
+    }
+
+    /// A record of a way to persist has the file's own facts beside.
+    fn with_facts(&self, record: &Record) -> Record {
+        let mut whole = record.clone();
+        let path = record.get("path").filter(|_| record.contains_key("way"));
+        if let Some(facts) = path.and_then(Value::as_str).and_then(|p| self.facts.get(p)) {
+            whole.extend(facts.clone());
+        }
+        whole
+    }
+
+    /// Everything on the disk, with its digests.
+    fn walk(&self, found: &[Record]) -> Row {
+        let expected: Vec<_> = self
+            .facts
+            .iter()
+            .map(|(path, facts)| self.walked(path, facts))
+            .collect();
+        // The access time of a link moves when it is followed, which no system can be asked not to do.
+        let no_link_time = |record: &Record| {
+            let mut record = record.clone();
+            if record.get("type") == Some(&json!("link")) {
+                record.remove("accessed");
+            }
+            record
+        };
+        let (expected, found): (Vec<_>, Vec<_>) = (
+            expected.iter().map(no_link_time).collect(),
+            found.iter().map(no_link_time).collect(),
+        );
+        compare::records(WALK, &expected, &found, HOW)
+    }
+
+    fn walked(&self, path: &str, facts: &Record) -> Record {
+        let mut record = facts.clone();
+        if let Some(digests) = self
+            .answers
+            .item(path)
+            .and_then(|item| item.digests.as_ref())
+        {
+            record.insert("sha256".into(), json!(digests.sha256));
+            record.insert("md5".into(), json!(digests.md5));
+            record.insert("sha1".into(), json!(digests.sha1));
+            record.insert("read_bytes".into(), facts["size_bytes"].clone());
+            record.insert("changed_while_read".into(), false.into());
+        }
+        record
+    }
+
+    /// The files that artifacts take: which, each field of each record, and what is stored of them.
+    pub(super) fn files(&self, found: &Found) -> Row {
+        let names = |paths: &[String]| paths.iter().cloned().collect::<BTreeSet<_>>();
+        let expected = &names(&self.answers.stored) | &names(&self.answers.left_out);
+        let taken: Vec<_> = collected(found).collect();
+        let paths = taken.iter().map(|file| file.path.clone()).collect();
+        let mut row = compare::sets("files taken by artifacts", &expected, &paths);
+        row.differences
+            .extend(taken.iter().flat_map(|file| self.file(file, found)));
+        for path in &self.answers.left_out {
+            let held = taken.iter().find(|f| f.path == *path && f.entry.is_some());
+            row.differences
+                .extend(held.map(|_| format!("{path}: its contents are there")));
+        }
+        row
+    }
+
+    /// The files that were asked for by their paths.
+    pub(super) fn whole_files(&self, found: &Found, asked: &[&str]) -> Row {
+        let expected: BTreeSet<_> = (asked.iter())
+            .filter(|path| !self.leads_nowhere(path))
+            .map(|path| (*path).to_owned())
+            .collect();
+        let taken: Vec<_> = collected(found).collect();
+        let paths = taken.iter().map(|file| file.path.clone());
+        let paths = paths
+            .filter(|path| asked.contains(&path.as_str()))
+            .collect();
+        let mut row = compare::sets("files taken by their paths", &expected, &paths);
+        let of_links = |file: &&&FileRecord| file.target.is_none();
+        let told = taken
+            .iter()
+            .filter(of_links)
+            .flat_map(|file| self.file(file, found));
+        row.differences.extend(told);
+        row
+    }
+
+    fn leads_nowhere(&self, path: &str) -> bool {
+        let target = self.answers.led_to(path);
+        self.answers.item(target).is_none()
+    }
+
+    /// What differs in the record of one file, and in what is stored of it.
+    fn file(&self, file: &FileRecord, found: &Found) -> Vec<String> {
+        let led_to = self.answers.led_to(&file.path);
+        let (Some(facts), Some(item)) = (self.facts.get(led_to), self.answers.item(led_to)) else {
+            return vec![format!("not known: {}", file.path)];
+        };
+        let told = json!(file.times);
+        let mode = facts["mode"]
+            .as_str()
+            .and_then(|text| u32::from_str_radix(text, 8).ok());
+        let mut expected = BTreeMap::from([
+            ("modified", facts["modified"].clone()),
+            ("accessed", facts["accessed"].clone()),
+            ("changed", facts["changed"].clone()),
+            ("mode", json!(mode)),
+            ("uid", facts["uid"].clone()),
+            ("gid", facts["gid"].clone()),
+            ("links", facts["links"].clone()),
+            ("device", facts["device"].clone()),
+            ("inode", facts["inode"].to_string().into()),
+            ("changed_while_read", false.into()),
+        ]);
+        let mut is = BTreeMap::from([
+            ("modified", told["modified"].clone()),
+            ("accessed", told["accessed"].clone()),
+            ("changed", told["changed"].clone()),
+            ("mode", json!(file.mode)),
+            ("uid", json!(file.uid)),
+            ("gid", json!(file.gid)),
+            ("links", json!(file.link_count)),
+            ("device", json!(file.device)),
+            ("inode", json!(file.inode)),
+            ("changed_while_read", file.changed_while_read.into()),
+        ]);
+        if let Some(born) = facts.get("born") {
+            expected.insert("created", born.clone());
+            is.insert("created", told["created"].clone());
+        }
+        if let (Some(entry), Some(digests)) = (&file.entry, &item.digests) {
+            let stored = found.contents.get(entry);
+            expected.insert("size_bytes", facts["size_bytes"].clone());
+            expected.insert("sha256", json!(digests.sha256));
+            expected.insert("sha256 of what is stored", json!(digests.sha256));
+            expected.insert("size of what is stored", facts["size_bytes"].clone());
+            is.insert("size_bytes", json!(file.size_bytes));
+            is.insert("sha256", json!(file.sha256));
+            is.insert("sha256 of what is stored", json!(stored.map(|s| s.0)));
+            is.insert("size of what is stored", json!(stored.map(|s| s.1)));
+        }
+        compare::values(&file.path, &expected, &is)
+    }
+}
+
+/// The records of files that were asked for; folders that lead to them are none.
+fn collected(found: &Found) -> impl Iterator<Item = &FileRecord> {
+    found
+        .files
+        .iter()
+        .filter(|file| file.artifact != "collection")
+}
+
+/// The gaps: those that are known, and no other.
+pub(super) fn gaps(answers: &Answers, found: &Found) -> Row {
+    let text = |gap: &KnownGap| format!("{}: {}: {:?}", gap.artifact, gap.subject, gap.reason);
+    let expected = answers.gaps.iter().map(text).collect();
+    let told = found.gaps.iter().map(|gap| {
+        text(&KnownGap {
+            artifact: gap.artifact.clone(),
+            subject: gap.subject.clone(),
+            reason: gap.reason,
+        })
+    });
+    compare::sets("gaps", &expected, &told.collect())
+}
+
+/// Whose evidence it says that it is, and by which program.
+///
+/// # Errors
+/// The program can't be read.
+pub(super) fn host(found: &Found, root: &Path, agent: &Path) -> anyhow::Result<Row> {
+    let record = found.collection.as_ref();
+    let host = record.map(|r| &r.host_identity);
+    let disk = record.and_then(|r| r.dead_disk.as_ref());
+    let is = BTreeMap::from([
+        ("hostname", json!(host.map(|h| &h.hostname))),
+        (
+            "machine_id",
+            json!(host.and_then(|h| h.machine_id.as_ref())),
+        ),
+        (
+            "os_version",
+            json!(host.and_then(|h| h.os_version.as_ref())),
+        ),
+        ("mounted_at", json!(disk.map(|d| &d.mounted_at))),
+        ("agent_sha256", json!(record.and_then(|r| r.agent_sha256))),
+    ]);
+    let expected = BTreeMap::from([
+        ("hostname", json!("known-answers")),
+        ("machine_id", json!("0123456789abcdef0123456789abcdef")),
+        ("os_version", json!("Known Answers 1")),
+        ("mounted_at", json!(root.to_string_lossy())),
+        ("agent_sha256", json!(fetch::digest_of(agent)?.0)),
+    ]);
+    let differences = compare::values("collection.json", &expected, &is);
+    Ok(Row::of(
+        "identity of host and program",
+        expected.len(),
+        differences,
+    ))
+}
+
+/// Whether every part is genuine.
+///
+/// # Errors
+/// A part can't be read.
+pub(super) fn seal(folders: &[PathBuf], identity: &Identity) -> anyhow::Result<Row> {
+    let checked = check::paths(folders, &options(identity))?;
+    let parts = checked
+        .reports
+        .iter()
+        .map(|report| report.parts.len())
+        .sum();
+    let findings = checked
+        .reports
+        .iter()
+        .flat_map(|report| report.all_findings());
+    let differences = match checked.verdict {
+        Verdict::NotGenuine => findings
+            .map(|(file, f)| format!("{file}: {}", f.text))
+            .collect(),
+        _ => Vec::new(),
+    };
+    Ok(Row::of(
+        "seal, statement and chain of each part",
+        parts,
+        differences,
+    ))
+}
+
+fn options(identity: &Identity) -> Options {
+    Options {
+        identities: vec![identity.clone()],
+        ..Options::default()
+    }
+}
+
+/// Whether the encrypted parts tell anything of what is in them.
+///
+/// # Errors
+/// A part can't be read.
+pub(super) fn encryption(found: &Found, answers: &Answers) -> anyhow::Result<Row> {
+    let texts = |item: &Item| match &item.content {
+        Content::Pattern { pattern, .. } => Some(pattern.repeat(4)),
+        _ => None,
+    };
+    let telling: Vec<String> = answers.disk.iter().filter_map(texts).collect();
+    let mut differences = Vec::new();
+    for part in &found.parts {
+        let bytes = fs::read(&part.path)?;
+        for text in &telling {
+            if bytes
+                .windows(text.len())
+                .any(|window| window == text.as_bytes())
+            {
+                differences.push(format!("{} tells what is in it", part.path.display()));
+            }
+        }
+    }
+    Ok(Row::of(
+        "encryption of each part",
+        found.parts.len(),
+        differences,
+    ))
+}
+
+/// Whether an altered part is seen to be one, wherever it was altered.
+///
+/// # Errors
+/// A part can't be copied.
+pub(super) fn alterations(folder: &Path, identity: &Identity) -> anyhow::Result<Row> {
+    let altered = folder.with_file_name("altered");
+    let mut differences = Vec::new();
+    let parts = files::parts(&[folder.to_owned()])?.parts;
+    let Some(part) = parts.first() else {
+        return Ok(Row::of(
+            "alterations seen",
+            0,
+            vec!["there is no part".into()],
+        ));
+    };
+    let whole = fs::read(part)?;
+    for number in 0..ALTERATIONS {
+        let at = usize::try_from(number * whole.len() as u64 / ALTERATIONS)?;
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::create_dir_all(&altered)?;
+        fs::write(altered.join(part.file_name().unwrap_or_default()), &bytes)?;
+        for beside in fs::read_dir(folder)? {
+            let beside = beside?.path();
+            if beside.extension().is_some_and(|e| e == "json") {
+                fs::copy(
+                    &beside,
+                    altered.join(beside.file_name().unwrap_or_default()),
+                )?;
+            }
+        }
+        let checked = check::paths(std::slice::from_ref(&altered), &options(identity));
+        let is_seen = checked.is_ok_and(|checked| checked.verdict == Verdict::NotGenuine);
+        if !is_seen {
+            differences.push(format!(
+                "byte {at} of {} was changed unseen",
+                part.display()
+            ));
+        }
+        fs::remove_dir_all(&altered)?;
+    }
+    Ok(Row::of(
+        "alterations seen",
+        usize::try_from(ALTERATIONS)?,
+        differences,
+    ))
+}
