@@ -1,7 +1,7 @@
 //! The known answers: a disk, written down file by file, and what a collection from it must say.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
@@ -27,9 +27,9 @@ pub(super) struct Answers {
     pub(super) records: BTreeMap<String, Vec<Map<String, Value>>>,
     /// What there is nothing of.
     pub(super) gaps: Vec<KnownGap>,
-    /// The files whose contents are collected.
-    pub(super) stored: Vec<String>,
-    /// The files that are recorded without their contents.
+    /// The files that each artifact takes.
+    pub(super) taken: BTreeMap<String, BTreeSet<String>>,
+    /// Those of them that are recorded without their contents.
     pub(super) left_out: Vec<String>,
 }
 

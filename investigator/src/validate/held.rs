@@ -68,13 +68,18 @@ impl<'a> Known<'a> {
             .iter()
             .map(|(name, records)| {
                 let expected: Vec<_> = records.iter().map(|r| self.with_facts(r)).collect();
-                compare::records(name, &expected, of(name), HOW)
+                compare::records(&format!("{name}: records"), &expected, of(name), HOW)
             })
             .collect();
         rows.push(self.walk(of(WALK)));
         let known = |name: &&String| *name == WALK || self.answers.records.contains_key(*name);
         for name in found.records.keys().filter(|name| !known(name)) {
-            rows.push(compare::records(name, &[], of(name), HOW));
+            rows.push(compare::records(
+                &format!("{name}: records"),
+                &[],
+                of(name),
+                HOW,
+            ));
         }
         rows
     }
@@ -108,7 +113,7 @@ impl<'a> Known<'a> {
             expected.iter().map(no_link_time).collect(),
             found.iter().map(no_link_time).collect(),
         );
-        compare::records(WALK, &expected, &found, HOW)
+        compare::records(&format!("{WALK}: records"), &expected, &found, HOW)
     }
 
     fn walked(&self, path: &str, facts: &Record) -> Record {
@@ -127,13 +132,25 @@ impl<'a> Known<'a> {
         record
     }
 
-    /// The files that artifacts take: which, each field of each record, and what is stored of them.
-    pub(super) fn files(&self, found: &Found) -> Row {
-        let names = |paths: &[String]| paths.iter().cloned().collect::<BTreeSet<_>>();
-        let expected = &names(&self.answers.stored) | &names(&self.answers.left_out);
-        let taken: Vec<_> = collected(found).collect();
+    /// A row for each artifact that takes files: which, each field of each record, and what is stored of them.
+    pub(super) fn taken(&self, found: &Found) -> Vec<Row> {
+        let artifacts: BTreeSet<&str> = (self.answers.taken.keys().map(String::as_str))
+            .chain(collected(found).map(|file| file.artifact.as_str()))
+            .collect();
+        artifacts
+            .into_iter()
+            .map(|name| self.taken_by(name, found))
+            .collect()
+    }
+
+    fn taken_by(&self, artifact: &str, found: &Found) -> Row {
+        let nothing = BTreeSet::new();
+        let expected = self.answers.taken.get(artifact).unwrap_or(&nothing);
+        let taken: Vec<_> = collected(found)
+            .filter(|file| file.artifact == artifact)
+            .collect();
         let paths = taken.iter().map(|file| file.path.clone()).collect();
-        let mut row = compare::sets("files taken by artifacts", &expected, &paths);
+        let mut row = compare::sets(&format!("{artifact}: files"), expected, &paths);
         row.differences
             .extend(taken.iter().flat_map(|file| self.file(file, found)));
         for path in &self.answers.left_out {
@@ -231,18 +248,27 @@ fn collected(found: &Found) -> impl Iterator<Item = &FileRecord> {
         .filter(|file| file.artifact != "collection")
 }
 
-/// The gaps: those that are known, and no other.
-pub(super) fn gaps(answers: &Answers, found: &Found) -> Row {
-    let text = |gap: &KnownGap| format!("{}: {}: {:?}", gap.artifact, gap.subject, gap.reason);
-    let expected = answers.gaps.iter().map(text).collect();
-    let told = found.gaps.iter().map(|gap| {
-        text(&KnownGap {
-            artifact: gap.artifact.clone(),
-            subject: gap.subject.clone(),
-            reason: gap.reason,
-        })
+/// The gaps of each artifact: those that are known, and no other.
+pub(super) fn gaps(answers: &Answers, found: &Found) -> Vec<Row> {
+    let told = found.gaps.iter().map(|gap| KnownGap {
+        artifact: gap.artifact.clone(),
+        subject: gap.subject.clone(),
+        reason: gap.reason,
     });
-    compare::sets("gaps", &expected, &told.collect())
+    let told: Vec<_> = told.collect();
+    let artifacts: BTreeSet<&str> = (answers.gaps.iter().chain(&told))
+        .map(|gap| gap.artifact.as_str())
+        .collect();
+    let of = |artifact: &str, gaps: &[KnownGap]| -> BTreeSet<String> {
+        let own = gaps.iter().filter(|gap| gap.artifact == artifact);
+        own.map(|gap| format!("{}: {}", gap.subject, json!(gap.reason)))
+            .collect()
+    };
+    let row = |artifact: &str| {
+        let (known, told) = (of(artifact, &answers.gaps), of(artifact, &told));
+        compare::sets(&format!("{artifact}: not applicable"), &known, &told)
+    };
+    artifacts.into_iter().map(row).collect()
 }
 
 /// Whose evidence it says that it is, and by which program.

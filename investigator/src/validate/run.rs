@@ -64,9 +64,9 @@ pub fn run(agent: &Path, folder: &Path, by: Option<&str>) -> anyhow::Result<Repo
     };
     let (second, second_folder) = by_path.run(BY_PATH, &paths)?;
     let mut rows = known.artifacts(&first);
-    rows.push(known.files(&first));
+    rows.extend(known.taken(&first));
+    rows.extend(held::gaps(&answers, &first));
     rows.push(known.whole_files(&second, &paths));
-    rows.push(held::gaps(&answers, &first));
     rows.push(held::host(&first, &root, agent)?);
     rows.push(held::seal(
         &[first_folder, second_folder.clone()],
