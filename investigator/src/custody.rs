@@ -113,11 +113,8 @@ fn finding(part: &PartReport) -> Option<(StoredPart, Outcome)> {
     let stored = StoredPart {
         collection: part.collection?,
         part: part.number?,
-        stored_sha256: if part.encrypted {
-            part.cipher_sha256?
-        } else {
-            part.plain_sha256?
-        },
+        // Opened and encrypted may lie side by side.
+        stored_sha256: part.cipher_sha256.or(part.plain_sha256)?,
     };
     let outcome = match part.findings.verdict() {
         Verdict::GenuineComplete if part.counts.gaps == 0 => Outcome::Genuine,

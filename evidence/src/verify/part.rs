@@ -120,9 +120,8 @@ pub struct PartReport {
 }
 
 impl PartReport {
-    /// Takes over what was found for another copy of the same part.
+    /// Takes over what was found for another copy of the same part; which file it is of stays.
     pub(super) fn adopt(&mut self, other: Self) {
-        self.encrypted |= other.encrypted;
         self.cipher_sha256 = self.cipher_sha256.or(other.cipher_sha256);
         self.received = self.received.or(other.received);
         self.logged = self.logged.take().or(other.logged);
