@@ -8,7 +8,9 @@ macro_rules! args {
     };
 }
 
+pub mod bare_host;
 pub mod browser;
+pub mod kit;
 pub mod manual;
 pub mod programs;
 pub mod relay;

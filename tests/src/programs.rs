@@ -73,6 +73,19 @@ impl Programs {
     }
 }
 
+/// A program that needs root; who is not is it by `sudo`.
+pub fn as_root(program: &str) -> Command {
+    // Where an ordinary user's own path lacks them.
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    let (first, rest): (_, &[&str]) = match rustix::process::geteuid().is_root() {
+        true => (program, &[]),
+        false => ("sudo", &["--non-interactive", program]),
+    };
+    let mut command = Command::new(first);
+    command.env("PATH", path).args(rest);
+    command
+}
+
 /// A command line as it can be typed again.
 pub fn typed(program: &str, arguments: &[OsString]) -> String {
     let quote = |text: &str| {

@@ -68,3 +68,23 @@ fn the_windows_check_says_what_is_missing_and_how_to_get_it() {
         assert!(said.contains("apt-get install gcc-mingw-w64"), "{said}");
     }
 }
+
+/// What `packaging/portable.sh --check` says of a program.
+fn portable_check(program: &Path) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/portable.sh");
+    let mut check = Command::new("bash");
+    check.arg(script).arg("--check").arg(program);
+    check.output().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_that_old_hosts_could_not_start_is_not_called_portable() {
+    // This very test is linked to this machine's own libraries.
+    let own = portable_check(&env::current_exe().unwrap());
+    let said = String::from_utf8_lossy(&own.stderr).into_owned();
+    assert_eq!(own.status.code(), Some(1), "{said}");
+    assert!(said.contains("it must run with 2.17"), "{said}");
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    assert_eq!(portable_check(&manifest).status.code(), Some(1));
+}

@@ -1,11 +1,13 @@
 //! The few calls of the system that looking at a tree safely rests on: all of `files` is written over them.
 //!
 //! # Platform behaviour
-//! Linux: openat, statx, getdents64 and their like. Elsewhere every call answers `NOSYS`, so that a walk gives gaps
+//! Linux: openat, statx (before 4.11, where there is none, fstatat), getdents64 and their like. Elsewhere every call answers `NOSYS`, so that a walk gives gaps
 //! that say so and never an empty result called success.
 
 use std::ffi::CString;
 
+#[cfg(target_os = "linux")]
+mod before_statx;
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
 #[cfg(target_os = "linux")]

@@ -57,7 +57,8 @@ pub struct BuildKit {
     /// How long collections may be begun.
     #[arg(long, value_name = "TIME", default_value = "7d")]
     pub expires: Span,
-    /// An agent's program, one for each kind of host [default: the one beside this program].
+    /// An agent's program, one for each kind of host [default: those beside this program that were made for kits, as in
+    /// fieldseal-agent-linux-x86_64, else fieldseal-agent].
     #[arg(long = "agent", value_name = "FILE")]
     pub agents: Vec<PathBuf>,
     /// Put the kit's key under a passphrase, asked for or taken from FIELDSEAL_KIT_PASSPHRASE.

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Collects from this host into the folder that this script lies in. README.txt says what to do.
-here=$(cd "$(dirname "$0")" && pwd) || exit 1
+# With CDPATH set, cd would say where it went, and that would be taken for the folder.
+here=$(CDPATH='' cd -- "$(dirname "$0")" && pwd) || exit 1
 case "$(uname -m)" in
 x86_64 | amd64) arch=x86_64 ;;
 aarch64 | arm64) arch=aarch64 ;;

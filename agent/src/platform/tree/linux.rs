@@ -18,7 +18,7 @@ use rustix::{
     },
 };
 
-use super::{Listed, Open};
+use super::{Listed, Open, before_statx};
 use crate::files::stat::{Kind, Stat};
 
 /// One buffer of names: some hundred usual ones, and at least a few of the longest.
@@ -89,12 +89,18 @@ pub fn next_names(folder: impl AsFd) -> Result<Vec<Listed>, Errno> {
 /// Looks at `name`, without following a link, mounting anything, or asking a distant server.
 pub fn stat_entry(folder: impl AsFd, name: &CStr) -> Result<Stat, Errno> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
-    rustix::fs::statx(folder, name, flags, wanted()).map(|s| Stat::from(&s))
+    match rustix::fs::statx(&folder, name, flags, wanted()) {
+        Err(Errno::NOSYS) => before_statx::stat_entry(folder, name),
+        told => told.map(|s| Stat::from(&s)),
+    }
 }
 
 /// Looks at what is open as `file`.
 pub fn stat_open(file: impl AsFd) -> Result<Stat, Errno> {
-    rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, wanted()).map(|s| Stat::from(&s))
+    match rustix::fs::statx(&file, c"", AtFlags::EMPTY_PATH, wanted()) {
+        Err(Errno::NOSYS) => before_statx::stat_open(file),
+        told => told.map(|s| Stat::from(&s)),
+    }
 }
 
 /// The magic number of the file system that `fd` lies on.
@@ -182,7 +188,7 @@ impl From<&Statx> for Stat {
     }
 }
 
-fn kind_of(mode: u32) -> Kind {
+pub(super) fn kind_of(mode: u32) -> Kind {
     match mode & 0o170_000 {
         0o100_000 => Kind::File,
         0o040_000 => Kind::Folder,
