@@ -14,6 +14,17 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
+
+    /// Its first 16 digits in groups of four, as people write them on a form and compare them.
+    pub fn fingerprint(&self) -> String {
+        const DIGITS: usize = 16;
+        let digits = self.to_string();
+        let groups: Vec<_> = (0..DIGITS)
+            .step_by(4)
+            .map(|at| &digits[at..at + 4])
+            .collect();
+        groups.join(" ")
+    }
 }
 
 impl fmt::Display for Digest {

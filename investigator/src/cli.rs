@@ -1,5 +1,6 @@
 //! The command line as typed. It is parsed here and resolved in the commands.
 
+mod form;
 mod hunt;
 mod keep;
 mod kit;
@@ -10,6 +11,7 @@ pub use policy::{DraftPolicy, Policy, PublishPolicy, RootDraft, RootKey, ShowPol
 
 use std::path::PathBuf;
 
+pub use form::Form;
 pub use hunt::{Criteria, Hunt, size};
 pub use keep::{
     Hold, LiftHold, ListHolds, PlaceHold, Retention, RetentionDue, SetRetention, ShowRetention,
@@ -53,6 +55,14 @@ pub enum Command {
     ///
     /// Exit codes: 0 done; 2 done, but something is missing, damaged or not joined; 1 failed; 64 usage.
     Open(Open),
+    /// Fill in the chain-of-custody form of a collection, out of what was verified, to be printed and signed.
+    ///
+    /// It names host, operator and place: make it where the vault's key is, and lay it on no stick.
+    /// Evidence that is not genuine gets a form too, which says so in large letters.
+    ///
+    /// Exit codes: the form is written, and the evidence is 0 genuine and complete; 2 genuine with reservations; 1 not
+    /// genuine, or nothing was written; 64 usage, a key that opens nothing included.
+    Form(Form),
     /// Make keys: a person's, or a vault's.
     #[command(subcommand)]
     Keys(Keys),

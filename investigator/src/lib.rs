@@ -18,6 +18,7 @@ pub mod draft;
 pub mod exit;
 pub mod fetch;
 pub mod follow;
+pub mod form;
 pub mod hits;
 pub mod hold;
 pub mod home;

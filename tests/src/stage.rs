@@ -88,17 +88,7 @@ impl Stage {
     /// # Errors
     /// The library is not installed.
     pub fn go_on_by(&mut self, days: u32) -> anyhow::Result<()> {
-        let library = fs::read_dir("/usr/lib")?
-            .filter_map(Result::ok)
-            .map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"))
-            .find(|path| path.is_file());
-        let library = library.context("libfaketime is not there. Install the package faketime.")?;
-        self.clock = vec![
-            ("LD_PRELOAD", library.into()),
-            ("FAKETIME", format!("+{days}d").into()),
-            // Waiting goes on as ever.
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
-        ];
+        self.clock = other_clock(&format!("+{days}d"))?;
         Ok(())
     }
 
@@ -528,4 +518,22 @@ impl Stage {
 fn free_port() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?)
+}
+
+/// What makes a program believe in a time that is `apart` from the real one, as in `+30d` (by libfaketime).
+///
+/// # Errors
+/// The library is not installed.
+pub fn other_clock(apart: &str) -> anyhow::Result<Vec<(&'static str, OsString)>> {
+    let library = fs::read_dir("/usr/lib")?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"))
+        .find(|path| path.is_file());
+    let library = library.context("libfaketime is not there. Install the package faketime.")?;
+    Ok(vec![
+        ("LD_PRELOAD", library.into()),
+        ("FAKETIME", apart.into()),
+        // Waiting goes on as ever.
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+    ])
 }

@@ -1,5 +1,7 @@
 //! What stands on the screen at the end, to be read from across a room, and what to write on the paper form.
 
+use evidence::count;
+
 use crate::reader::outcome::Outcome;
 
 /// Letters of five rows, of which each is five wide; those of the words below.
@@ -22,8 +24,6 @@ const LETTERS: &[(char, [&str; 5])] = &[
     ('W', ["#   #", "#   #", "# # #", "## ##", "#   #"]),
 ];
 const ROWS: usize = 5;
-/// So many digits of a digest are written by hand.
-const DIGITS: usize = 16;
 
 /// A word in large letters; other characters are gaps.
 fn large(word: &str) -> String {
@@ -39,12 +39,7 @@ fn large(word: &str) -> String {
 
 /// The first digits of the last part's SHA-256, which stands on all parts before it, as people write them down.
 pub fn fingerprint(outcome: &Outcome) -> Option<String> {
-    let digest = outcome.parts.last()?.sha256.to_string();
-    let groups: Vec<_> = (0..DIGITS)
-        .step_by(4)
-        .map(|at| &digest[at..at + 4])
-        .collect();
-    Some(groups.join(" "))
+    Some(outcome.parts.last()?.sha256.fingerprint())
 }
 
 /// How it ended, for whoever stands before the host.
@@ -58,7 +53,8 @@ pub fn ended(outcome: &Outcome) -> String {
         (None, gaps) => (
             "COMPLETE\nWITH GAPS",
             format!(
-                "{gaps} things could not be had, {} of them serious; the evidence lists each with its reason.",
+                "{} could not be had, {} of them serious; the evidence lists each with its reason.",
+                count::of(gaps, "thing", "things"),
                 counts.serious_gaps
             ),
         ),

@@ -5,7 +5,11 @@ use std::{error::Error, path::Path};
 use evidence::{
     envelope::Envelope, field::Field, ids::CollectionId, instant::Instant, records::Person,
 };
-use protocol::{order::Order, order_check::Accepted, profile::Limits};
+use protocol::{
+    order::Order,
+    order_check::{Accepted, Refusal},
+    profile::Limits,
+};
 
 use super::{
     ask, closing,
@@ -43,8 +47,13 @@ pub struct Ready {
 /// The kit was altered, its order is not to be obeyed here and now, or an answer is missing.
 pub fn prepare(args: &KitArgs) -> Result<Ready, Box<dyn Error>> {
     let access_times = quiet::begin();
-    // Before anybody types anything.
-    let (opened, _) = admitted(args)?;
+    let opened = Opened::open(&args.kit)?;
+    // Before anybody types anything. A clock that is behind is for the person's own to set right.
+    match opened.judge(Instant::now(), None) {
+        Err(KitError::Refused(Refusal::NotYetValid)) => {}
+        judged => drop(judged?),
+    }
+    check_place(&opened, args.root.as_deref())?;
     let field = ask::field(args, opened.kit.id)?;
     let accepted = opened.judge(Instant::now(), field.operator_time)?;
     let passphrase = match opened.is_locked() {
@@ -68,7 +77,9 @@ pub fn prepare(args: &KitArgs) -> Result<Ready, Box<dyn Error>> {
 /// # Errors
 /// As for [`prepare`].
 pub fn check(args: &KitArgs) -> Result<String, KitError> {
-    let (opened, accepted) = admitted(args)?;
+    let opened = Opened::open(&args.kit)?;
+    let accepted = opened.judge(Instant::now(), None)?;
+    check_place(&opened, args.root.as_deref())?;
     let order = &accepted.order;
     let until = order.expires.to_rfc3339().unwrap_or_default();
     Ok(format!(
@@ -77,13 +88,11 @@ pub fn check(args: &KitArgs) -> Result<String, KitError> {
     ))
 }
 
-/// The kit and its order, where it may collect from this host, or disk, by this machine's clock.
-fn admitted(args: &KitArgs) -> Result<(Opened, Accepted), KitError> {
-    let opened = Opened::open(&args.kit)?;
-    let accepted = opened.judge(Instant::now(), None)?;
-    check_host(&opened, args.root.as_deref())?;
-    opened.check_uses()?;
-    Ok((opened, accepted))
+/// Whether this host, or disk, is meant, and the stick can take a collection more.
+fn check_place(opened: &Opened, disk: Option<&Path>) -> Result<(), KitError> {
+    check_host(opened, disk)?;
+    opened.check_evidence()?;
+    opened.check_uses()
 }
 
 fn check_host(opened: &Opened, disk: Option<&Path>) -> Result<(), KitError> {

@@ -234,6 +234,21 @@ impl Opened {
         self.folder.join(layout::EVIDENCE)
     }
 
+    /// Whether the folder that collections go to is one, or is still to be made: by a link in its place they would be
+    /// written to the host.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn check_evidence(&self) -> Result<(), KitError> {
+        match fs::symlink_metadata(self.evidence()) {
+            Ok(found) if !found.is_dir() => Err(KitError::Altered {
+                path: layout::EVIDENCE.to_owned(),
+                what: "is no folder",
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether one collection more is within the order's uses, by what lies here: a copy of the stick does not know
     /// of this one, so that the server counts again.
     ///
@@ -253,17 +268,29 @@ impl Opened {
 }
 
 fn text(folder: &Path, name: &str) -> Result<String, KitError> {
+    let (path, file) = open_plain(folder, name)?;
+    let mut text = String::new();
+    file.take(DOCUMENT_BYTES_MAX)
+        .read_to_string(&mut text)
+        .map_err(|source| KitError::File { path, source })?;
+    Ok(text)
+}
+
+/// Opens what must be a plain file: a link could lead to what is the host's, and a pipe never ends.
+fn open_plain(folder: &Path, name: &str) -> Result<(PathBuf, File), KitError> {
     let path = folder.join(name);
     let failed = |source| KitError::File {
         path: path.clone(),
         source,
     };
-    let mut text = String::new();
+    if !fs::symlink_metadata(&path).map_err(failed)?.is_file() {
+        return Err(KitError::Altered {
+            path: name.to_owned(),
+            what: "is no plain file",
+        });
+    }
     let file = File::open(&path).map_err(failed)?;
-    file.take(DOCUMENT_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
-    Ok(text)
+    Ok((path, file))
 }
 
 /// Every file that `sums` names is what it says, and in the closed folders lies no other.
@@ -286,7 +313,7 @@ fn check_files(folder: &Path, sums: &str, sums_sha256: Digest) -> Result<(), Kit
         named.insert(name, digest);
     }
     for (name, digest) in &named {
-        if digest_of(&folder.join(name))? != *digest {
+        if digest_of(folder, name)? != *digest {
             return Err(altered(name, "is not what was signed"));
         }
     }
@@ -321,12 +348,9 @@ fn check_nothing_more(
     Ok(())
 }
 
-fn digest_of(path: &Path) -> Result<Digest, KitError> {
-    let failed = |source| KitError::File {
-        path: path.to_path_buf(),
-        source,
-    };
+fn digest_of(folder: &Path, name: &str) -> Result<Digest, KitError> {
+    let (path, mut file) = open_plain(folder, name)?;
     let mut hash = DigestWriter::new(io::sink());
-    io::copy(&mut File::open(path).map_err(failed)?, &mut hash).map_err(failed)?;
+    io::copy(&mut file, &mut hash).map_err(|source| KitError::File { path, source })?;
     Ok(hash.finish().1)
 }

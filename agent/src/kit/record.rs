@@ -78,6 +78,10 @@ impl Use<'_> {
             path: folder.clone(),
             source,
         };
+        match private::folder().create(self.kit.evidence()) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error))?,
+            _ => {}
+        }
         private::folder().create(&folder).map_err(failed)?;
         let document = KitUse {
             v: VERSION,

@@ -45,6 +45,38 @@ impl Logged {
     }
 }
 
+/// That a collection without any network was brought in by hand, as the custody log has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// When.
+    pub at: Instant,
+    /// Digest of what the server keeps of it: who brought it, and from where.
+    pub handed_in_sha256: Digest,
+    /// Where the log says so.
+    pub logged: Logged,
+}
+
+/// What `imported.receipt` proves of the collection.
+pub(super) fn imported(
+    json: &[u8],
+    of: Option<CollectionId>,
+    policies: &[Policy],
+) -> Result<Imported, String> {
+    let (event, logged) = proven(json, By::Server, policies)?;
+    match event.action {
+        Action::Imported {
+            collection,
+            handed_in_sha256,
+        } if of == Some(collection) => Ok(Imported {
+            at: event.time,
+            handed_in_sha256,
+            logged,
+        }),
+        Action::Imported { .. } => Err("It is for another collection.".to_owned()),
+        _ => Err("It is of another event.".to_owned()),
+    }
+}
+
 /// Who must have signed a leaf.
 #[derive(Debug, Clone, Copy)]
 enum By {

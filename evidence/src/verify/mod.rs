@@ -23,7 +23,7 @@ pub use self::{
     authority::{Root, RootError},
     beside::{Beside, Paper},
     collection::{CollectionReport, collections, overall},
-    custody::Logged,
+    custody::{Imported, Logged},
     order::Ordered,
     part::{Options, PartReport, verify_part},
     records::Across,

@@ -7,10 +7,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use serde::{Serialize, de::IgnoredAny};
 
 use super::{
-    authority::{self, Anchors, Root},
+    authority::{self, Anchors, Policy, Root},
     beside::{self, Beside},
     contents::{self, Contents},
-    custody::Logged,
+    custody::{self, Imported, Logged},
     order::{self, Authority, Ordered},
     records,
     signer::{self, Signer, Trust},
@@ -117,9 +117,20 @@ pub struct PartReport {
     /// What only the other parts can settle; nothing to read by others.
     #[serde(skip)]
     pub across: records::Across,
+    #[serde(skip)]
+    policies: Vec<Policy>,
 }
 
 impl PartReport {
+    /// What a receipt proves of the bringing in of a collection that was made without network: `imported.receipt` beside
+    /// the parts. It proves nothing of the evidence, and no verdict rests on it.
+    ///
+    /// # Errors
+    /// Why it proves nothing, for people.
+    pub fn imported(&self, receipt: &[u8]) -> Result<Imported, String> {
+        custody::imported(receipt, self.collection, &self.policies)
+    }
+
     /// Takes over what was found for another copy of the same part; which file it is of stays.
     pub(super) fn adopt(&mut self, other: Self) {
         self.cipher_sha256 = self.cipher_sha256.or(other.cipher_sha256);
@@ -207,6 +218,7 @@ fn check<R: Read + Seek>(
     authority.policies.extend(given);
     beside::check(beside, options, &authority, sealed, plain_bytes, report);
     report.ordered = authority.ordered;
+    report.policies = authority.policies;
     Ok(())
 }
 

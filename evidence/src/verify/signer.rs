@@ -23,6 +23,8 @@ pub struct Signer {
     pub agent: Option<AgentId>,
     /// SHA-256 of the seal certificate: its fingerprint.
     pub certificate_sha256: Digest,
+    /// SHA-256 of the key's SubjectPublicKeyInfo; none of a key that seals can't be made with.
+    pub key_sha256: Option<Digest>,
     /// When it was sealed, as the signer claims.
     pub claimed: Option<Instant>,
     /// Whether the certificate leads to a trusted root.
@@ -70,6 +72,7 @@ pub(super) fn shown(found: &seal::Signer) -> Signer {
     Signer {
         agent: found.agent,
         certificate_sha256: found.fingerprint,
+        key_sha256: found.key.map(|key| key.key_id()),
         claimed: found.signed_at,
         trusted: found.is_known,
     }

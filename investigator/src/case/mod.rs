@@ -22,7 +22,7 @@ pub mod read;
 mod schema;
 mod table;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod text;

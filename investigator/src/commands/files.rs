@@ -218,7 +218,10 @@ fn number_of_paper(name: &str, kind: &str) -> Option<u64> {
 
 /// What is no regular file, or longer than such a file may be, is none of ours: handed on empty, it
 /// is refused by its own check, and the other parts are judged all the same.
-fn read_if_there(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+///
+/// # Errors
+/// It is there and can't be read.
+pub(crate) fn read_if_there(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     match fs::symlink_metadata(path) {
         Ok(seen) if seen.is_file() && seen.len() <= BESIDE_BYTES => {
             read(path, BESIDE_BYTES).map(Some)

@@ -11,6 +11,7 @@ pub mod console;
 mod expired;
 pub mod fetch;
 pub mod files;
+pub mod form;
 pub mod hits;
 pub mod hold;
 pub mod hosts;
@@ -52,6 +53,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Verify(args) => verify::run(args, home),
         Command::Open(args) => open::run(args),
+        Command::Form(args) => form::run(args),
         Command::Keys(args) => keys::run(args),
         Command::Setup(args) => setup::run(args, &home()?),
         Command::Hosts(args) => hosts::run(args, home()?),

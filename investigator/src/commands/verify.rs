@@ -45,10 +45,7 @@ pub fn run(args: &Verify, home: impl FnOnce() -> anyhow::Result<Home>) -> anyhow
         checked => checked?,
     };
     if let Some(path) = &args.report {
-        let text = if path
-            .extension()
-            .is_some_and(|e| e.eq_ignore_ascii_case("html"))
-        {
+        let text = if report::is_page(path) {
             report::html::page(&check, &reports, &aside)
         } else {
             report::text::whole(&check, &reports, &aside)

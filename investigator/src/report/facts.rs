@@ -4,7 +4,7 @@ use evidence::{
     count,
     instant::Instant,
     records::CollectionRecord,
-    verify::{CollectionReport, PartReport, Signer},
+    verify::{CollectionReport, Logged, PartReport, Signer},
 };
 
 use super::Check;
@@ -25,12 +25,12 @@ pub struct Group {
 }
 
 impl Group {
-    fn new(title: &'static str) -> Self {
+    pub(crate) fn new(title: &'static str) -> Self {
         let facts = Vec::new();
         Self { title, facts }
     }
 
-    fn say(&mut self, label: &'static str, value: Option<String>) {
+    pub(crate) fn say(&mut self, label: &'static str, value: Option<String>) {
         if let Some(value) = value.filter(|v| !v.is_empty()) {
             self.facts.push((label, value));
         }
@@ -50,7 +50,7 @@ pub fn groups(check: &Check, report: &CollectionReport) -> Vec<Group> {
     groups
 }
 
-fn first(report: &CollectionReport) -> Option<&CollectionRecord> {
+pub(crate) fn first(report: &CollectionReport) -> Option<&CollectionRecord> {
     report.parts.iter().find_map(|p| p.record.as_ref())
 }
 
@@ -87,7 +87,7 @@ fn what(report: &CollectionReport) -> Group {
     group
 }
 
-fn order(report: &CollectionReport) -> Group {
+pub(crate) fn order(report: &CollectionReport) -> Group {
     let mut group = Group::new("On whose order");
     let Some(record) = first(report) else {
         return group;
@@ -159,12 +159,10 @@ fn when(report: &CollectionReport) -> Group {
             .received
             .map(|at| format!("part {number}: {}", time(at)));
         group.say("Received by the server", received);
-        let logged = part.logged.as_ref().map(|l| {
-            format!(
-                "part {number}: leaf {} of {}, proven by its root over {} leaves, {}",
-                l.index, l.origin, l.size, l.root
-            )
-        });
+        let logged = part
+            .logged
+            .as_ref()
+            .map(|l| format!("part {number}: {}", leaf(l)));
         group.say("In the custody log", logged);
         let stamp = part.stamp.as_ref().map(|s| {
             let known = if s.anchored { "" } else { " (not known here)" };
@@ -175,7 +173,7 @@ fn when(report: &CollectionReport) -> Group {
     group
 }
 
-fn sealer(report: &CollectionReport) -> Group {
+pub(crate) fn sealer(report: &CollectionReport) -> Group {
     let mut group = Group::new("Who sealed it");
     let mut shown = Vec::new();
     for signer in report.parts.iter().filter_map(|p| p.signer.as_ref()) {
@@ -216,7 +214,7 @@ fn sealer(report: &CollectionReport) -> Group {
     group
 }
 
-fn checked(check: &Check) -> Group {
+pub(crate) fn checked(check: &Check) -> Group {
     let mut group = Group::new("How this was checked");
     let at = format!(
         "{}, {} (clock of this machine)",
@@ -237,8 +235,19 @@ fn checked(check: &Check) -> Group {
     group
 }
 
+/// Where the custody log says something, and by what that is proven.
+pub(crate) fn leaf(logged: &Logged) -> String {
+    let Logged {
+        index,
+        origin,
+        size,
+        root,
+    } = logged;
+    format!("leaf {index} of {origin}, proven by its root over {size} leaves, {root}")
+}
+
 /// For people: to the second, and that it is UTC.
-pub(super) fn time(at: Instant) -> String {
+pub(crate) fn time(at: Instant) -> String {
     let Some(text) = at.to_rfc3339() else {
         return format!("{} s from 1970", at.seconds);
     };

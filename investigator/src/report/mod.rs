@@ -7,6 +7,8 @@ pub mod reasons;
 pub mod sections;
 pub mod text;
 
+use std::path::Path;
+
 use evidence::{
     digest::Digest,
     instant::Instant,
@@ -18,6 +20,12 @@ use crate::commands::aside::Aside;
 
 /// The heading over what was not taken into account.
 pub(crate) const ASIDE: &str = "Lying there and not taken into account";
+
+/// Whether a file of this name is to be a page, and no text.
+pub fn is_page(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("html"))
+}
 
 /// By what, when and under whose roots a check was made.
 #[derive(Debug, Serialize)]
