@@ -52,7 +52,6 @@ fn a_genuine_collection_has_each_part_its_digests_and_receipts_and_rows_for_furt
             "leaf ",
             "certifies it for whoever sealed",
             "Seal key (SHA-256)",
-            "Machine id",
             "Witness",
         ] {
             assert!(text.contains(held), "{held}: {text}");
