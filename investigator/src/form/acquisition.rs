@@ -38,6 +38,7 @@ pub(super) fn host(report: &CollectionReport) -> Group {
     group.say("Name", Some(host.hostname.clone()));
     group.say("System", Some(system(host)));
     group.say("Machine id", host.machine_id.clone());
+    group.say(facts::DEAD_DISK, facts::dead_disk(record));
     group.say("Id in the deployment", record.host.map(|id| id.to_string()));
     if let Some(hardware) = &host.hardware {
         for (label, values) in [
@@ -63,7 +64,7 @@ fn system(host: &HostIdentity) -> String {
 pub(super) fn acquisition(report: &CollectionReport) -> Group {
     let mut group = Group::new("The acquisition");
     group.say("Collection", report.collection.map(|id| id.to_string()));
-    group.say("Fingerprint, as shown at its end", fingerprint(report));
+    group.say("Fingerprint of the last part", fingerprint(report));
     let Some(record) = facts::first(report) else {
         return group;
     };
@@ -80,14 +81,6 @@ pub(super) fn acquisition(report: &CollectionReport) -> Group {
     let ended = last.map(|r| time(r.ended));
     group.say("Ended, by the host's clock", ended);
     group.say("Outcome", Some(outcome(report, last)));
-    group.say(
-        "Program",
-        Some(format!("Fieldseal agent {}", record.agent_version)),
-    );
-    group.say(
-        "Program's SHA-256",
-        record.agent_sha256.map(|d| d.to_string()),
-    );
     group
 }
 

@@ -8,6 +8,8 @@ mod html;
 mod papers;
 mod text;
 
+use std::path::Path;
+
 use evidence::{
     count,
     verify::{CollectionReport, PartReport, Verdict, Weight},
@@ -94,13 +96,22 @@ impl PartRow {
             .map(|t| format!("{}, {}", facts::time(t.at), t.basis.in_words()));
         Self {
             number: named(part.number),
-            file: part.file.clone(),
+            file: name(&part.file),
             size_bytes: part.size_bytes,
             stored_sha256: named(part.cipher_sha256.or(part.plain_sha256)),
             plain_sha256: named(part.plain_sha256),
             sealed: sealed.unwrap_or_else(|| "not known".to_owned()),
         }
     }
+}
+
+/// A file's own name: where it lies on this machine is nobody's business.
+fn name(path: &str) -> String {
+    let name = Path::new(path).file_name();
+    name.map_or_else(
+        || path.to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 /// What is known, or that it is not.

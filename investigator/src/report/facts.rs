@@ -12,6 +12,9 @@ use super::Check;
 /// More certificates than this seal no collection.
 const SIGNERS_SHOWN: usize = 8;
 
+/// The label of [`dead_disk`].
+pub(crate) const DEAD_DISK: &str = "Read from a dead disk";
+
 /// A label and its value; values may be hostile text.
 pub type Fact = (&'static str, String);
 
@@ -54,6 +57,13 @@ pub(crate) fn first(report: &CollectionReport) -> Option<&CollectionRecord> {
     report.parts.iter().find_map(|p| p.record.as_ref())
 }
 
+/// Where the disk of a machine that did not run was read, and by which machine.
+pub(crate) fn dead_disk(record: &CollectionRecord) -> Option<String> {
+    let disk = record.dead_disk.as_ref()?;
+    let (place, reader) = (&disk.mounted_at, &disk.read_by.hostname);
+    Some(format!("at {place}, by {reader}"))
+}
+
 fn what(report: &CollectionReport) -> Group {
     let mut group = Group::new("What was collected, and where");
     group.say("Collection", report.collection.map(|id| id.to_string()));
@@ -64,11 +74,7 @@ fn what(report: &CollectionReport) -> Group {
         group.say("Host", Some(text));
         group.say("Host id", record.host.map(|id| id.to_string()));
         group.say("Machine id", host.machine_id.clone());
-        let disk = record.dead_disk.as_ref();
-        group.say(
-            "Read from a dead disk",
-            disk.map(|d| format!("at {}, by {}", d.mounted_at, d.read_by.hostname)),
-        );
+        group.say(DEAD_DISK, dead_disk(record));
         group.say("Case", record.case.clone());
         let profile = record.profile.as_ref();
         group.say(
