@@ -130,10 +130,6 @@ mod tests {
 
     use super::*;
 
-    #[expect(
-        clippy::field_reassign_with_default,
-        reason = "the report has fields of its crate's own"
-    )]
     fn part() -> PartReport {
         let mut part = PartReport::default();
         part.encrypted = true;

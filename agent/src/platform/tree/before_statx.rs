@@ -22,6 +22,10 @@ pub(super) fn stat_open(file: impl AsFd) -> Result<Stat, Errno> {
     rustix::fs::fstat(file).map(|told| stat(&told))
 }
 
+#[allow(
+    clippy::useless_conversion,
+    reason = "the number of links has 32 bits on other processors"
+)]
 fn stat(told: &Told) -> Stat {
     let device = (
         rustix::fs::major(told.st_dev),
