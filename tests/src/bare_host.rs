@@ -60,10 +60,14 @@ impl BareHost {
         }
         tools(&root.join("bin"))?;
         for library in libraries(program)? {
-            let to = root.join(library.strip_prefix("/")?);
-            fs::create_dir_all(to.parent().context("a library lies in a folder")?)?;
             let name = library.file_name().context("a library has a name")?;
-            let from = glibc.map_or_else(|| library.clone(), |folder| folder.join(name));
+            // Another glibc looks for its own where it would on any system.
+            let (from, to) = match glibc {
+                Some(folder) => (folder.join(name), Path::new("/lib64").join(name)),
+                None => (library.clone(), library.clone()),
+            };
+            let to = root.join(to.strip_prefix("/")?);
+            fs::create_dir_all(to.parent().context("a library lies in a folder")?)?;
             fs::copy(&from, &to).with_context(|| format!("{} can't be had", from.display()))?;
         }
         let files = [

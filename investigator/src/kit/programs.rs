@@ -153,7 +153,6 @@ mod tests {
     use super::*;
 
     const ELF_X86_64: u8 = 0x3e;
-    const ELF_AARCH64: u8 = 0xb7;
 
     fn elf(machine: u8) -> Vec<u8> {
         let mut elf = vec![0; 64];
@@ -190,6 +189,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn programs_made_for_kits_come_before_the_machines_own() {
+        const ELF_AARCH64: u8 = 0xb7;
         let dir = tempfile::tempdir().unwrap();
         let own = dir.path().join("fieldseal");
         let lay = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
