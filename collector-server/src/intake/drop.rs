@@ -58,8 +58,10 @@ async fn watch(server: &Server, dir: &Path) -> anyhow::Result<()> {
     }
     let (tell, mut told) = mpsc::channel(1);
     // One more word of news while one waits says nothing new.
-    let heard = move |_: notify::Result<notify::Event>| {
-        let _ = tell.try_send(());
+    let heard = move |told: notify::Result<notify::Event>| {
+        if is_news(&told) {
+            let _ = tell.try_send(());
+        }
     };
     let mut watcher = notify::recommended_watcher(heard)?;
     watcher.watch(dir, RecursiveMode::NonRecursive)?;
@@ -79,6 +81,11 @@ async fn watch(server: &Server, dir: &Path) -> anyhow::Result<()> {
             Err(error) => tracing::error!(%error, "the drop folder can't be read"),
         }
     }
+}
+
+/// Whether there is a reason to look: that somebody looked is none, or each look would be the reason for the next.
+fn is_news(told: &notify::Result<notify::Event>) -> bool {
+    !told.as_ref().is_ok_and(|event| event.kind.is_access())
 }
 
 /// The folders that nobody writes to any more and that have no report yet.
@@ -133,5 +140,29 @@ fn brought(folder: &Path) -> Brought {
         by: said.by,
         from: said.from.or(name).unwrap_or_default(),
         medium: said.medium,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_look_is_no_reason_for_the_next_and_a_new_folder_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tell, told) = mpsc::channel();
+        let heard = move |event: notify::Result<notify::Event>| {
+            let _ = tell.send(event);
+        };
+        let mut watcher = notify::recommended_watcher(heard).unwrap();
+        let mode = RecursiveMode::NonRecursive;
+        watcher.watch(dir.path(), mode).unwrap();
+        assert!(finished(dir.path()).unwrap().is_empty());
+        fs::create_dir(dir.path().join("new")).unwrap();
+        // What is told of the look is told before.
+        let news = told.iter().find(is_news).unwrap().unwrap();
+        assert!(news.kind.is_create(), "{news:?}");
     }
 }
