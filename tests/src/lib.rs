@@ -1,4 +1,4 @@
-//! The tests' own tools: a whole deployment out of the real programs, and a time-stamp authority beside it.
+//! The tests' own tools: a whole deployment out of the real programs, a time-stamp authority beside it, and sticks.
 
 /// Arguments of a command: texts and paths, one after the other.
 #[macro_export]
@@ -9,9 +9,11 @@ macro_rules! args {
 }
 
 pub mod browser;
+pub mod kit;
 pub mod manual;
 pub mod programs;
 pub mod relay;
 pub mod running;
 pub mod stage;
+pub mod stick;
 pub mod tsa;

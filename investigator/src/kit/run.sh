@@ -1,5 +1,7 @@
 #!/bin/sh
 # Collects from this host into the folder that this script lies in. README.txt says what to do.
+# Read whole before anything begins, so that a stick that is pulled out can't cut it off.
+{
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 case "$(uname -m)" in
 x86_64 | amd64) arch=x86_64 ;;
@@ -23,3 +25,4 @@ if [ $# -eq 0 ] && [ -t 0 ]; then
     read -r _
 fi
 exit "$code"
+}
