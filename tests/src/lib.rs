@@ -14,6 +14,7 @@ pub mod manual;
 pub mod programs;
 pub mod relay;
 pub mod running;
+pub mod sshd;
 pub mod stage;
 pub mod stick;
 pub mod tsa;
