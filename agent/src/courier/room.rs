@@ -58,7 +58,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn where_nothing_is_known_the_write_itself_tells() {
         // As some drivers of sticks do.
         let unknown = Path::new("/proc");
