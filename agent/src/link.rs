@@ -339,9 +339,7 @@ pub enum LinkError {
     #[error("the other half did not answer in time. Look at its messages, and start again.")]
     GivenUp,
     /// The spool's half could not do it.
-    #[error(
-        "the output folder can't take the collection: {0}. Make room or choose another folder."
-    )]
+    #[error("the output can't take the collection: {0}")]
     Failed(String),
 }
 

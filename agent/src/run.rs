@@ -8,7 +8,7 @@ use std::{
 use evidence::instant::Instant;
 use serde_json::json;
 
-use crate::platform::{handle::AsFd as _, signals::Signals};
+use crate::platform::{handle::AsFd as _, program, signals::Signals};
 use crate::{
     artifacts::{ARTIFACTS, reference},
     cli::{CollectArgs, Command, EnrolArgs, KitArgs, RunArgs, StatusArgs},
@@ -99,6 +99,7 @@ fn half_done(outcome: Result<(), Box<dyn Error>>) -> Exit {
 fn spool_half(output: &std::path::Path) -> Result<(), Box<dyn Error>> {
     // The reader's half gave us our end of the link as standard input.
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    program::hold_in_memory();
     // Ctrl-C reaches both halves: this one ends when the other has sealed what it has and closes the link.
     let _deaf_to_them = Signals::block()?;
     // The reader hears of every failure and tells it; twice would be noise.
@@ -119,7 +120,7 @@ fn collect_command(args: CollectArgs) -> Exit {
         Ok(stop) => stop,
         Err(error) => return failed(&error),
     };
-    match collect::run(&plan, &Terminal::new(stop)) {
+    match collect::run(&plan, &Terminal::new(stop, &plan.output)) {
         Ok(outcome) if as_json => ended(&outcome, &outcome.to_json().to_string()),
         Ok(outcome) => ended(&outcome, &outcome.to_text()),
         Err(error) => not_ended(&error),
@@ -170,13 +171,15 @@ fn kit_command(args: &KitArgs) -> Exit {
         Ok(ready) => ready,
         Err(error) => return kit_failed(&*error),
     };
+    program::hold_in_memory();
     let stop = match stop_collecting() {
         Ok(stop) => stop,
         Err(error) => return failed(&error),
     };
     // Where nobody looks any more, it is collected all the same.
     let _ = writeln!(io::stderr(), "{}", ready.words());
-    match ready.collect(&Terminal::new(stop)) {
+    let terminal = Terminal::new(stop, &args.kit);
+    match ready.collect(&terminal) {
         Ok(outcome) if args.json => ended(&outcome, &kit::json(&outcome).to_string()),
         Ok(outcome) => ended(&outcome, &kit::ended(&outcome)),
         Err(error) => kit_failed(&*error),

@@ -4,7 +4,8 @@
 //! does not, the command is the server for as long as that takes.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -13,6 +14,7 @@ use anyhow::{Context as _, bail};
 use evidence::{
     custody::log::{Log, LogError},
     ids::CollectionId,
+    statement,
 };
 use protocol::kit::layout;
 use tokio::time;
@@ -22,12 +24,16 @@ use crate::{
     folder::Folder,
     intake::{
         drop::{BROUGHT, PARTIAL, Said, report_of},
-        import::{Brought, Found, Outcome, Report, import, on_stick, open_dir, sealed},
+        import::{
+            Brought, Found, Outcome, PartReport, Report, import, on_stick, open_dir, sealed, stated,
+        },
     },
     keyfile,
     state::Server,
 };
 
+/// How the name of a copy begins that such a command lays into the drop folder.
+const LAID: &str = "import-";
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often to ask whether the server still runs.
 const ASK_EVERY: Duration = Duration::from_secs(5);
@@ -99,9 +105,10 @@ async fn alone(dir: &Path, config: &Config, what: &HandIn) -> anyhow::Result<Rep
 /// Lays a copy into the drop folder, whole before it has its name, and waits for the answer.
 async fn by_drop(folder: &Folder, what: &HandIn, found: &[Found]) -> anyhow::Result<Report> {
     // An id that nobody can have guessed, so that nobody else writes there.
-    let name = format!("import-{}", CollectionId::random()?);
+    let name = format!("{LAID}{}", CollectionId::random()?);
     let place = folder.drop_folder().join(&name);
     let partial = folder.drop_folder().join(name + PARTIAL);
+    tidy(&folder.drop_folder());
     let laid = lay(&partial, what, found).and_then(|()| fs::rename(&partial, &place));
     if let Err(error) = laid {
         let _ = fs::remove_dir_all(&partial);
@@ -147,8 +154,25 @@ fn removed(place: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes what such a command was laying when it was killed: nobody holds it any more, and the stick has all of it.
+fn tidy(drop_folder: &Path) {
+    for entry in fs::read_dir(drop_folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let of = name.to_str().and_then(|name| name.strip_suffix(PARTIAL));
+        let of = of.and_then(|name| name.strip_prefix(LAID));
+        if of.is_some_and(|id| id.parse::<CollectionId>().is_ok())
+            && File::open(entry.path()).is_ok_and(|held| held.try_lock().is_ok())
+        {
+            // Another user's stays; it is that user's command that removes it.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 fn lay(partial: &Path, what: &HandIn, found: &[Found]) -> io::Result<()> {
     open_dir(partial)?;
+    let held = File::open(partial)?;
+    held.try_lock()?;
     let said = Said {
         by: what.by.clone(),
         from: Some(what.path.display().to_string()),
@@ -183,7 +207,7 @@ fn write_back(report: &Report, found: &Found, wipe: bool) -> io::Result<()> {
     write(layout::IMPORTED, &told.imported)?;
     let is_safe = told.whole && matches!(told.outcome, Outcome::TakenIn | Outcome::WasHere);
     if wipe && is_safe {
-        for part in &told.parts {
+        for part in told.parts.iter().filter(|part| is_of(found, part)) {
             match fs::remove_file(found.folder.join(sealed(part.part))) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -191,4 +215,16 @@ fn write_back(report: &Report, found: &Found, wipe: bool) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the ciphertext in this very folder is what is durable: a stick may hold another folder of the same name.
+fn is_of(found: &Found, durable: &PartReport) -> bool {
+    let stated = found.read(&stated(durable.part)).ok();
+    let stated = stated.and_then(|envelope| statement::read_unverified(&envelope).ok());
+    stated.is_some_and(|(_, said)| {
+        let length = fs::metadata(found.folder.join(sealed(durable.part))).map(|seen| seen.len());
+        let stored = said.stored();
+        Some(stored.sha256) == durable.stored_sha256
+            && length.is_ok_and(|length| length == stored.size_bytes)
+    })
 }

@@ -2,8 +2,9 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, ErrorKind, Write as _},
     path::Path,
+    time::SystemTime,
 };
 
 /// Creates `path` with these bytes, synced with its folder; refuses to overwrite.
@@ -66,18 +67,43 @@ fn folder_of(path: &Path) -> &Path {
     parent.unwrap_or(Path::new("."))
 }
 
-/// Makes the names in `dir` durable.
+/// Makes the names in `dir` durable, as far as its file system can.
 ///
 /// # Errors
-/// The folder can't be opened or synced.
+/// The folder can't be opened, or its medium failed.
 ///
 /// # Platform behaviour
 /// Windows has no such call; there it does nothing.
 pub fn sync_dir(dir: &Path) -> io::Result<()> {
     if cfg!(unix) {
-        File::open(dir)?.sync_all()?;
+        match File::open(dir)?.sync_all() {
+            // A stick's may have no such thing (fsync(2): EINVAL).
+            Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {}
+            other => other?,
+        }
     }
     Ok(())
+}
+
+/// When something was last changed, given its name included.
+///
+/// # Errors
+/// It isn't there.
+///
+/// # Platform behaviour
+/// Only Unix knows when something got its name; elsewhere it is when its contents changed.
+pub fn changed(path: &Path) -> io::Result<SystemTime> {
+    let seen = fs::symlink_metadata(path)?;
+    #[cfg(unix)]
+    {
+        use std::{os::unix::fs::MetadataExt as _, time::Duration};
+        let since = |s: i64, ns: i64| Some(Duration::new(s.try_into().ok()?, ns.try_into().ok()?));
+        let since = since(seen.ctime(), seen.ctime_nsec());
+        let since = since.ok_or(ErrorKind::InvalidData)?;
+        Ok(SystemTime::UNIX_EPOCH + since)
+    }
+    #[cfg(not(unix))]
+    seen.modified()
 }
 
 /// Whether what is made in `dir` belongs to whom it belongs.

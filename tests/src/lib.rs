@@ -1,4 +1,4 @@
-//! The tests' own tools: a whole deployment out of the real programs, and a time-stamp authority beside it.
+//! The tests' own tools: a whole deployment out of the real programs, a time-stamp authority beside it, and sticks.
 
 /// Arguments of a command: texts and paths, one after the other.
 #[macro_export]
@@ -15,5 +15,7 @@ pub mod manual;
 pub mod programs;
 pub mod relay;
 pub mod running;
+pub mod sshd;
 pub mod stage;
+pub mod stick;
 pub mod tsa;

@@ -47,12 +47,12 @@ impl Reserve {
 
     /// The file for the part, once.
     pub(super) fn part(&mut self) -> Option<Kept> {
-        emptied(self.part.take())
+        empty(self.part.take())
     }
 
     /// The file for the statement, once.
     pub(super) fn statement(&mut self) -> Option<Kept> {
-        emptied(self.statement.take())
+        empty(self.statement.take())
     }
 }
 
@@ -80,19 +80,18 @@ fn kept(path: PathBuf, size_bytes: u64) -> Result<Kept, SpoolError> {
     }
 }
 
-/// Where a file system can't reserve beyond a file's end, the room is real bytes, which go only now.
-fn emptied(kept: Option<Kept>) -> Option<Kept> {
+/// Where a file system can't reserve beyond a file's end, the room is real bytes, which go only now: with the file, since
+/// some drivers of FAT can't cut one.
+fn empty(kept: Option<Kept>) -> Option<Kept> {
     let kept = kept?;
-    let is_empty = match kept.file.metadata() {
-        Ok(seen) if seen.len() == 0 => true,
-        Ok(_) => kept.file.set_len(0).is_ok(),
-        Err(_) => false,
-    };
-    if is_empty {
+    if kept.file.metadata().is_ok_and(|seen| seen.len() == 0) {
         return Some(kept);
     }
-    let _ = fs::remove_file(&kept.path);
-    None
+    let Kept { file, path } = kept;
+    drop(file);
+    fs::remove_file(&path).ok()?;
+    let file = create_new(&path).ok()?;
+    Some(Kept { file, path })
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ impl Floor {
         Self { bytes: Some(bytes) }
     }
 
-    /// What is free at `path` for others than root, and what shall stay so.
+    /// What is free at `path` for others than root, and what shall stay so. Where the file system does not know, the
+    /// write itself will tell.
     ///
     /// # Errors
     /// The file system can't be asked.
@@ -31,7 +32,12 @@ impl Floor {
         let Space {
             total_bytes: total,
             free_bytes: free,
-        } = disk::space(path)?;
+        } = match disk::space(path) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                return Ok((u64::MAX, self.bytes.unwrap_or(0)));
+            }
+            other => other?,
+        };
         let floor = self
             .bytes
             .unwrap_or(DEFAULT_BYTES.min(total / DEFAULT_SHARE));
@@ -49,5 +55,14 @@ mod tests {
         let (_, floor) = Floor::default().space(folder.path()).unwrap();
         assert!(floor > 0 && floor <= DEFAULT_BYTES);
         assert_eq!(Floor::at_least(7).space(folder.path()).unwrap().1, 7);
+    }
+
+    #[test]
+    fn where_nothing_is_known_the_write_itself_tells() {
+        // As some drivers of sticks do.
+        let unknown = Path::new("/proc");
+        assert_eq!(Floor::default().space(unknown).unwrap(), (u64::MAX, 0));
+        let asked = Floor::at_least(7).space(unknown).unwrap();
+        assert_eq!(asked, (u64::MAX, 7));
     }
 }

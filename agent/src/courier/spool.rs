@@ -22,7 +22,7 @@ use super::{
     room::Floor,
 };
 use crate::link::{LinkError, Wrapping};
-use crate::platform::private;
+use crate::platform::{disk, private};
 
 /// How many files may be open at once: more than any reader has workers.
 const SLOTS: usize = 64;
@@ -39,6 +39,18 @@ pub enum SpoolError {
     #[error("{path} can't be {what}: {source}. Check the folder's rights and free space.")]
     File {
         /// What was tried: "created", "made durable".
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The medium is not there any more, or fails.
+    #[error(
+        "{path} can't be {what}: {source}. The medium was pulled out or fails: plug it in again, have it checked (fsck, chkdsk), and collect again."
+    )]
+    Gone {
+        /// What was tried.
         what: &'static str,
         /// On what.
         path: PathBuf,
@@ -73,7 +85,7 @@ impl SpoolError {
     pub fn is_of_one_slot(&self) -> bool {
         matches!(
             self,
-            Self::File { .. } | Self::Damaged(_) | Self::NoRoom { .. }
+            Self::File { .. } | Self::Gone { .. } | Self::Damaged(_) | Self::NoRoom { .. }
         )
     }
 }
@@ -306,8 +318,7 @@ impl Spool {
         ) = (self.folder.join(name), kept);
         let written = file
             .write_all(bytes)
-            // Room that it was given and doesn't need goes back.
-            .and_then(|()| file.set_len(bytes.len() as u64))
+            .and_then(|()| give_back(&file, bytes.len() as u64))
             .and_then(|()| file.sync_all())
             .and_then(|()| fs::rename(&from, &path));
         if written.is_err() {
@@ -336,9 +347,7 @@ impl Spool {
     ) -> Result<PathBuf, SpoolError> {
         let is_closing = from.ends_with(reserve::PART);
         if is_closing {
-            // The room that it was given and doesn't need goes back, for the names to come.
-            file.set_len(size_bytes)
-                .map_err(|e| failed("cut to its length", from, e))?;
+            give_back(&file, size_bytes).map_err(|e| failed("cut to its length", from, e))?;
         }
         file.sync_all()
             .map_err(|e| failed("made durable", from, e))?;
@@ -368,6 +377,15 @@ impl Drop for Spool {
         for slot in slots {
             self.discard(slot);
         }
+    }
+}
+
+/// Room that the file was given and doesn't need goes back, for the names to come. Some drivers of FAT can't cut a file;
+/// where it has its length already, nothing is lost by that.
+fn give_back(file: &File, size_bytes: u64) -> io::Result<()> {
+    match file.set_len(size_bytes) {
+        Err(_) if file.metadata()?.len() == size_bytes => Ok(()),
+        other => other,
     }
 }
 
@@ -402,10 +420,10 @@ fn partial(path: &Path) -> PathBuf {
 }
 
 pub(super) fn failed(what: &'static str, path: &Path, source: io::Error) -> SpoolError {
-    SpoolError::File {
-        what,
-        path: path.to_path_buf(),
-        source,
+    let path = path.to_path_buf();
+    match disk::is_gone(&source) {
+        true => SpoolError::Gone { what, path, source },
+        false => SpoolError::File { what, path, source },
     }
 }
 

@@ -63,6 +63,12 @@ pub fn ended(outcome: &Outcome) -> String {
             format!("It ended early: {why}. What was sealed is sound. Collect again if you can."),
         ),
     };
+    let why = match outcome.without_room {
+        0 => why,
+        files => format!(
+            "{why}\nTHE STICK IS FULL: there was no room for {files} of the files. Hand it in, or bring a larger one, and collect again."
+        ),
+    };
     let word: Vec<_> = word.split('\n').map(large).collect();
     let last = outcome.parts.last().map_or(0, |part| part.part);
     format!(
@@ -103,6 +109,7 @@ mod tests {
                 ..Counts::default()
             },
             ended_early: ended_early.map(str::to_owned),
+            without_room: 0,
             seal_fingerprint: Digest([0; 32]),
         }
     }
@@ -121,5 +128,9 @@ mod tests {
         assert!(text.contains("abab abab abab abab") && text.contains("SHA-256 of part 3"));
         assert!(ended(&outcome(2, None)).contains("2 things could not be had"));
         assert!(ended(&outcome(0, Some("the disk is full"))).contains("the disk is full"));
+        let mut full = outcome(2, None);
+        assert!(!ended(&full).contains("FULL"));
+        full.without_room = 1;
+        assert!(ended(&full).contains("THE STICK IS FULL: there was no room for 1 of"));
     }
 }

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     cli::KitArgs,
     config::{Plan, PlanError, Setting},
+    courier::room::Floor,
     host,
     reader::{
         collect, orders,
@@ -28,6 +29,9 @@ use crate::{
         task::{Authority, Watch},
     },
 };
+
+/// A host may well have more to gather.
+const LITTLE_BYTES: u64 = 1 << 30;
 
 /// A kit that may collect on this host, now.
 pub struct Ready {
@@ -123,14 +127,20 @@ impl Ready {
     /// What is about to happen, for whoever stands before the host.
     pub fn words(&self) -> String {
         let order = &self.accepted.order;
-        format!(
+        let mut words = format!(
             "Kit {}, case {}: {}\nGathers by the profile {}; access times are {}.",
             self.opened.kit.id,
             order.case,
             order.reason,
             self.accepted.profile.name,
             self.access_times.words()
-        )
+        );
+        // Where the stick does not say, it is told when it is full.
+        if let Ok((free_bytes, floor_bytes)) = Floor::default().space(&self.opened.folder) {
+            let limit_bytes = self.accepted.profile.limits.size_bytes;
+            words += &room(free_bytes.saturating_sub(floor_bytes), limit_bytes);
+        }
+        words
     }
 
     /// Gathers, and waits until all of it is durable on the stick.
@@ -173,6 +183,21 @@ impl Ready {
     }
 }
 
+/// What to say of so much room where so much may be gathered, 0 being no limit; nothing where there is enough.
+fn room(room_bytes: u64, limit_bytes: u64) -> String {
+    let may_be = match limit_bytes {
+        0 => LITTLE_BYTES,
+        limit => limit.min(LITTLE_BYTES),
+    };
+    if room_bytes >= may_be {
+        return String::new();
+    }
+    format!(
+        "\nLITTLE ROOM: {} MiB can be written to the stick. If that is not enough, what found no room is listed as missing; with a larger stick, or once this one is emptied, nothing is.",
+        room_bytes >> 20
+    )
+}
+
 /// The outcome for people.
 pub fn ended(outcome: &Outcome) -> String {
     closing::ended(outcome)
@@ -188,4 +213,18 @@ pub fn json(outcome: &Outcome) -> serde_json::Value {
 /// That it came to nothing, for people.
 pub fn failed() -> String {
     closing::failed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_room_is_told_before_it_runs_out() {
+        assert!(room(5 << 20, 0).contains("5 MiB can be written"));
+        assert!(room(LITTLE_BYTES - 1, 8 << 30).contains("LITTLE ROOM"));
+        assert_eq!(room(LITTLE_BYTES, 8 << 30), "");
+        assert_eq!(room(5 << 20, 4 << 20), "", "no more may be gathered");
+        assert_eq!(room(u64::MAX, 0), "", "it is not known");
+    }
 }

@@ -17,9 +17,18 @@ pub struct Space {
 /// The space where `path` lies.
 ///
 /// # Errors
-/// The file system can't be asked.
+/// The file system can't be asked; `Unsupported` where it does not know.
 pub fn space(path: &Path) -> io::Result<Space> {
     system::space(path)
+}
+
+/// Whether a medium is not there any more, or fails, by what the system says of it.
+///
+/// # Platform behaviour
+/// Unix: EIO, ENODEV, ENXIO; ENOTCONN where its driver is a program that has ended; EROFS, which a file system becomes
+/// by its medium's faults. Elsewhere it is not told apart.
+pub fn is_gone(error: &io::Error) -> bool {
+    system::is_gone(error)
 }
 
 /// The space where the open `file` lies.
@@ -104,11 +113,24 @@ mod system {
     use super::Space;
 
     pub(super) fn space(path: &Path) -> io::Result<Space> {
-        Ok(of(&rustix::fs::statvfs(path)?))
+        of(&rustix::fs::statvfs(path)?)
+    }
+
+    pub(super) fn is_gone(error: &io::Error) -> bool {
+        use rustix::io::Errno;
+        let told = Errno::from_io_error(error);
+        let gone = [
+            Errno::IO,
+            Errno::NODEV,
+            Errno::NXIO,
+            Errno::NOTCONN,
+            Errno::ROFS,
+        ];
+        told.is_some_and(|told| gone.contains(&told))
     }
 
     pub(super) fn space_of(file: &File) -> io::Result<Space> {
-        Ok(of(&rustix::fs::fstatvfs(file)?))
+        of(&rustix::fs::fstatvfs(file)?)
     }
 
     pub(super) fn reserve(file: &File, size_bytes: u64) -> io::Result<()> {
@@ -133,11 +155,15 @@ mod system {
         }
     }
 
-    fn of(told: &StatVfs) -> Space {
-        Space {
+    fn of(told: &StatVfs) -> io::Result<Space> {
+        if told.f_blocks == 0 {
+            // Some drivers answer, and know nothing.
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        Ok(Space {
             total_bytes: told.f_blocks.saturating_mul(told.f_frsize),
             free_bytes: told.f_bavail.saturating_mul(told.f_frsize),
-        }
+        })
     }
 }
 
@@ -149,6 +175,10 @@ mod system {
 
     pub(super) fn space(_path: &Path) -> io::Result<Space> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn is_gone(_error: &io::Error) -> bool {
+        false
     }
 
     pub(super) fn space_of(_file: &File) -> io::Result<Space> {

@@ -6,7 +6,7 @@
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
-    io,
+    io::{self, ErrorKind},
     path::Path,
 };
 
@@ -52,13 +52,17 @@ pub fn close_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the names in a folder durable.
+/// Makes the names in a folder durable, as far as its file system can.
 ///
 /// # Errors
-/// The folder can't be opened or synced.
+/// The folder can't be opened, or its medium failed.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
-        File::open(path)?.sync_all()?;
+        match File::open(path)?.sync_all() {
+            // Some have no such thing (fsync(2): EINVAL), those of a few sticks and shares among them.
+            Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {}
+            other => other?,
+        }
     }
     Ok(())
 }
@@ -95,5 +99,18 @@ pub fn owner(path: &Path) -> io::Result<u32> {
     {
         drop(seen);
         Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_that_can_sync_no_folder_is_no_fault() {
+        let plain = File::open("/proc").unwrap().sync_all().unwrap_err();
+        assert_eq!(plain.kind(), ErrorKind::InvalidInput);
+        sync_folder(Path::new("/proc")).unwrap();
+        assert!(sync_folder(Path::new("/proc/nowhere")).is_err());
     }
 }

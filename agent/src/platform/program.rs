@@ -37,6 +37,18 @@ pub fn name_process() -> io::Result<()> {
     Ok(())
 }
 
+/// Has the whole program in memory, so that it can still say what happened once the stick that it was started from is
+/// pulled out. Pages that were never read would end it with SIGBUS then.
+pub fn hold_in_memory() {
+    #[cfg(target_os = "linux")]
+    if rustix::mm::mlockall(rustix::mm::MlockAllFlags::CURRENT).is_ok() {
+        return;
+    }
+    // An ordinary user may pin little; what was read stays for as long as there is memory.
+    let read = own_path().and_then(std::fs::File::open);
+    let _ = read.and_then(|mut program| io::copy(&mut program, &mut io::sink()));
+}
+
 /// The host's own name and its kernel's release, where the system tells them.
 pub fn host_and_kernel() -> (String, Option<String>) {
     #[cfg(unix)]

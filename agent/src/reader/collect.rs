@@ -216,6 +216,7 @@ pub(super) fn run_with(
         parts,
         counts,
         ended_early,
+        without_room,
     } = Conductor::new(&run, registry).conduct(lanes)?;
     Ok(Outcome {
         collection,
@@ -223,6 +224,7 @@ pub(super) fn run_with(
         parts,
         counts,
         ended_early,
+        without_room,
         seal_fingerprint,
     })
 }

@@ -49,6 +49,7 @@ pub(super) struct Done {
     pub(super) parts: Vec<SealedPart>,
     pub(super) counts: Counts,
     pub(super) ended_early: Option<String>,
+    pub(super) without_room: u64,
 }
 
 /// One artifact whose turn it is, or is next.

@@ -5,7 +5,7 @@
 use std::{
     fs::File,
     io::{self, Read},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use evidence::{
@@ -22,7 +22,7 @@ use super::{
     folders,
     inbox::{Inbox, Incoming},
     part::{OpenPart, PartError},
-    pieces, stored, weight,
+    pieces, room, stored, weight,
 };
 use crate::files::{Outside, Stat};
 
@@ -232,9 +232,11 @@ impl<'r> Lane<'r> {
             self.make_room(&begin.entry, begin.size_bytes)?;
         }
         if !self.has_space(begin.size_bytes) {
-            // A fresh part may lie where there is room, or be waited for until there is.
-            self.close(false, None)?;
-            self.ensure()?;
+            // A fresh part may lie where there is room, or be waited for until there is. One without files makes none.
+            if self.makes_room() {
+                self.close(false, None)?;
+                self.ensure()?;
+            }
             if !self.has_space(begin.size_bytes) {
                 return self.no_space(begin, inbox);
             }
@@ -303,6 +305,13 @@ impl<'r> Lane<'r> {
         self.open.as_ref().is_none_or(has)
     }
 
+    /// Whether something is gained by closing the part: it holds files, or nothing more can be written anyway.
+    fn makes_room(&self) -> bool {
+        self.open.as_ref().is_none_or(|open| {
+            open.part.counts().files > 0 || room::is_used_up(&open.file, open.floor_bytes)
+        })
+    }
+
     /// The room that the part has left, for a piece of a file; a fresh part where it has little.
     pub(super) fn room_for_piece(&mut self, least_bytes: u64) -> Result<u64, Trouble> {
         let little = |o: &Open| o.part.is_due() || o.part.room_bytes() < least_bytes;
@@ -318,6 +327,8 @@ impl<'r> Lane<'r> {
         let mut record = begin.record;
         record.why_no_entry = Some(text.to_owned());
         record.only_extents.clear();
+        let without_room = &self.run.shared.without_room;
+        without_room.fetch_add(1, Ordering::Relaxed);
         self.file_record(&record)?;
         let fault = Some((Reason::Limit, text.to_owned()));
         self.end_gap(&record, End { after: None, fault })?;

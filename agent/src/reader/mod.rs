@@ -16,6 +16,7 @@ pub mod fork;
 mod inbox;
 mod lane;
 mod live;
+mod medium;
 pub mod orders;
 pub mod outcome;
 mod part;

@@ -29,6 +29,8 @@ pub struct Outcome {
     pub counts: Counts,
     /// Why it ended early, where it did.
     pub ended_early: Option<String>,
+    /// Files that there was no room for where the output goes; each is among the gaps.
+    pub without_room: u64,
     /// SHA-256 of the certificate of the key made for this run.
     pub seal_fingerprint: Digest,
 }
@@ -51,6 +53,7 @@ impl Outcome {
             "folder": self.folder.display().to_string(),
             "complete": self.is_complete(),
             "ended_early": self.ended_early,
+            "without_room": self.without_room,
             "counts": self.counts,
             "parts": parts,
             "seal_fingerprint_sha256": self.seal_fingerprint,
@@ -68,8 +71,14 @@ impl Outcome {
                 c.gaps, c.serious_gaps
             ),
         };
+        let room = match self.without_room {
+            0 => String::new(),
+            files => format!(
+                "\nThere was no room for {files} of the files. Make room there, and collect again."
+            ),
+        };
         format!(
-            "{missing}\nCollection {}\n  {} records, {} files ({} bytes), {} part(s)\n  in {}\nSealed by a key made for this run; its certificate's SHA-256 is\n  {}",
+            "{missing}{room}\nCollection {}\n  {} records, {} files ({} bytes), {} part(s)\n  in {}\nSealed by a key made for this run; its certificate's SHA-256 is\n  {}",
             self.collection,
             c.records,
             c.files,

@@ -92,6 +92,11 @@ impl Room {
     }
 }
 
+/// Whether no more than `floor_bytes` is free where `file` lies.
+pub(super) fn is_used_up(file: &File, floor_bytes: u64) -> bool {
+    disk::space_of(file).is_ok_and(|space| space.free_bytes <= floor_bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

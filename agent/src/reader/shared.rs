@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash as _, Hasher as _},
     path::Path,
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicU64},
 };
 
 use evidence::{gap::Reason, names};
@@ -43,6 +43,8 @@ pub(super) struct Shared {
     pub(super) room: Room,
     /// The order's scope on this host.
     pub(super) bounds: Option<Bounds>,
+    /// Files that there was no room for.
+    pub(super) without_room: AtomicU64,
     seen: Mutex<Seen>,
     own_parts: Mutex<HashSet<(u64, u64)>>,
     stop: OnceLock<Stop>,
@@ -63,6 +65,7 @@ impl Shared {
             tally: Tally::new(plan.limits, finished),
             room: Room::default(),
             bounds: bounds(&plan),
+            without_room: AtomicU64::new(0),
             seen: Mutex::default(),
             own_parts: Mutex::default(),
             stop: OnceLock::new(),

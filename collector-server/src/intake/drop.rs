@@ -65,6 +65,10 @@ async fn watch(server: &Server, dir: &Path) -> anyhow::Result<()> {
     };
     let mut watcher = notify::recommended_watcher(heard)?;
     watcher.watch(dir, RecursiveMode::NonRecursive)?;
+    // What was told of, and yet lies here, may have been left by a server that was killed in between. Once more is safe.
+    for folder in reported(dir).unwrap_or_default() {
+        take(server, &folder).await;
+    }
     let mut ticks = time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -88,15 +92,37 @@ fn is_news(told: &notify::Result<notify::Event>) -> bool {
     !told.as_ref().is_ok_and(|event| event.kind.is_access())
 }
 
-/// The folders that nobody writes to any more and that have no report yet.
+/// The folders that nobody writes to any more and that have no report yet, or an older one that is of another folder of
+/// this name.
 fn finished(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = whole(dir)?;
+    found.retain(|folder| match keyfile::changed(&report_of(folder)) {
+        Ok(told) => keyfile::changed(folder).is_ok_and(|came| came > told),
+        Err(_) => true,
+    });
+    Ok(found)
+}
+
+/// The folders of which the report says that they are taken in.
+fn reported(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = whole(dir)?;
+    found.retain(|folder| {
+        let report = fs::read(report_of(folder)).ok();
+        let report = report.and_then(|json| serde_json::from_slice::<Report>(&json).ok());
+        report.is_some_and(|report| report.exit_code() != 1)
+    });
+    Ok(found)
+}
+
+/// The folders that nobody writes to any more.
+fn whole(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
         let is_finished = name.to_str().is_some_and(|name| !name.ends_with(PARTIAL));
         // Of the entry itself: a link is no folder.
-        if is_finished && entry.file_type()?.is_dir() && !report_of(&entry.path()).exists() {
+        if is_finished && entry.file_type()?.is_dir() {
             found.push(entry.path());
         }
     }

@@ -168,3 +168,69 @@ async fn a_folder_that_anybody_pushes_is_taken_in_once_it_has_its_name() {
     }
     watching.abort();
 }
+
+#[tokio::test]
+async fn a_folder_under_a_name_that_was_told_of_before_is_taken_in_too() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let stick = Stick::new(&s).await;
+    let watching = watched(&s);
+    let drop_folder = d.folder().drop_folder();
+    until("the drop folder is there", || drop_folder.exists()).await;
+    let (partial, pushed) = (drop_folder.join("host.partial"), drop_folder.join("host"));
+    for of in [stick.collect(&s, host("a")), stick.collect(&s, host("a"))] {
+        fs::create_dir(&partial).unwrap();
+        fs::rename(stick.folder(of), partial.join(of.to_string())).unwrap();
+        fs::rename(&partial, &pushed).unwrap();
+        until("it is taken in", || !pushed.exists()).await;
+        assert!(s.server.index.is_whole(of).await.unwrap());
+        let report = fs::read(report_of(&pushed)).unwrap();
+        let report: Report = serde_json::from_slice(&report).unwrap();
+        assert_eq!(report.collections[0].collection, of);
+    }
+    watching.abort();
+}
+
+#[tokio::test]
+async fn what_another_folder_of_the_same_name_holds_is_not_wiped() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let stick = Stick::new(&s).await;
+    let one = stick.collect(&s, host("a"));
+    s.stop().await;
+    let (genuine, other) = (stick.path().join(one.to_string()), stick.folder(one));
+    fs::create_dir(&genuine).unwrap();
+    for entry in fs::read_dir(&other).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, genuine.join(path.file_name().unwrap())).unwrap();
+    }
+    let cut = other.join("part-0002.zip.age");
+    fs::write(&cut, b"something else").unwrap();
+    handed(&d, &stick, true).await;
+    assert!(!genuine.join("part-0002.zip.age").exists());
+    assert_eq!(fs::read(cut).unwrap(), b"something else");
+}
+
+#[tokio::test]
+async fn a_copy_that_a_killed_command_was_laying_is_removed_by_the_next() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let watching = watched(&s);
+    let drop_folder = d.folder().drop_folder();
+    until("the drop folder is there", || drop_folder.exists()).await;
+    let stick = Stick::new(&s).await;
+    stick.collect(&s, host("a"));
+    let left = |id: u8| {
+        let id = CollectionId::from_bytes([id; 16]);
+        let left = drop_folder.join(format!("import-{id}.partial"));
+        fs::create_dir(&left).unwrap();
+        left
+    };
+    let (dead, at_work, others) = (left(1), left(2), drop_folder.join("host.partial"));
+    fs::create_dir(&others).unwrap();
+    let held = fs::File::open(&at_work).unwrap();
+    held.try_lock().unwrap();
+    assert_eq!(handed(&d, &stick, false).await.exit_code(), 0);
+    assert!(!dead.exists() && at_work.exists() && others.exists());
+    watching.abort();
+}

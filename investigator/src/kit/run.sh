@@ -1,5 +1,7 @@
 #!/bin/sh
 # Collects from this host into the folder that this script lies in. README.txt says what to do.
+# Read whole before anything begins, so that a stick that is pulled out can't cut it off.
+{
 # With CDPATH set, cd would say where it went, and that would be taken for the folder.
 here=$(CDPATH='' cd -- "$(dirname "$0")" && pwd) || exit 1
 case "$(uname -m)" in
@@ -24,3 +26,4 @@ if [ $# -eq 0 ] && [ -t 0 ]; then
     read -r _
 fi
 exit "$code"
+}

@@ -1,5 +1,7 @@
 //! The end of a run: the chain's last part, which tells what is missing, whatever stopped the run; or a pause.
 
+use std::sync::atomic::Ordering;
+
 use evidence::gap::Reason;
 
 use super::{Conductor, Done};
@@ -54,6 +56,7 @@ impl Conductor<'_> {
             parts,
             counts,
             ended_early: self.run.shared.stopped().map(|s| s.why.clone()),
+            without_room: self.run.shared.without_room.load(Ordering::Relaxed),
         })
     }
 

@@ -21,7 +21,7 @@ use evidence::{
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
-use self::{apart::Room, fault::Fault, stick::stated, usage::Usage};
+use self::{apart::Room, fault::Fault, usage::Usage};
 use super::statement as stated_here;
 use crate::{
     refusal::{Refusal, chain},
@@ -34,7 +34,7 @@ use crate::{
 };
 
 pub use report::{CollectionReport, Outcome, PartReport, Report};
-pub(crate) use stick::{Found, collections as on_stick, open_dir, read_small, sealed};
+pub(crate) use stick::{Found, collections as on_stick, open_dir, read_small, sealed, stated};
 
 /// Who brings what: as they say, for the record.
 #[derive(Debug, Clone, Default)]

@@ -12,6 +12,7 @@ mod process;
 mod programs;
 mod report;
 mod stages;
+mod stick;
 mod tree;
 mod triage;
 
@@ -74,6 +75,8 @@ enum Part {
     Hashing,
     /// Triage of this host, against acquire.
     Triage,
+    /// Collecting onto a FAT32 stick, against acquire; only where it is named.
+    Stick,
     /// Each stage of the pipeline alone.
     Stages,
     /// Size of the program, memory of an idle agent.
@@ -109,7 +112,7 @@ fn main() -> anyhow::Result<ExitCode> {
         add(&mut report, section);
     }
     let agent = [Part::Stages, Part::Hashing, Part::Triage, Part::Idle];
-    if agent.into_iter().any(wants) {
+    if agent.into_iter().any(wants) || arguments.only.contains(&Part::Stick) {
         measure_agent(&arguments, &work, &mut report)?;
     }
     if let Some(path) = &arguments.json {
@@ -141,6 +144,9 @@ fn measure_agent(arguments: &Arguments, work: &Path, report: &mut Report) -> any
     if wants(Part::Triage) {
         let section = triage::measure(&programs, work, arguments.runs)?;
         add(report, section);
+    }
+    if arguments.only.contains(&Part::Stick) {
+        add(report, stick::measure(&programs, work, arguments.runs)?);
     }
     if wants(Part::Idle) {
         add(report, idle::measure(&programs, work)?);

@@ -124,6 +124,13 @@ pub(crate) fn cpu_seconds(pid: u32) -> Option<f64> {
         .map(|ticks| ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
+/// What a process has written by now, into whatever; none where it has ended.
+pub(crate) fn written_bytes(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let count = text.lines().find_map(|line| line.strip_prefix("wchar:"))?;
+    count.trim().parse().ok()
+}
+
 /// User and system time of a `stat` line; the name in brackets may hold anything.
 fn ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;

@@ -94,7 +94,10 @@ pub(crate) fn measure(programs: &Programs, work: &Path, runs: u32) -> anyhow::Re
 }
 
 /// The triage profile without the hashes of what it doesn't store, as a file (JSON is YAML).
-fn without_hashes(work: &Path) -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// The file can't be written.
+pub(crate) fn without_hashes(work: &Path) -> anyhow::Result<PathBuf> {
     let (_, mut profile) = protocol::profile::built_in("triage")?;
     profile
         .artifacts
@@ -104,7 +107,11 @@ fn without_hashes(work: &Path) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-fn collect(
+/// Collects by `profile` into the folder `output`, which is emptied before.
+///
+/// # Errors
+/// The agent fails.
+pub(crate) fn collect(
     programs: &Programs,
     profile: &Path,
     output: &Path,
@@ -126,7 +133,11 @@ fn collect(
     run(command, &[0, 2])
 }
 
-fn acquire(program: &Path, output: &Path) -> anyhow::Result<Run> {
+/// The same by acquire.
+///
+/// # Errors
+/// It fails.
+pub(crate) fn acquire(program: &Path, output: &Path) -> anyhow::Result<Run> {
     let _ = fs::remove_dir_all(output);
     fs::create_dir_all(output)?;
     let mut command = Command::new(program);
