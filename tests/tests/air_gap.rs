@@ -17,14 +17,14 @@ use evidence::{
     wrap::{self, Identity, UnwrapReader},
 };
 use fieldseal_tests::{
-    args,
+    args, kit,
     programs::{self, Outcome},
     stage::Stage,
 };
 
 fn quiet(_: &str) {}
 
-/// A deployment, and a stick that has collected and was brought in.
+/// A deployment, and a stick whose kit is for its hosts.
 struct Field {
     dir: tempfile::TempDir,
     stage: Stage,
@@ -34,39 +34,28 @@ struct Field {
 impl Field {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let people: [(&str, &str, &[&str]); 1] =
-            [("ann", "Ann Example", &["investigator", "admin", "auditor"])];
-        let stage = Stage::deployed(&dir.path().join("stage"), quiet, &people, &[], "gap").unwrap();
+        let stage = kit::stage(&dir.path().join("stage")).unwrap();
         let profile = dir.path().join("small.yaml");
         let text =
             "v: 1\nname: small\nabout: a few\nartifacts: [{name: system}, {name: accounts}]\n";
         fs::write(&profile, text).unwrap();
-        let mut field = Self {
-            dir,
-            stage,
-            order: String::new(),
-        };
-        let built = field.stage.fieldseal(&args![
-            "kit",
-            "build",
-            "--case",
-            "G-1",
-            "--reason",
-            "a lab without network",
+        let stick = dir.path().join("stick");
+        let more = args![
             "--profile",
             profile,
             "--uses",
             "3",
             "--output",
-            field.stick(),
+            stick,
             "--json"
-        ]);
-        let built = built.unwrap();
+        ];
+        let built = kit::build(&stage, &more).unwrap();
         assert_eq!(built.code, 0, "{built:?}");
-        let told: serde_json::Value =
-            serde_json::from_str(built.out.lines().last().unwrap()).unwrap();
-        told["order"].as_str().unwrap().clone_into(&mut field.order);
-        field
+        let order = kit::json(&built.out).unwrap()["order"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        Self { dir, stage, order }
     }
 
     fn stick(&self) -> PathBuf {
@@ -75,27 +64,11 @@ impl Field {
 
     /// Collects, and gives the collection's folder on the stick.
     fn collect(&self) -> PathBuf {
-        let mut run = Command::new("sh");
-        run.arg(self.stick().join("run.sh"));
-        run.args([
-            "--operator",
-            "Olga",
-            "--location",
-            "Lab",
-            "--foreground",
-            "--json",
-        ]);
-        let done = programs::run(&mut run, &quiet).unwrap();
-        assert!([0, 2].contains(&done.code), "{done:?}");
-        let told: serde_json::Value =
-            serde_json::from_str(done.out.lines().last().unwrap()).unwrap();
-        PathBuf::from(told["folder"].as_str().unwrap())
+        kit::whole(&kit::collect(&self.stick(), &["--json"]).unwrap()).unwrap()
     }
 
     fn import(&self) -> Outcome {
-        let home = self.stage.path("server");
-        let import = args!["import", self.stick(), "--dir", home, "--json"];
-        self.stage.run("fieldseal-server", &import).unwrap()
+        kit::import(&self.stage, &self.stick(), &[]).unwrap()
     }
 }
 
@@ -124,7 +97,8 @@ impl Lab {
 fn evidence_is_verified_opened_loaded_and_queried_without_server_and_network() {
     let mut field = Field::new();
     let folder = field.collect();
-    assert_eq!(field.import().code, 0);
+    let imported = field.import();
+    assert_eq!(imported.code, 0, "{imported:?}");
     let home = field.dir.path().join("lab");
     fs::create_dir(&home).unwrap();
     let carry = |from: &Path, to: &str| {

@@ -12,11 +12,9 @@ use std::{
 
 use evidence::digest::Digest;
 use fieldseal_tests::{
-    args,
+    args, kit,
     programs::{self, Outcome, Programs},
-    stage::Stage,
 };
-use serde_json::Value;
 
 const SECRET: &str = "of the machine that examines";
 
@@ -88,11 +86,6 @@ fn agent(programs: &Programs, arguments: &[OsString]) -> Outcome {
     programs::run(command.args(arguments), &quiet).unwrap()
 }
 
-fn json(text: &str) -> Value {
-    let last = text.lines().last().unwrap_or_default();
-    serde_json::from_str(last).unwrap_or_else(|e| panic!("{e}: {text}"))
-}
-
 #[test]
 fn an_image_is_collected_from_with_the_same_profile_and_nothing_is_changed_on_it() {
     let dir = tempfile::tempdir().unwrap();
@@ -119,11 +112,7 @@ fn an_image_is_collected_from_with_the_same_profile_and_nothing_is_changed_on_it
 
     let done = agent(&programs, &with(&args!["--output", output, "--json"]));
     assert_eq!(done.code, 2, "{done:?}");
-    let folder = PathBuf::from(
-        serde_json::from_str::<Value>(&done.out).unwrap()["folder"]
-            .as_str()
-            .unwrap(),
-    );
+    let folder = PathBuf::from(kit::json(&done.out).unwrap()["folder"].as_str().unwrap());
     let opened = dir.path().join("opened");
     let mut open = Command::new(programs.path("fieldseal"));
     open.arg("open").arg(&folder).arg("--extract").arg(&opened);
@@ -157,12 +146,12 @@ fn an_image_is_collected_from_with_the_same_profile_and_nothing_is_changed_on_it
 }
 
 fn every_text_below(folder: &Path) -> String {
-    let entries = walkdir::WalkDir::new(folder)
+    let texts = kit::files(folder)
+        .unwrap()
         .into_iter()
-        .map(Result::unwrap);
-    let files = entries.filter(|entry| entry.file_type().is_file());
-    files
-        .map(|file| String::from_utf8_lossy(&fs::read(file.path()).unwrap()).into_owned())
+        .map(|file| fs::read(file).unwrap());
+    texts
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         .collect()
 }
 
@@ -170,47 +159,17 @@ fn every_text_below(folder: &Path) -> String {
 fn a_kit_collects_from_a_disk_under_the_name_that_the_disk_has() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Disk::new(dir.path());
-    let people: [(&str, &str, &[&str]); 1] = [("ann", "Ann Example", &["investigator", "admin"])];
-    let stage = Stage::deployed(&dir.path().join("stage"), quiet, &people, &[], "disk").unwrap();
+    let stage = kit::stage(&dir.path().join("stage")).unwrap();
     let stick = dir.path().join("stick");
-    let built = stage
-        .fieldseal(&args![
-            "kit",
-            "build",
-            "--case",
-            "K-2",
-            "--reason",
-            "a disk on the table",
-            "--profile",
-            "triage",
-            "--host",
-            "dead-1",
-            "--output",
-            stick
-        ])
-        .unwrap();
+    let more = args!["--profile", "triage", "--host", "dead-1", "--output", stick];
+    let built = kit::build(&stage, &more).unwrap();
     assert_eq!(built.code, 0, "{built:?}");
-    let run = |more: &[OsString]| {
-        let mut command = Command::new("sh");
-        command.arg(stick.join("run.sh"));
-        command.args([
-            "--operator",
-            "Olga",
-            "--location",
-            "Lab",
-            "--foreground",
-            "--json",
-        ]);
-        programs::run(command.args(more), &quiet).unwrap()
-    };
-    let elsewhere = run(&[]);
+    let elsewhere = kit::collect(&stick, &["--json"]).unwrap();
     assert_eq!(elsewhere.code, 1, "this host is another: {elsewhere:?}");
-    let done = run(&args!["--root", disk.root]);
-    assert_eq!(done.code, 2, "{done:?}");
-    assert!(json(&done.out)["fingerprint"].is_string());
+    let root = disk.root.to_str().unwrap();
+    kit::whole(&kit::collect(&stick, &["--json", "--root", root]).unwrap()).unwrap();
 
-    let import = args!["import", stick, "--dir", stage.path("server"), "--json"];
-    let imported = stage.run("fieldseal-server", &import).unwrap();
+    let imported = kit::import(&stage, &stick, &[]).unwrap();
     assert_eq!(imported.code, 0, "{imported:?}");
     let listed = stage.fieldseal(&args!["list"]).unwrap();
     assert!(listed.out.contains("dead-1"), "{listed:?}");
