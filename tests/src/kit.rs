@@ -11,9 +11,8 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use crate::{
-    programs::{self, Outcome},
+    programs::{self, Outcome, as_root},
     stage::Stage,
-    stick::as_root,
 };
 
 /// Who collects.

@@ -73,16 +73,21 @@ impl Programs {
     }
 }
 
+/// A program of the system, found where an ordinary user's own path lacks it too.
+pub fn system(program: &str) -> Command {
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    let mut command = Command::new(program);
+    command.env("PATH", path);
+    command
+}
+
 /// A program that needs root; who is not is it by `sudo`.
 pub fn as_root(program: &str) -> Command {
-    // Where an ordinary user's own path lacks them.
-    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    let (first, rest): (_, &[&str]) = match rustix::process::geteuid().is_root() {
-        true => (program, &[]),
-        false => ("sudo", &["--non-interactive", program]),
-    };
-    let mut command = Command::new(first);
-    command.env("PATH", path).args(rest);
+    if rustix::process::geteuid().is_root() {
+        return system(program);
+    }
+    let mut command = system("sudo");
+    command.args(["--non-interactive", program]);
     command
 }
 

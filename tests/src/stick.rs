@@ -22,7 +22,9 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-pub use drivers::{Kind, as_root};
+pub use drivers::Kind;
+
+use crate::programs::as_root;
 
 /// How long a driver may take to begin or to end.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -6,6 +6,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use crate::programs::{as_root, system};
+
 /// A file system that sticks come with, and ext4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -72,17 +74,7 @@ impl Kind {
 }
 
 fn with(program: &str, arguments: &[&str]) -> Command {
-    // Where an ordinary user's own path lacks them.
-    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    let mut command = Command::new(program);
-    command.env("PATH", path).args(arguments);
+    let mut command = system(program);
+    command.args(arguments);
     command
-}
-
-/// A program that needs root.
-pub fn as_root(program: &str) -> Command {
-    match rustix::process::geteuid().is_root() {
-        true => with(program, &[]),
-        false => with("sudo", &["--non-interactive", program]),
-    }
 }

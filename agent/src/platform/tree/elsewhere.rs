@@ -84,12 +84,6 @@ impl From<Errno> for io::Error {
     }
 }
 
-impl From<Errno> for std::io::Error {
-    fn from(error: Errno) -> Self {
-        Self::other(error)
-    }
-}
-
 /// Always `NOSYS`.
 pub fn open_root(_path: &Path) -> Result<OwnedFd, Errno> {
     Err(Errno::NOSYS)
