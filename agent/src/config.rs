@@ -22,7 +22,7 @@ use protocol::{
 };
 use serde_json::{Map, Value};
 
-use crate::{artifacts, cli::CollectArgs, host};
+use crate::{artifacts, cli::CollectArgs, host, platform::procfs};
 
 /// The default length of a part: small enough for FAT32 and for starting an upload again.
 pub const PART_BYTES: u64 = 1 << 30;
@@ -142,6 +142,11 @@ pub enum PlanError {
         /// The system's answer.
         source: io::Error,
     },
+    /// It is this host, or nothing that can be named.
+    #[error(
+        "{0} leads to this host's own tree, or by a link that can't be followed by name. Mount the disk somewhere, or bind-mount the tree, and name that folder."
+    )]
+    NoDisk(PathBuf),
     /// The disk would be written to.
     #[error(
         "{0} lies on the disk that is collected from, and nothing is written there. Name a folder elsewhere."
@@ -263,11 +268,11 @@ impl Plan {
     /// # Errors
     /// There is no such folder, or the output would lie on the disk.
     pub fn of_disk(mut self, root: &Path) -> Result<Self, PlanError> {
-        let root = disk(root)?;
         if root == Path::new("/") {
             return Ok(self);
         }
-        if self.output.starts_with(&root) {
+        let root = disk(root)?;
+        if self.output.starts_with(&root) || is_on(&self.output, &root) {
             return Err(PlanError::OutputOnDisk(self.output));
         }
         // What lies outside of the disk is not met there.
@@ -367,10 +372,36 @@ fn disk(root: &Path) -> Result<PathBuf, PlanError> {
         path: root.to_owned(),
         source,
     };
-    let root = root.canonicalize().map_err(failed)?;
+    let real = root.canonicalize().map_err(failed)?;
     // Is there, can be entered, and is no file.
-    fs::read_dir(&root).map_err(failed)?;
-    Ok(root)
+    fs::read_dir(&real).map_err(failed)?;
+    // The kernel's own links, such as /proc/PID/root, lead elsewhere than they say.
+    let is_same = identity_of(root).is_some() && identity_of(root) == identity_of(&real);
+    match is_same && identity_of(&real) != identity_of(Path::new("/")) {
+        true => Ok(real),
+        false => Err(PlanError::NoDisk(root.to_owned())),
+    }
+}
+
+/// Device and inode.
+fn identity_of(path: &Path) -> Option<(u64, u64)> {
+    let found = procfs::identity(path).ok()?;
+    Some((found.device, found.inode))
+}
+
+/// Whether `path`, as far as it is there, lies below the folder `root`, or on the file system that is mounted there, under
+/// whatever name.
+fn is_on(path: &Path, root: &Path) -> bool {
+    let Some(at) = identity_of(root) else {
+        return false;
+    };
+    let is_mounted = root
+        .parent()
+        .and_then(identity_of)
+        .is_some_and(|above| above.0 != at.0);
+    let mut there = path.ancestors().filter_map(identity_of);
+    there.clone().any(|above| above == at)
+        || is_mounted && there.next().is_some_and(|n| n.0 == at.0)
 }
 
 /// Where the output will lie, links resolved; making it is the spool's business, not the reader's.

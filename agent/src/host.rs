@@ -22,7 +22,7 @@ mod hardware;
 /// No file that tells of the machine is longer.
 const FACT_BYTES_MAX: u64 = 64 * 1024;
 /// The longest text that a host says of itself.
-const FACT_CHARS: usize = 200;
+const FACT_BYTES: usize = 200;
 /// What a disk does not tell.
 const UNKNOWN: &str = "unknown";
 const READ_BYTES: usize = 64 * 1024;
@@ -32,6 +32,7 @@ pub fn identity(root: &Path) -> HostIdentity {
     let (hostname, kernel) = program::host_and_kernel();
     HostIdentity {
         hostname,
+        os: std::env::consts::OS.to_owned(),
         kernel,
         arch: std::env::consts::ARCH.to_owned(),
         hardware: hardware::of(root),
@@ -43,7 +44,7 @@ pub fn identity(root: &Path) -> HostIdentity {
 pub fn of_disk(root: &Path) -> HostIdentity {
     HostIdentity {
         hostname: line(root, "/etc/hostname").unwrap_or_else(|| UNKNOWN.to_owned()),
-        os: std::env::consts::OS.to_owned(),
+        os: of_system(root).to_owned(),
         os_version: pretty_name(root),
         kernel: None,
         arch: UNKNOWN.to_owned(),
@@ -57,16 +58,26 @@ pub fn of_disk(root: &Path) -> HostIdentity {
 /// # Errors
 /// The system or the architecture has a name that is none.
 pub fn facts(identity: &HostIdentity, id: HostId) -> Result<HostFacts, NotAName> {
-    let short = |text: &str| text.chars().take(FACT_CHARS).collect::<String>();
     let system = identity.os_version.as_ref().or(identity.kernel.as_ref());
     Ok(HostFacts {
         id,
-        hostname: short(&identity.hostname),
+        hostname: tame(&identity.hostname),
         os: std::env::consts::OS.parse()?,
         arch: std::env::consts::ARCH.parse()?,
-        system: system.map_or_else(String::new, |text| short(text)),
+        system: system.map_or_else(String::new, |text| tame(text)),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
     })
+}
+
+/// Which system the disk has, by what only such a system has.
+fn of_system(root: &Path) -> &'static str {
+    match ["/etc/os-release", "/etc/passwd", "/etc/fstab"]
+        .iter()
+        .any(|p| small(root, p).is_some())
+    {
+        true => "linux",
+        false => UNKNOWN,
+    }
 }
 
 /// When the machine was started, from /proc/stat.
@@ -92,14 +103,23 @@ pub fn own_digest() -> Option<Digest> {
 fn pretty_name(root: &Path) -> Option<String> {
     let text = small(root, "/etc/os-release")?;
     let value = text.lines().find_map(|l| l.strip_prefix("PRETTY_NAME="))?;
-    Some(value.trim().trim_matches('"').to_owned())
+    Some(tame(value.trim().trim_matches('"')))
 }
 
-/// What a file of one line says, where it says anything.
+/// The first line of a file that is no comment, where it says anything; as one short word, whatever the disk holds.
 fn line(root: &Path, path: &str) -> Option<String> {
     let text = small(root, path)?;
-    let text = text.trim();
-    (!text.is_empty()).then(|| text.to_owned())
+    let mut lines = text.lines().map(str::trim);
+    let line = lines.find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    Some(tame(line))
+}
+
+/// At most so many bytes of it, and nothing in it that steers a terminal.
+fn tame(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { '?' } else { c };
+    let mut tame: String = text.chars().map(plain).collect();
+    tame.truncate(tame.floor_char_boundary(FACT_BYTES));
+    tame
 }
 
 /// A small file of the tree, links kept inside it.
@@ -129,6 +149,11 @@ mod tests {
         assert_eq!(identity(root.path()).os_version.as_deref(), Some("X 1"));
         std::fs::write(root.path().join("etc/hostname"), "dead-1\n").unwrap();
         std::fs::write(root.path().join("etc/machine-id"), "\n").unwrap();
+        let hostile = "# a comment\n\n name\x1b[2J\u{e9}".to_owned() + &"\u{fffd}".repeat(200);
+        std::fs::write(root.path().join("etc/hostname"), hostile).unwrap();
+        let name = of_disk(root.path()).hostname;
+        assert!(name.starts_with("name?[2J\u{e9}\u{fffd}") && name.len() <= FACT_BYTES);
+        std::fs::write(root.path().join("etc/hostname"), "dead-1\n").unwrap();
         let dead = of_disk(root.path());
         assert_eq!((dead.hostname.as_str(), dead.machine_id), ("dead-1", None));
         assert_eq!((dead.arch.as_str(), dead.kernel), ("unknown", None));

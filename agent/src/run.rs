@@ -164,7 +164,7 @@ fn kit_command(args: &KitArgs) -> Exit {
     if args.check {
         return match kit::check(args) {
             Ok(text) => said(writeln!(io::stdout(), "{text}")),
-            Err(error) => failed(&error),
+            Err(error) => failed(&*error),
         };
     }
     let ready = match kit::prepare(args) {

@@ -23,7 +23,7 @@ use crate::{
     config::Config,
     folder::Folder,
     intake::{
-        drop::{BROUGHT, PARTIAL, Said, report_of},
+        drop::{BROUGHT, PARTIAL, Said, removed, report_of},
         import::{
             Brought, Found, Outcome, PartReport, Report, import, on_stick, open_dir, sealed, stated,
         },
@@ -63,8 +63,11 @@ pub async fn hand_in(dir: &Path, config: &Config, what: &HandIn) -> anyhow::Resu
         true => by_drop(&folder, what, &found).await?,
         false => alone(dir, config, what).await?,
     };
-    for one in &found {
-        write_back(&report, one, what.wipe)
+    for (at, one) in found.iter().enumerate() {
+        let before = found[..at]
+            .iter()
+            .filter(|other| other.collection == one.collection);
+        write_back(&report, (one, before.count()), what.wipe)
             .with_context(|| format!("{} can't be written.", one.folder.display()))?;
     }
     Ok(report)
@@ -139,19 +142,11 @@ async fn by_drop(folder: &Folder, what: &HandIn, found: &[Found]) -> anyhow::Res
     let report = serde_json::from_slice(&fs::read(&answer)?)
         .context("The server's report can't be read. Use the program that the server is.")?;
     // What is ours goes: the stick has all of it still.
-    for gone in [fs::remove_file(&answer), removed(&place)] {
-        if let Err(error) = gone {
-            tracing::warn!(%error, "the copy in the drop folder could not be removed");
-        }
+    // The answer last: as long as it lies there, the server looks for nothing new in the copy.
+    if let Err(error) = removed(&place).and_then(|()| fs::remove_file(&answer)) {
+        tracing::warn!(%error, "the copy in the drop folder could not be removed");
     }
     Ok(report)
-}
-
-fn removed(place: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(place) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }
 
 /// Removes what such a command was laying when it was killed: nobody holds it any more, and the stick has all of it.
@@ -161,6 +156,8 @@ fn tidy(drop_folder: &Path) {
         let of = name.to_str().and_then(|name| name.strip_suffix(PARTIAL));
         let of = of.and_then(|name| name.strip_prefix(LAID));
         if of.is_some_and(|id| id.parse::<CollectionId>().is_ok())
+            // Anything else that is called so might never let itself be opened.
+            && entry.file_type().is_ok_and(|kind| kind.is_dir())
             && File::open(entry.path()).is_ok_and(|held| held.try_lock().is_ok())
         {
             // Another user's stays; it is that user's command that removes it.
@@ -180,19 +177,26 @@ fn lay(partial: &Path, what: &HandIn, found: &[Found]) -> io::Result<()> {
     };
     keyfile::create(&partial.join(BROUGHT), &serde_json::to_vec(&said)?, 0o644)?;
     for one in found {
-        let to = partial.join(one.collection.to_string());
-        // The stick's own folder and `evidence` below it may both hold the collection: the first is handed in.
-        if !to.exists() {
-            one.copy_to(&to)?;
+        // The stick's own folder and `evidence` below it may both have one of this name: each is handed in, as it lay.
+        let mut to = partial.to_owned();
+        if to.join(one.collection.to_string()).exists() {
+            to.push(layout::EVIDENCE);
+            if !to.exists() {
+                open_dir(&to)?;
+            }
         }
+        one.copy_to(&to.join(one.collection.to_string()))?;
     }
     Ok(())
 }
 
-/// Receipts beside what they are of; the ciphertext goes only where all of the collection is durable.
-fn write_back(report: &Report, found: &Found, wipe: bool) -> io::Result<()> {
-    let mut all = report.collections.iter();
-    let told = all.find(|told| told.collection == found.collection);
+/// Receipts beside what they are of; the ciphertext goes only where all of the collection is durable. Several folders may
+/// have one name: their reports come in the same order.
+fn write_back(report: &Report, (found, before): (&Found, usize), wipe: bool) -> io::Result<()> {
+    let all = report.collections.iter();
+    let told = all
+        .filter(|told| told.collection == found.collection)
+        .nth(before);
     let Some(told) = told.filter(|_| found.check().is_ok()) else {
         return Ok(());
     };

@@ -27,13 +27,16 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     sync_dir(folder_of(path))
 }
 
+/// How the name of what is being put in place ends.
+pub const NEW: &str = ".new";
+
 /// Puts these bytes in the place of `path` in one step.
 ///
 /// # Errors
 /// The system refuses; the old file is then still there.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut name = path.to_owned().into_os_string();
-    name.push(".new");
+    name.push(NEW);
     let new = Path::new(&name);
     match fs::remove_file(new) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),

@@ -47,7 +47,7 @@ pub enum SpoolError {
     },
     /// The medium is not there any more, or fails.
     #[error(
-        "{path} can't be {what}: {source}. The medium was pulled out or fails: plug it in again, have it checked (fsck, chkdsk), and collect again."
+        "{path} can't be {what}: {source}. The medium was pulled out, fails, or is mounted read-only: plug it in again, have it checked (fsck, chkdsk), see that it can be written to, and collect again."
     )]
     Gone {
         /// What was tried.

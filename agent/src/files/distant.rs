@@ -41,7 +41,7 @@ const TYPES: &[&str] = &[
 
 /// How old the table may be.
 const FRESH: Duration = Duration::from_secs(5);
-static LAST: Mutex<Option<(Instant, Arc<Distant>)>> = Mutex::new(None);
+static LAST: Mutex<Option<(Instant, PathBuf, Arc<Distant>)>> = Mutex::new(None);
 
 /// Where distant file systems are mounted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,15 +52,20 @@ pub struct Distant {
 }
 
 impl Distant {
-    /// By the mount table of the tree at `root`, where it has one of its own; else by what this machine's table has below
-    /// `root`.
+    /// By what this machine's mount table has below `root`. What a disk itself claims to have mounted is no table: it would
+    /// decide what is looked at.
     pub fn of(root: &Path) -> Self {
-        let table = |root: &Path| {
-            let table = procfs::read_capped(&root.join("proc/self/mountinfo"), TABLE_BYTES);
-            table.ok().map(|table| Self::parse(&table.bytes))
-        };
-        let below = || table(Path::new("/")).map(|all| all.below(root));
-        table(root).or_else(below).unwrap_or_default()
+        // A test can't mount; its tree brings a table along.
+        #[cfg(test)]
+        if let Ok(table) = procfs::read_capped(&root.join("proc/self/mountinfo"), TABLE_BYTES) {
+            return Self::parse(&table.bytes);
+        }
+        let table = procfs::read_capped(Path::new("/proc/self/mountinfo"), TABLE_BYTES);
+        let all = table.map_or_else(|_| Self::default(), |table| Self::parse(&table.bytes));
+        match root == Path::new("/") {
+            true => all,
+            false => all.below(root),
+        }
     }
 
     /// Those below `root`, by their paths from there.
@@ -72,17 +77,14 @@ impl Distant {
         }
     }
 
-    /// As [`Self::of`]; the running host's own table is read anew at most every few seconds.
+    /// As [`Self::of`]; the table is read anew at most every few seconds.
     pub fn now(root: &Path) -> Arc<Self> {
-        if root != Path::new("/") {
-            return Arc::new(Self::of(root));
-        }
         let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some((at, distant)) if at.elapsed() < FRESH => Arc::clone(distant),
+            Some((at, of, distant)) if at.elapsed() < FRESH && of == root => Arc::clone(distant),
             _ => {
                 let distant = Arc::new(Self::of(root));
-                *last = Some((Instant::now(), Arc::clone(&distant)));
+                *last = Some((Instant::now(), root.to_owned(), Arc::clone(&distant)));
                 distant
             }
         }

@@ -1,12 +1,11 @@
 //! `fieldseal-agent kit`: one collection with a kit.
 
-use std::{error::Error, path::Path};
+use std::error::Error;
 
 use evidence::{
     envelope::Envelope, field::Field, ids::CollectionId, instant::Instant, records::Person,
 };
 use protocol::{
-    order::Order,
     order_check::{Accepted, Refusal},
     profile::Limits,
 };
@@ -21,7 +20,6 @@ use crate::{
     cli::KitArgs,
     config::{Plan, PlanError, Setting},
     courier::room::Floor,
-    host,
     reader::{
         collect, orders,
         outcome::Outcome,
@@ -57,14 +55,14 @@ pub fn prepare(args: &KitArgs) -> Result<Ready, Box<dyn Error>> {
         Err(KitError::Refused(Refusal::NotYetValid)) => {}
         judged => drop(judged?),
     }
-    check_place(&opened, args.root.as_deref())?;
+    let plan = plan(&opened, args)?;
+    check_place(&opened, &plan)?;
     let field = ask::field(args, opened.kit.id)?;
     let accepted = opened.judge(Instant::now(), field.operator_time)?;
     let passphrase = match opened.is_locked() {
         true => Some(ask::passphrase()?),
         false => None,
     };
-    let plan = plan(&opened, &accepted.order, args)?;
     let seal = opened.seal(passphrase.as_ref().map(|word| word.as_str()))?;
     Ok(Ready {
         opened,
@@ -80,10 +78,10 @@ pub fn prepare(args: &KitArgs) -> Result<Ready, Box<dyn Error>> {
 ///
 /// # Errors
 /// As for [`prepare`].
-pub fn check(args: &KitArgs) -> Result<String, KitError> {
+pub fn check(args: &KitArgs) -> Result<String, Box<dyn Error>> {
     let opened = Opened::open(&args.kit)?;
     let accepted = opened.judge(Instant::now(), None)?;
-    check_place(&opened, args.root.as_deref())?;
+    check_place(&opened, &plan(&opened, args)?)?;
     let order = &accepted.order;
     let until = order.expires.to_rfc3339().unwrap_or_default();
     Ok(format!(
@@ -93,21 +91,17 @@ pub fn check(args: &KitArgs) -> Result<String, KitError> {
 }
 
 /// Whether this host, or disk, is meant, and the stick can take a collection more.
-fn check_place(opened: &Opened, disk: Option<&Path>) -> Result<(), KitError> {
-    check_host(opened, disk)?;
+fn check_place(opened: &Opened, plan: &Plan) -> Result<(), KitError> {
+    let identity = plan.identity();
+    if !opened.terms.include(&identity) {
+        return Err(KitError::OtherHost(identity.hostname));
+    }
     opened.check_evidence()?;
     opened.check_uses()
 }
 
-fn check_host(opened: &Opened, disk: Option<&Path>) -> Result<(), KitError> {
-    let identity = disk.map_or_else(|| host::identity(Path::new("/")), host::of_disk);
-    match opened.terms.include(&identity) {
-        true => Ok(()),
-        false => Err(KitError::OtherHost(identity.hostname)),
-    }
-}
-
-fn plan(opened: &Opened, order: &Order, args: &KitArgs) -> Result<Plan, PlanError> {
+fn plan(opened: &Opened, args: &KitArgs) -> Result<Plan, PlanError> {
+    let order = &opened.order;
     let setting = Setting {
         output: opened.evidence(),
         own: vec![opened.folder.clone()],

@@ -87,9 +87,17 @@ async fn watch(server: &Server, dir: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Whether there is a reason to look: that somebody looked is none, or each look would be the reason for the next.
+/// Whether there is a reason to look: that somebody looked is none, nor is what the server itself has told, or each look
+/// would be the reason for the next.
 fn is_news(told: &notify::Result<notify::Event>) -> bool {
-    !told.as_ref().is_ok_and(|event| event.kind.is_access())
+    let is_own = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(REPORT) || name.ends_with(keyfile::NEW)
+    };
+    let is_idle = |event: &notify::Event| {
+        event.kind.is_access() || !event.paths.is_empty() && event.paths.iter().all(is_own)
+    };
+    !told.as_ref().is_ok_and(is_idle)
 }
 
 /// The folders that nobody writes to any more and that have no report yet, or an older one that is of another folder of
@@ -109,7 +117,7 @@ fn reported(dir: &Path) -> io::Result<Vec<PathBuf>> {
     found.retain(|folder| {
         let report = fs::read(report_of(folder)).ok();
         let report = report.and_then(|json| serde_json::from_slice::<Report>(&json).ok());
-        report.is_some_and(|report| report.exit_code() != 1)
+        report.is_some_and(|report| report.is_taken_in())
     });
     Ok(found)
 }
@@ -143,11 +151,24 @@ async fn take(server: &Server, folder: &Path) {
         tracing::error!(%error, folder = %folder.display(), "what became of a drop could not be written down");
         return;
     }
-    // What the server itself could not take in stays, to be tried again.
-    if report.exit_code() != 1
-        && let Err(error) = fs::remove_dir_all(folder)
+    // Of anything else this may be the only copy: it stays, and the report says what became of it.
+    if report.is_taken_in()
+        && let Err(error) = removed(folder)
     {
         tracing::warn!(%error, folder = %folder.display(), "a drop that is taken in could not be removed");
+    }
+}
+
+/// Removes a folder, under a name first by which nobody takes in what is left of it meanwhile.
+///
+/// # Errors
+/// The system's, but that it is gone.
+pub fn removed(folder: &Path) -> io::Result<()> {
+    let mut going = folder.as_os_str().to_owned();
+    going.push(PARTIAL);
+    match fs::rename(folder, &going).and_then(|()| fs::remove_dir_all(&going)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 
@@ -178,9 +199,9 @@ mod tests {
     #[test]
     fn a_look_is_no_reason_for_the_next_and_a_new_folder_is() {
         let dir = tempfile::tempdir().unwrap();
-        let (tell, told) = mpsc::channel();
+        let (say, told) = mpsc::channel();
         let heard = move |event: notify::Result<notify::Event>| {
-            let _ = tell.send(event);
+            let _ = say.send(event);
         };
         let mut watcher = notify::recommended_watcher(heard).unwrap();
         let mode = RecursiveMode::NonRecursive;
@@ -190,5 +211,14 @@ mod tests {
         // What is told of the look is told before.
         let news = told.iter().find(is_news).unwrap().unwrap();
         assert!(news.kind.is_create(), "{news:?}");
+        let report = Report::failed("no room".to_owned());
+        tell(&dir.path().join("new"), &report).unwrap();
+        fs::create_dir(dir.path().join("next")).unwrap();
+        let news = told.iter().find(is_news).unwrap().unwrap();
+        assert_eq!(
+            news.paths,
+            [dir.path().join("next")],
+            "what was told is no news"
+        );
     }
 }

@@ -3,7 +3,6 @@
 use evidence::{
     count,
     field::Field,
-    instant::Instant,
     records::{CollectionRecord, HostIdentity},
     verify::CollectionReport,
 };
@@ -69,23 +68,24 @@ pub(super) fn acquisition(report: &CollectionReport) -> Group {
         return group;
     };
     if let Some(field) = &record.field {
-        said_at_the_host(&mut group, field, record.started);
+        said_at_the_host(&mut group, field, record);
     }
-    group.say("Begun, by the host's clock", Some(time(record.started)));
+    let by = facts::clock(record);
+    group.say(by.begun, Some(time(record.started)));
     let clock = record.clock.map(|c| {
         let (offset, bound) = (c.offset_ms, c.bound_ms);
         format!("{offset} ms from the server's signed time, give or take {bound} ms")
     });
-    group.say("The host's clock", clock);
+    group.say(by.label, clock);
     let last = last(report);
     let ended = last.map(|r| time(r.ended));
-    group.say("Ended, by the host's clock", ended);
+    group.say(by.ended, ended);
     group.say("Outcome", Some(outcome(report, last)));
     group
 }
 
 /// What the operator typed, and their clock beside the host's.
-fn said_at_the_host(group: &mut Group, field: &Field, started: Instant) {
+fn said_at_the_host(group: &mut Group, field: &Field, record: &CollectionRecord) {
     group.say("Collected by", Some(field.operator.clone()));
     group.say("Place", Some(field.location.clone()));
     group.say("Medium's serial number", field.medium.clone());
@@ -94,10 +94,10 @@ fn said_at_the_host(group: &mut Group, field: &Field, started: Instant) {
         field.operator_time.map(time),
     );
     let apart = field.operator_time.map(|said| {
-        let seconds = started.seconds.saturating_sub(said.seconds);
+        let seconds = record.started.seconds.saturating_sub(said.seconds);
         format!("{seconds} s after the operator's when it began, what was typed meanwhile included")
     });
-    group.say("The host's clock", apart);
+    group.say(facts::clock(record).label, apart);
     group.say("Remark", field.remark.clone());
 }
 

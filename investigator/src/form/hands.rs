@@ -1,6 +1,6 @@
 //! From whose hands into whose: what is known, and room for what follows.
 
-use evidence::verify::CollectionReport;
+use evidence::{records::CollectionRecord, verify::CollectionReport};
 
 use super::{PaperRow, acquisition};
 use crate::report::facts::{self, time};
@@ -21,14 +21,22 @@ pub(super) struct Hand {
     pub(super) purpose: String,
 }
 
+fn from(record: &CollectionRecord) -> String {
+    let host = &record.host_identity.hostname;
+    match record.dead_disk {
+        None => format!("the host {host}"),
+        Some(_) => format!("the disk of the host {host}"),
+    }
+}
+
 /// What is known of the hands that the collection went through.
 pub(super) fn of(report: &CollectionReport, papers: &[PaperRow]) -> Vec<Hand> {
     let mut hands = Vec::new();
     let who = acquisition::operator(report);
     if let Some(record) = facts::first(report) {
         hands.push(Hand {
-            when: format!("{} (host's clock)", time(record.started)),
-            from: format!("the host {}", record.host_identity.hostname),
+            when: format!("{} ({})", time(record.started), facts::clock(record).name),
+            from: from(record),
             to: who.clone(),
             purpose: "collected and sealed".to_owned(),
         });

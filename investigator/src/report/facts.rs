@@ -64,6 +64,32 @@ pub(crate) fn dead_disk(record: &CollectionRecord) -> Option<String> {
     Some(format!("at {place}, by {reader}"))
 }
 
+/// By which clock the times of a collection are: the host's own, or that of the machine that read its disk.
+pub(crate) fn clock(record: &CollectionRecord) -> Clock {
+    match record.dead_disk {
+        None => Clock {
+            name: "the host's clock",
+            label: "The host's clock",
+            begun: "Begun, by the host's clock",
+            ended: "Ended, by the host's clock",
+        },
+        Some(_) => Clock {
+            name: "the clock of the machine that read the disk",
+            label: "The reading machine's clock",
+            begun: "Begun, by the reading machine's clock",
+            ended: "Ended, by the reading machine's clock",
+        },
+    }
+}
+
+/// A clock, in words.
+pub(crate) struct Clock {
+    pub(crate) name: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) begun: &'static str,
+    pub(crate) ended: &'static str,
+}
+
 fn what(report: &CollectionReport) -> Group {
     let mut group = Group::new("What was collected, and where");
     group.say("Collection", report.collection.map(|id| id.to_string()));
@@ -132,10 +158,9 @@ pub(crate) fn order(report: &CollectionReport) -> Group {
 fn when(report: &CollectionReport) -> Group {
     let mut group = Group::new("When, and on whose word that rests");
     if let Some(record) = first(report) {
-        group.say(
-            "Begun",
-            Some(format!("{} (host's clock)", time(record.started))),
-        );
+        let by = clock(record);
+        let told = |at| format!("{} ({})", time(at), by.name);
+        group.say("Begun", Some(told(record.started)));
         let clock = record.clock.map_or_else(
             || "never compared with a signed time".to_owned(),
             |c| {
@@ -145,11 +170,10 @@ fn when(report: &CollectionReport) -> Group {
                 )
             },
         );
-        group.say("The host's clock", Some(clock));
+        group.say(by.label, Some(clock));
         let ended = report.parts.iter().filter_map(|p| p.record.as_ref());
         let ended = ended.filter(|r| r.last).map(|r| r.ended).max();
-        let ended = ended.map(|at| format!("{} (host's clock)", time(at)));
-        group.say("Ended", ended);
+        group.say("Ended", ended.map(told));
     }
     for part in &report.parts {
         let number = part.number.map_or_else(|| "?".into(), |n| n.to_string());

@@ -7,8 +7,9 @@ use std::{
 };
 
 use evidence::{
+    gap::Reason,
     records::FileRecord,
-    verify::{Options, Verdict},
+    verify::{Code, Options, Verdict, Weight},
     wrap::Identity,
 };
 use serde_json::{Map, Value, json};
@@ -18,6 +19,7 @@ use super::{
     compare::{self, Row},
     disk,
     found::Found,
+    run::BY_PATH,
 };
 use crate::{check, commands::files, fetch};
 
@@ -25,6 +27,8 @@ use crate::{check, commands::files, fetch};
 const HOW: &[&str] = &["atime_kept", "xattrs", "xattrs_b64"];
 /// An altered part is made in so many ways.
 const ALTERATIONS: u64 = 16;
+/// A text of so many bytes is in no ciphertext by chance.
+const TELLING_BYTES: usize = 16;
 /// The artifact that walks the whole disk.
 const WALK: &str = "file_hashes";
 
@@ -182,6 +186,18 @@ impl<'a> Known<'a> {
         row
     }
 
+    /// What there is not of the files that were asked for by their paths.
+    pub(super) fn whole_gaps(&self, asked: &[&str]) -> Vec<KnownGap> {
+        let missing = asked.iter().filter(|path| self.leads_nowhere(path));
+        missing
+            .map(|path| KnownGap {
+                artifact: BY_PATH.to_owned(),
+                subject: (*path).to_owned(),
+                reason: Reason::NotFound,
+            })
+            .collect()
+    }
+
     fn leads_nowhere(&self, path: &str) -> bool {
         let target = self.answers.led_to(path);
         self.answers.item(target).is_none()
@@ -225,6 +241,12 @@ impl<'a> Known<'a> {
             expected.insert("created", born.clone());
             is.insert("created", told["created"].clone());
         }
+        let is_stored =
+            file.entry.is_some() || file.hard_link_of.is_some() || !file.pieces.is_empty();
+        let is_left_out = self.answers.left_out.contains(&file.path);
+        let is_file = item.digests.is_some() && file.target.is_none();
+        expected.insert("stored", (is_file && !is_left_out).into());
+        is.insert("stored", is_stored.into());
         if let (Some(entry), Some(digests)) = (&file.entry, &item.digests) {
             let stored = found.contents.get(entry);
             expected.insert("size_bytes", facts["size_bytes"].clone());
@@ -249,14 +271,14 @@ fn collected(found: &Found) -> impl Iterator<Item = &FileRecord> {
 }
 
 /// The gaps of each artifact: those that are known, and no other.
-pub(super) fn gaps(answers: &Answers, found: &Found) -> Vec<Row> {
+pub(super) fn gaps(what: &str, known: &[KnownGap], found: &Found) -> Vec<Row> {
     let told = found.gaps.iter().map(|gap| KnownGap {
         artifact: gap.artifact.clone(),
         subject: gap.subject.clone(),
         reason: gap.reason,
     });
     let told: Vec<_> = told.collect();
-    let artifacts: BTreeSet<&str> = (answers.gaps.iter().chain(&told))
+    let artifacts: BTreeSet<&str> = (known.iter().chain(&told))
         .map(|gap| gap.artifact.as_str())
         .collect();
     let of = |artifact: &str, gaps: &[KnownGap]| -> BTreeSet<String> {
@@ -265,8 +287,8 @@ pub(super) fn gaps(answers: &Answers, found: &Found) -> Vec<Row> {
             .collect()
     };
     let row = |artifact: &str| {
-        let (known, told) = (of(artifact, &answers.gaps), of(artifact, &told));
-        compare::sets(&format!("{artifact}: not applicable"), &known, &told)
+        let (expected, is) = (of(artifact, known), of(artifact, &told));
+        compare::sets(&format!("{artifact}: {what}"), &expected, &is)
     };
     artifacts.into_iter().map(row).collect()
 }
@@ -322,12 +344,12 @@ pub(super) fn seal(folders: &[PathBuf], identity: &Identity) -> anyhow::Result<R
         .reports
         .iter()
         .flat_map(|report| report.all_findings());
-    let differences = match checked.verdict {
-        Verdict::NotGenuine => findings
-            .map(|(file, f)| format!("{file}: {}", f.text))
-            .collect(),
-        _ => Vec::new(),
-    };
+    // The key was made for this run, and gaps are what is not applicable.
+    let known = [Code::SignerUnknown, Code::Gaps];
+    let against = findings.filter(|(_, f)| f.weight != Weight::Note && !known.contains(&f.code));
+    let differences = against
+        .map(|(file, f)| format!("{file}: {}", f.text))
+        .collect();
     Ok(Row::of(
         "seal, statement and chain of each part",
         parts,
@@ -346,14 +368,17 @@ fn options(identity: &Identity) -> Options {
 ///
 /// # Errors
 /// A part can't be read.
-pub(super) fn encryption(found: &Found, answers: &Answers) -> anyhow::Result<Row> {
+pub(super) fn encryption(found: &[&Found], answers: &Answers) -> anyhow::Result<Row> {
+    // Shorter ones would come up by chance.
     let texts = |item: &Item| match &item.content {
         Content::Pattern { pattern, .. } => Some(pattern.repeat(4)),
+        Content::Text { text } if text.len() >= TELLING_BYTES => Some(text.clone()),
         _ => None,
     };
     let telling: Vec<String> = answers.disk.iter().filter_map(texts).collect();
+    let parts: Vec<_> = found.iter().flat_map(|found| &found.parts).collect();
     let mut differences = Vec::new();
-    for part in &found.parts {
+    for part in &parts {
         let bytes = fs::read(&part.path)?;
         for text in &telling {
             if bytes
@@ -364,11 +389,7 @@ pub(super) fn encryption(found: &Found, answers: &Answers) -> anyhow::Result<Row
             }
         }
     }
-    Ok(Row::of(
-        "encryption of each part",
-        found.parts.len(),
-        differences,
-    ))
+    Ok(Row::of("encryption of each part", parts.len(), differences))
 }
 
 /// Whether an altered part is seen to be one, wherever it was altered.

@@ -22,7 +22,7 @@ use crate::{fetch, private};
 /// What is asked for by artifact.
 const PROFILE: &str = "full";
 /// What is asked for by path.
-const BY_PATH: &str = "files";
+pub(super) const BY_PATH: &str = "files";
 /// The paths that are asked for whole lie here.
 const WHOLE: &str = "/data/";
 
@@ -65,14 +65,15 @@ pub fn run(agent: &Path, folder: &Path, by: Option<&str>) -> anyhow::Result<Repo
     let (second, second_folder) = by_path.run(BY_PATH, &paths)?;
     let mut rows = known.artifacts(&first);
     rows.extend(known.taken(&first));
-    rows.extend(held::gaps(&answers, &first));
+    rows.extend(held::gaps("not applicable", &answers.gaps, &first));
     rows.push(known.whole_files(&second, &paths));
+    rows.extend(held::gaps("not there", &known.whole_gaps(&paths), &second));
     rows.push(held::host(&first, &root, agent)?);
     rows.push(held::seal(
         &[first_folder, second_folder.clone()],
         &identity,
     )?);
-    rows.push(held::encryption(&second, &answers)?);
+    rows.push(held::encryption(&[&first, &second], &answers)?);
     rows.push(held::alterations(&second_folder, &identity)?);
     Ok(Report {
         v: 1,

@@ -100,6 +100,15 @@ impl Report {
         }
     }
 
+    /// Whether all of it is durable here, so that nothing is lost with the folder that it came in.
+    pub fn is_taken_in(&self) -> bool {
+        let is_here =
+            |c: &CollectionReport| matches!(c.outcome, Outcome::TakenIn | Outcome::WasHere);
+        self.failure.is_none()
+            && !self.collections.is_empty()
+            && self.collections.iter().all(is_here)
+    }
+
     /// For people. What a stick says of itself is shown inert.
     pub fn text(&self) -> String {
         if let Some(why) = &self.failure {
