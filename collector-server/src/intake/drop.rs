@@ -95,7 +95,9 @@ fn is_news(told: &notify::Result<notify::Event>) -> bool {
         name.ends_with(REPORT) || name.ends_with(keyfile::NEW)
     };
     let is_idle = |event: &notify::Event| {
-        event.kind.is_access() || !event.paths.is_empty() && event.paths.iter().all(is_own)
+        let is_told = !event.paths.is_empty() && event.paths.iter().all(is_own);
+        // Who removes a report asks for another look.
+        event.kind.is_access() || is_told && !event.kind.is_remove()
     };
     !told.as_ref().is_ok_and(is_idle)
 }

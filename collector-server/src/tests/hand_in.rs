@@ -3,6 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use evidence::{custody::receipt::Receipt, ids::CollectionId};
+use protocol::kit::layout;
 use tokio::{task::JoinHandle, time};
 
 use crate::{
@@ -188,6 +189,52 @@ async fn a_folder_under_a_name_that_was_told_of_before_is_taken_in_too() {
         let report: Report = serde_json::from_slice(&report).unwrap();
         assert_eq!(report.collections[0].collection, of);
     }
+    watching.abort();
+}
+
+#[tokio::test]
+async fn a_drop_of_which_anything_is_missing_stays_until_somebody_has_looked() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let stick = Stick::new(&s).await;
+    let watching = watched(&s);
+    let drop_folder = d.folder().drop_folder();
+    until("the drop folder is there", || drop_folder.exists()).await;
+    let of = stick.collect(&s, host("a"));
+    let leaf = stick.folder(of).join(layout::USED);
+    let kept = fs::read(&leaf).unwrap();
+    fs::remove_file(&leaf).unwrap();
+    let (partial, pushed) = (drop_folder.join("host.partial"), drop_folder.join("host"));
+    fs::create_dir(&partial).unwrap();
+    fs::rename(stick.folder(of), partial.join(of.to_string())).unwrap();
+    fs::rename(&partial, &pushed).unwrap();
+    let report = report_of(&pushed);
+    until("it is told of", || report.exists()).await;
+    let part = pushed.join(of.to_string()).join("part-0001.zip.age");
+    assert!(part.is_file(), "the only copy");
+
+    fs::write(pushed.join(of.to_string()).join(layout::USED), kept).unwrap();
+    fs::remove_file(&report).unwrap();
+    until("it is taken in", || !pushed.exists()).await;
+    assert!(s.server.index.is_whole(of).await.unwrap());
+    watching.abort();
+}
+
+#[tokio::test]
+async fn a_decoy_of_the_same_name_hides_nothing() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let stick = Stick::new(&s).await;
+    let one = stick.collect(&s, host("a"));
+    fs::create_dir(stick.path().join(one.to_string())).unwrap();
+    let watching = watched(&s);
+    until("the drop folder is there", || {
+        d.folder().drop_folder().exists()
+    })
+    .await;
+    handed(&d, &stick, false).await;
+    check_receipts(&d, &stick, one);
+    assert!(s.server.index.is_whole(one).await.unwrap());
     watching.abort();
 }
 
