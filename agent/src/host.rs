@@ -33,10 +33,11 @@ pub fn identity(root: &Path) -> HostIdentity {
     HostIdentity {
         hostname,
         os: std::env::consts::OS.to_owned(),
+        os_version: pretty_name(root),
         kernel,
         arch: std::env::consts::ARCH.to_owned(),
+        machine_id: machine_id(root),
         hardware: hardware::of(root),
-        ..of_disk(root)
     }
 }
 
@@ -48,7 +49,7 @@ pub fn of_disk(root: &Path) -> HostIdentity {
         os_version: pretty_name(root),
         kernel: None,
         arch: UNKNOWN.to_owned(),
-        machine_id: line(root, "/etc/machine-id"),
+        machine_id: machine_id(root),
         hardware: None,
     }
 }
@@ -100,6 +101,10 @@ pub fn own_digest() -> Option<Digest> {
     })
 }
 
+fn machine_id(root: &Path) -> Option<String> {
+    line(root, "/etc/machine-id")
+}
+
 fn pretty_name(root: &Path) -> Option<String> {
     let text = small(root, "/etc/os-release")?;
     let value = text.lines().find_map(|l| l.strip_prefix("PRETTY_NAME="))?;
@@ -147,7 +152,6 @@ mod tests {
         std::fs::write(root.path().join("etc/os-release"), "PRETTY_NAME=\"X 1\"\n").unwrap();
         std::fs::write(root.path().join("proc/stat"), "cpu 1\nbtime 17\n").unwrap();
         assert_eq!(identity(root.path()).os_version.as_deref(), Some("X 1"));
-        std::fs::write(root.path().join("etc/hostname"), "dead-1\n").unwrap();
         std::fs::write(root.path().join("etc/machine-id"), "\n").unwrap();
         let hostile = "# a comment\n\n name\x1b[2J\u{e9}".to_owned() + &"\u{fffd}".repeat(200);
         std::fs::write(root.path().join("etc/hostname"), hostile).unwrap();

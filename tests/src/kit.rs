@@ -139,6 +139,27 @@ pub fn import(stage: &Stage, stick: &Path, more: &[&str]) -> anyhow::Result<Outc
     stage.run("fieldseal-server", &all)
 }
 
+/// `fieldseal verify` of a folder, with the deployment's root and the vault's key; for programs.
+///
+/// # Errors
+/// It can't be started.
+pub fn verify(stage: &Stage, folder: &Path) -> anyhow::Result<Outcome> {
+    let (vault, root) = (stage.path("vault/one.txt"), stage.path("trust/root.crt"));
+    let key = args!["--trust", root, "--identity", vault, "--json"];
+    stage.fieldseal(&[&args!["verify", folder][..], &key].concat())
+}
+
+/// That a verdict has none of these reasons.
+///
+/// # Errors
+/// It has one.
+pub fn lacks(verified: &Outcome, reasons: &[&str]) -> anyhow::Result<()> {
+    for reason in reasons {
+        ensure!(!verified.out.contains(reason), "{reason}: {}", verified.out);
+    }
+    Ok(())
+}
+
 /// The agent's program without what only a debugger needs, so that a small stick takes it.
 ///
 /// # Errors

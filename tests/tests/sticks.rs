@@ -7,7 +7,6 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 use evidence::envelope::Envelope;
 
 use fieldseal_tests::{
-    args,
     kit::{self, evidence, files, finished, import, profile, put_on, run, run_on, whole},
     stage::Stage,
     stick::{Kind, Stick},
@@ -103,28 +102,16 @@ fn host(stage: &Stage, folder: &Path) -> (String, String) {
 
 /// Receipts lie beside the parts, and prove them.
 fn check_proven(stage: &Stage, folder: &Path) {
-    let (vault, root) = (stage.path("vault/one.txt"), stage.path("trust/root.crt"));
-    let verify = args![
-        "verify",
-        folder,
-        "--trust",
-        root,
-        "--identity",
-        vault,
-        "--json"
-    ];
-    let verified = stage.fieldseal(&verify).unwrap();
+    let verified = kit::verify(stage, folder).unwrap();
     assert!([0, 2].contains(&verified.code), "{verified:?}");
-    for lacking in [
-        "receipt-absent",
-        "receipt-invalid",
-        "kit-mismatch",
-        "enrolment-invalid",
-    ] {
-        assert!(
-            !verified.out.contains(lacking),
-            "{lacking}: {}",
-            verified.out
-        );
-    }
+    kit::lacks(
+        &verified,
+        &[
+            "receipt-absent",
+            "receipt-invalid",
+            "kit-mismatch",
+            "enrolment-invalid",
+        ],
+    )
+    .unwrap();
 }

@@ -1,6 +1,10 @@
 //! A stick is handed in by the command, with and without a running server, and by the drop folder; it gets its receipts.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use evidence::{custody::receipt::Receipt, ids::CollectionId};
 use protocol::kit::layout;
@@ -35,6 +39,15 @@ async fn handed(d: &Deployment, stick: &Stick, wipe: bool) -> Report {
 
 fn watched(s: &Running<'_>) -> JoinHandle<()> {
     tokio::spawn(drop::run(s.server.clone()))
+}
+
+/// A collection, pushed into the drop folder as an agency's own tools would.
+fn pushed(stick: &Stick, of: CollectionId, drop_folder: &Path) -> PathBuf {
+    let (partial, pushed) = (drop_folder.join("host.partial"), drop_folder.join("host"));
+    fs::create_dir(&partial).unwrap();
+    fs::rename(stick.folder(of), partial.join(of.to_string())).unwrap();
+    fs::rename(&partial, &pushed).unwrap();
+    pushed
 }
 
 /// Waits until it is so.
@@ -178,11 +191,8 @@ async fn a_folder_under_a_name_that_was_told_of_before_is_taken_in_too() {
     let watching = watched(&s);
     let drop_folder = d.folder().drop_folder();
     until("the drop folder is there", || drop_folder.exists()).await;
-    let (partial, pushed) = (drop_folder.join("host.partial"), drop_folder.join("host"));
     for of in [stick.collect(&s, host("a")), stick.collect(&s, host("a"))] {
-        fs::create_dir(&partial).unwrap();
-        fs::rename(stick.folder(of), partial.join(of.to_string())).unwrap();
-        fs::rename(&partial, &pushed).unwrap();
+        let pushed = pushed(&stick, of, &drop_folder);
         until("it is taken in", || !pushed.exists()).await;
         assert!(s.server.index.is_whole(of).await.unwrap());
         let report = fs::read(report_of(&pushed)).unwrap();
@@ -204,10 +214,7 @@ async fn a_drop_of_which_anything_is_missing_stays_until_somebody_has_looked() {
     let leaf = stick.folder(of).join(layout::USED);
     let kept = fs::read(&leaf).unwrap();
     fs::remove_file(&leaf).unwrap();
-    let (partial, pushed) = (drop_folder.join("host.partial"), drop_folder.join("host"));
-    fs::create_dir(&partial).unwrap();
-    fs::rename(stick.folder(of), partial.join(of.to_string())).unwrap();
-    fs::rename(&partial, &pushed).unwrap();
+    let pushed = pushed(&stick, of, &drop_folder);
     let report = report_of(&pushed);
     until("it is told of", || report.exists()).await;
     let part = pushed.join(of.to_string()).join("part-0001.zip.age");

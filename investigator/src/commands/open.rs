@@ -168,7 +168,14 @@ fn same_as(part: &Path, identities: &[Identity], target: PathBuf) -> anyhow::Res
     Ok(target)
 }
 
-fn plain_of(part: &Path, identities: &[Identity]) -> anyhow::Result<UnwrapReader<BufReader<File>>> {
+/// What is in an encrypted part.
+///
+/// # Errors
+/// It can't be read, or none of the keys opens it.
+pub(crate) fn plain_of(
+    part: &Path,
+    identities: &[Identity],
+) -> anyhow::Result<UnwrapReader<BufReader<File>>> {
     let shown = part.display();
     let file = File::open(part).with_context(|| format!("{shown} can't be opened."))?;
     UnwrapReader::new(identities, BufReader::with_capacity(1 << 17, file))

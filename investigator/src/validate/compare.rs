@@ -1,6 +1,6 @@
 //! Holds what was found against what is known, and says each difference in words.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -142,20 +142,14 @@ pub(super) fn sets(what: &str, expected: &BTreeSet<String>, found: &BTreeSet<Str
     }
 }
 
-/// Holds named values against each other.
-pub(super) fn values(
-    of: &str,
-    expected: &BTreeMap<&str, Value>,
-    found: &BTreeMap<&str, Value>,
-) -> Vec<String> {
-    let differing = expected
-        .iter()
-        .filter(|(key, value)| found.get(*key) != Some(value));
+/// A named value: as it is expected, and as it was found.
+pub(super) type Held = (&'static str, Value, Value);
+
+/// What differs among the values of one thing.
+pub(super) fn values(of: &str, held: &[Held]) -> Vec<String> {
+    let differing = held.iter().filter(|(_, expected, is)| expected != is);
     differing
-        .map(|(key, value)| {
-            let is = found.get(key).map_or("nothing".into(), Value::to_string);
-            format!("{of}: {key} is {is} and not {value}")
-        })
+        .map(|(key, expected, is)| format!("{of}: {key} is {is} and not {expected}"))
         .collect()
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
     io::{self, BufReader, Read},
     path::Path,
 };
@@ -13,12 +12,15 @@ use evidence::{
     digest::{Digest, DigestWriter},
     gap::Gap,
     records::{CollectionRecord, FileRecord},
-    wrap::{Identity, UnwrapReader},
+    wrap::Identity,
 };
 use serde_json::{Map, Value};
 
 use super::report::PartFile;
-use crate::{commands::files, fetch};
+use crate::{
+    commands::{files, open},
+    fetch,
+};
 
 /// No collection.json is longer.
 const RECORD_BYTES: u64 = 4 << 20;
@@ -49,12 +51,7 @@ impl Found {
         let mut found = Self::default();
         for path in files::parts(&[folder.to_owned()])?.parts {
             let shown = path.display();
-            let file = File::open(&path).with_context(|| format!("{shown} can't be read."))?;
-            let plain = UnwrapReader::new(
-                std::slice::from_ref(identity),
-                BufReader::with_capacity(1 << 17, file),
-            )
-            .with_context(|| format!("{shown} can't be decrypted."))?;
+            let plain = open::plain_of(&path, std::slice::from_ref(identity))?;
             found
                 .part(BufReader::with_capacity(1 << 16, plain))
                 .with_context(|| format!("{shown} can't be read."))?;

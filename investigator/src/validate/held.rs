@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     answers::{Answers, Content, Item, KnownGap},
-    compare::{self, Row},
+    compare::{self, Held, Row},
     disk,
     found::Found,
     run::BY_PATH,
@@ -213,52 +213,50 @@ impl<'a> Known<'a> {
         let mode = facts["mode"]
             .as_str()
             .and_then(|text| u32::from_str_radix(text, 8).ok());
-        let mut expected = BTreeMap::from([
-            ("modified", facts["modified"].clone()),
-            ("accessed", facts["accessed"].clone()),
-            ("changed", facts["changed"].clone()),
-            ("mode", json!(mode)),
-            ("uid", facts["uid"].clone()),
-            ("gid", facts["gid"].clone()),
-            ("links", facts["links"].clone()),
-            ("device", facts["device"].clone()),
-            ("inode", facts["inode"].to_string().into()),
-            ("changed_while_read", false.into()),
-        ]);
-        let mut is = BTreeMap::from([
-            ("modified", told["modified"].clone()),
-            ("accessed", told["accessed"].clone()),
-            ("changed", told["changed"].clone()),
-            ("mode", json!(file.mode)),
-            ("uid", json!(file.uid)),
-            ("gid", json!(file.gid)),
-            ("links", json!(file.link_count)),
-            ("device", json!(file.device)),
-            ("inode", json!(file.inode)),
-            ("changed_while_read", file.changed_while_read.into()),
-        ]);
+        let fact = |name: &str| facts[name].clone();
+        let mut held: Vec<Held> = vec![
+            ("modified", fact("modified"), told["modified"].clone()),
+            ("accessed", fact("accessed"), told["accessed"].clone()),
+            ("changed", fact("changed"), told["changed"].clone()),
+            ("mode", json!(mode), json!(file.mode)),
+            ("uid", fact("uid"), json!(file.uid)),
+            ("gid", fact("gid"), json!(file.gid)),
+            ("links", fact("links"), json!(file.link_count)),
+            ("device", fact("device"), json!(file.device)),
+            ("inode", fact("inode").to_string().into(), json!(file.inode)),
+            (
+                "changed_while_read",
+                false.into(),
+                file.changed_while_read.into(),
+            ),
+        ];
         if let Some(born) = facts.get("born") {
-            expected.insert("created", born.clone());
-            is.insert("created", told["created"].clone());
+            held.push(("created", born.clone(), told["created"].clone()));
         }
         let is_stored =
             file.entry.is_some() || file.hard_link_of.is_some() || !file.pieces.is_empty();
         let is_left_out = self.answers.left_out.contains(&file.path);
         let is_file = item.digests.is_some() && file.target.is_none();
-        expected.insert("stored", (is_file && !is_left_out).into());
-        is.insert("stored", is_stored.into());
+        held.push(("stored", (is_file && !is_left_out).into(), is_stored.into()));
         if let (Some(entry), Some(digests)) = (&file.entry, &item.digests) {
             let stored = found.contents.get(entry);
-            expected.insert("size_bytes", facts["size_bytes"].clone());
-            expected.insert("sha256", json!(digests.sha256));
-            expected.insert("sha256 of what is stored", json!(digests.sha256));
-            expected.insert("size of what is stored", facts["size_bytes"].clone());
-            is.insert("size_bytes", json!(file.size_bytes));
-            is.insert("sha256", json!(file.sha256));
-            is.insert("sha256 of what is stored", json!(stored.map(|s| s.0)));
-            is.insert("size of what is stored", json!(stored.map(|s| s.1)));
+            let (sha256, size_bytes) = (json!(digests.sha256), fact("size_bytes"));
+            held.extend([
+                ("size_bytes", size_bytes.clone(), json!(file.size_bytes)),
+                ("sha256", sha256.clone(), json!(file.sha256)),
+                (
+                    "sha256 of what is stored",
+                    sha256,
+                    json!(stored.map(|s| s.0)),
+                ),
+                (
+                    "size of what is stored",
+                    size_bytes,
+                    json!(stored.map(|s| s.1)),
+                ),
+            ]);
         }
-        compare::values(&file.path, &expected, &is)
+        compare::values(&file.path, &held)
     }
 }
 
@@ -301,30 +299,38 @@ pub(super) fn host(found: &Found, root: &Path, agent: &Path) -> anyhow::Result<R
     let record = found.collection.as_ref();
     let host = record.map(|r| &r.host_identity);
     let disk = record.and_then(|r| r.dead_disk.as_ref());
-    let is = BTreeMap::from([
-        ("hostname", json!(host.map(|h| &h.hostname))),
+    let id = "0123456789abcdef0123456789abcdef";
+    let held: [Held; 5] = [
+        (
+            "hostname",
+            json!("known-answers"),
+            json!(host.map(|h| &h.hostname)),
+        ),
         (
             "machine_id",
+            json!(id),
             json!(host.and_then(|h| h.machine_id.as_ref())),
         ),
         (
             "os_version",
+            json!("Known Answers 1"),
             json!(host.and_then(|h| h.os_version.as_ref())),
         ),
-        ("mounted_at", json!(disk.map(|d| &d.mounted_at))),
-        ("agent_sha256", json!(record.and_then(|r| r.agent_sha256))),
-    ]);
-    let expected = BTreeMap::from([
-        ("hostname", json!("known-answers")),
-        ("machine_id", json!("0123456789abcdef0123456789abcdef")),
-        ("os_version", json!("Known Answers 1")),
-        ("mounted_at", json!(root.to_string_lossy())),
-        ("agent_sha256", json!(fetch::digest_of(agent)?.0)),
-    ]);
-    let differences = compare::values("collection.json", &expected, &is);
+        (
+            "mounted_at",
+            json!(root.to_string_lossy()),
+            json!(disk.map(|d| &d.mounted_at)),
+        ),
+        (
+            "agent_sha256",
+            json!(fetch::digest_of(agent)?.0),
+            json!(record.and_then(|r| r.agent_sha256)),
+        ),
+    ];
+    let differences = compare::values("collection.json", &held);
     Ok(Row::of(
         "identity of host and program",
-        expected.len(),
+        held.len(),
         differences,
     ))
 }
@@ -407,32 +413,32 @@ pub(super) fn alterations(folder: &Path, identity: &Identity) -> anyhow::Result<
             vec!["there is no part".into()],
         ));
     };
-    let whole = fs::read(part)?;
-    for number in 0..ALTERATIONS {
-        let at = usize::try_from(number * whole.len() as u64 / ALTERATIONS)?;
-        let mut bytes = whole.clone();
-        bytes[at] ^= 1;
-        fs::create_dir_all(&altered)?;
-        fs::write(altered.join(part.file_name().unwrap_or_default()), &bytes)?;
-        for beside in fs::read_dir(folder)? {
-            let beside = beside?.path();
-            if beside.extension().is_some_and(|e| e == "json") {
-                fs::copy(
-                    &beside,
-                    altered.join(beside.file_name().unwrap_or_default()),
-                )?;
-            }
+    fs::create_dir_all(&altered)?;
+    for beside in fs::read_dir(folder)? {
+        let beside = beside?.path();
+        if beside.extension().is_some_and(|e| e == "json") {
+            fs::copy(
+                &beside,
+                altered.join(beside.file_name().unwrap_or_default()),
+            )?;
         }
+    }
+    let copy = altered.join(part.file_name().unwrap_or_default());
+    let mut bytes = fs::read(part)?;
+    for number in 0..ALTERATIONS {
+        let at = usize::try_from(number * bytes.len() as u64 / ALTERATIONS)?;
+        bytes[at] ^= 1;
+        fs::write(&copy, &bytes)?;
+        bytes[at] ^= 1;
         let checked = check::paths(std::slice::from_ref(&altered), &options(identity));
-        let is_seen = checked.is_ok_and(|checked| checked.verdict == Verdict::NotGenuine);
-        if !is_seen {
+        if !checked.is_ok_and(|checked| checked.verdict == Verdict::NotGenuine) {
             differences.push(format!(
                 "byte {at} of {} was changed unseen",
                 part.display()
             ));
         }
-        fs::remove_dir_all(&altered)?;
     }
+    fs::remove_dir_all(&altered)?;
     Ok(Row::of(
         "alterations seen",
         usize::try_from(ALTERATIONS)?,
