@@ -12,6 +12,7 @@ pub mod bare_host;
 pub mod browser;
 pub mod kit;
 pub mod manual;
+pub mod port;
 pub mod programs;
 pub mod relay;
 pub mod running;

@@ -1,8 +1,8 @@
 //! A program that runs beside us, and ends when we let go of it.
 
 use std::{
-    fs::File,
-    path::Path,
+    fs::{self, File},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -14,11 +14,15 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long a program may take to end once it was asked to.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// So many bytes of what it said are told where it ended before its time.
+const LAST_WORDS: usize = 2048;
+
 /// A program of ours that runs.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
     name: String,
+    log: PathBuf,
 }
 
 impl Running {
@@ -27,15 +31,15 @@ impl Running {
     /// # Errors
     /// It can't be started.
     pub fn start(name: &str, command: &mut Command, log: &Path) -> anyhow::Result<Self> {
-        let log = File::options().create(true).append(true).open(log)?;
+        let said = File::options().create(true).append(true).open(log)?;
         let child = command
             .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
+            .stdout(said.try_clone()?)
+            .stderr(said)
             .spawn()
             .with_context(|| format!("{name} can't be started"))?;
-        let name = name.to_owned();
-        Ok(Self { child, name })
+        let (name, log) = (name.to_owned(), log.to_owned());
+        Ok(Self { child, name, log })
     }
 
     /// Its process.
@@ -51,7 +55,11 @@ impl Running {
         let start = Instant::now();
         while !is_ready() {
             if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended before {what}: {status}", self.name);
+                bail!(
+                    "{} ended before {what}: {status}. It said: {}",
+                    self.name,
+                    self.last_words()
+                );
             }
             if start.elapsed() > PATIENCE {
                 bail!("{} did not come to the point that {what}", self.name);
@@ -94,6 +102,12 @@ impl Running {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
+    }
+
+    fn last_words(&self) -> String {
+        let said = fs::read(&self.log).unwrap_or_default();
+        let last = said.len().saturating_sub(LAST_WORDS);
+        String::from_utf8_lossy(said.get(last..).unwrap_or_default()).into_owned()
     }
 
     fn end(&mut self) -> anyhow::Result<()> {

@@ -2,14 +2,14 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::ensure;
 
-use crate::running::Running;
+use crate::{port, running::Running};
 
 const PROGRAM: &str = "/usr/sbin/sshd";
 
@@ -37,9 +37,7 @@ impl Sshd {
             // Where no service was ever started, it is not there.
             fs::create_dir_all("/run/sshd")?;
         }
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let port = free.local_addr()?.port();
-        drop(free);
+        let port = port::free()?.port();
         let shown = dir.display();
         let settings = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {shown}/host\nAuthorizedKeysFile {shown}/user.pub\n\

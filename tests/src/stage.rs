@@ -5,7 +5,7 @@
 use std::{
     ffi::OsString,
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -15,6 +15,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 
 use crate::{
+    port,
     programs::{self, Outcome, Programs},
     running::Running,
     tsa::{self, Tsa},
@@ -55,7 +56,7 @@ impl Stage {
             dir,
             tsa: None,
             programs: Programs::build()?,
-            listen: free_port()?,
+            listen: port::free()?,
             server: None,
             agent: Vec::new(),
             clock: Vec::new(),
@@ -249,7 +250,7 @@ impl Stage {
     fn write_settings(&self) -> anyhow::Result<()> {
         let path = self.path("server/server.toml");
         let mut settings: toml::Table = fs::read_to_string(&path)?.parse()?;
-        let metrics = free_port()?.to_string();
+        let metrics = port::free()?.to_string();
         settings.insert("metrics_listen".into(), metrics.into());
         if let Some(tsa) = &self.tsa {
             (self.say)(&format!("(server.toml: [tsa] url = {:?})", tsa.url));
@@ -512,12 +513,6 @@ impl Stage {
         (self.say)(&format!("\n$ {line} >> {} 2>&1 &", log.display()));
         Running::start(program, self.command(program).args(arguments), &log)
     }
-}
-
-/// A port of loopback that nobody holds now.
-fn free_port() -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(listener.local_addr()?)
 }
 
 /// What makes a program believe in a time that is `apart` from the real one, as in `+30d` (by libfaketime).

@@ -2,13 +2,13 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::Path,
     process::Command,
 };
 
 use anyhow::Context as _;
-use fieldseal_tests::running::Running;
+use fieldseal_tests::{port, running::Running};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 use super::{
@@ -25,7 +25,7 @@ pub(super) async fn bytes_each(
     members: &[Member],
 ) -> anyhow::Result<f64> {
     fs::create_dir_all(folder)?;
-    let address = free_port()?;
+    let address = port::free()?;
     let root_pem = write_keys(folder)?;
     fs::write(
         folder.join("nginx.conf"),
@@ -79,8 +79,4 @@ fn settings(folder: &Path, address: SocketAddr, client_root: &Path) -> String {
              ssl_client_certificate {root}; ssl_verify_client on; ssl_verify_depth 3;
              location / {{ return 204; }} }} }}"
     )
-}
-
-fn free_port() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
