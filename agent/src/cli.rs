@@ -56,6 +56,9 @@ pub enum Command {
     Half {
         /// Which.
         half: Half,
+        /// What to do without all walls.
+        #[arg(long, default_value = "required")]
+        sandbox: Sandbox,
         /// The agent's folder.
         #[arg(long, value_name = "DIR")]
         state: PathBuf,
@@ -196,6 +199,28 @@ impl Half {
     }
 }
 
+/// What a half does where the walls around it can't all be put up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sandbox {
+    /// It does not start.
+    Required,
+    /// It does not start without Landlock either, which kernels before 5.13 lack.
+    Full,
+    /// It starts with those that can be put up, and says which are missing.
+    Available,
+}
+
+impl Sandbox {
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Full => "full",
+            Self::Available => "available",
+        }
+    }
+}
+
 /// What `run` was told.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -203,11 +228,16 @@ Without --half, three processes: the reader, the courier, and one that starts bo
 SIGTERM ends all of them: what a collection has read is sealed, and it goes on at the next start.
 With --half, one process that a service manager watches; both meet at --socket.
 Exit codes: 0 told to stop, 1 failed, 64 usage, 78 it can't work here and starting it again would not help:
-another agent runs on this state, the host is not enrolled, or its state or settings are damaged.")]
+another agent runs on this state, the host is not enrolled, its state or settings are damaged, or the sandbox can't be
+put up as --sandbox demands.")]
 pub struct RunArgs {
     /// The folder that the agent keeps its state in.
     #[arg(long, value_name = "DIR")]
     pub state: PathBuf,
+    /// What to do where the walls around the halves (users of their own, capabilities, no_new_privs, seccomp) can't all be
+    /// put up. Started by root, each half becomes the user that its folder below --state belongs to.
+    #[arg(long, value_name = "WHICH", default_value = "required")]
+    pub sandbox: Sandbox,
     /// Run one half alone.
     #[arg(long, value_name = "HALF", requires = "socket")]
     pub half: Option<Half>,

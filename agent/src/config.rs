@@ -22,7 +22,12 @@ use protocol::{
 };
 use serde_json::{Map, Value};
 
-use crate::{artifacts, cli::CollectArgs, host, platform::procfs};
+use crate::{
+    artifacts,
+    cli::CollectArgs,
+    host,
+    platform::{procfs, sandbox::Walls},
+};
 
 /// The default length of a part: small enough for FAT32 and for starting an upload again.
 pub const PART_BYTES: u64 = 1 << 30;
@@ -67,6 +72,8 @@ pub struct Setting {
     pub limits: Limits,
     /// Whether it runs only when nothing else wants the processor.
     pub background: bool,
+    /// The walls around the half that reads.
+    pub walls: Walls,
 }
 
 /// A collection that can begin.
@@ -100,6 +107,8 @@ pub struct Plan {
     pub part_bytes: u64,
     /// Whether it runs only when nothing else wants the processor.
     pub background: bool,
+    /// The walls around the half that reads.
+    pub walls: Walls,
     /// For how long the host may leave one read unanswered before it is given up.
     pub patience: Duration,
     /// Gaps that are known before anything is gathered.
@@ -222,6 +231,7 @@ impl Plan {
             scope: parameters.scope.clone(),
             part_bytes: PART_BYTES,
             background: setting.background,
+            walls: setting.walls,
             patience: PATIENCE,
             foreseen: Vec::new(),
         })
@@ -255,6 +265,7 @@ impl Plan {
             case: args.case,
             limits: Limits::default(),
             background: !args.foreground,
+            walls: Walls::default(),
         };
         let plan = Self::from_profile(&yaml, &parameters, setting)?;
         match root {
@@ -438,6 +449,7 @@ mod tests {
                 ..Limits::default()
             },
             background: true,
+            walls: Walls::default(),
         }
     }
 

@@ -16,13 +16,15 @@ use evidence::{digest::Digest, ids::AgentId, instant::Instant};
 use protocol::profile::Limits;
 
 use crate::{
-    cli::{EnrolArgs, Half},
+    cli::{EnrolArgs, Half, Sandbox},
     courier,
     link::LinkError,
     platform::{
         handle::{AsFd as _, OwnedFd},
         journal::{Journal, SOCKETS},
-        private, program, signals, socket,
+        neighbours, private, program,
+        sandbox::{self, Confined, Walls},
+        signals, socket,
     },
     reader::{
         enrol,
@@ -82,6 +84,22 @@ pub enum HalfError {
         /// What is wrong.
         why: String,
     },
+    /// Its own user can't be taken on.
+    #[error("the agent can't become the user of {folder}. Check the folder and its owner.")]
+    User {
+        /// Whose owner it should become.
+        folder: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The walls are not what was demanded.
+    #[error(
+        "the sandbox can't be put up: {walls}. Install the agent's package, which has a user for each half, or accept fewer walls with `--sandbox available`."
+    )]
+    Sandbox {
+        /// Those that stand, and those that do not.
+        walls: Walls,
+    },
     /// A process can't be started.
     #[error("the agent can't start its other half. Check that this program may start itself.")]
     Start(#[source] io::Error),
@@ -91,15 +109,19 @@ pub enum HalfError {
 ///
 /// # Errors
 /// It ended, and must be started anew.
-pub fn over_standard_input(half: Half, state: &Path) -> Result<(), Box<dyn Error>> {
-    // Who starts us ends us: without it nobody would see to both.
+pub fn over_standard_input(
+    half: Half,
+    state: &Path,
+    sandbox: Sandbox,
+) -> Result<(), Box<dyn Error>> {
+    take_user(half, state)?;
+    // Who starts us ends us: without it nobody would see to both. After the change of user, which would undo it.
     signals::end_with_parent()?;
     program::name_process()?;
-    let stop = stop_flag(half)?;
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     match half {
-        Half::Reader => reader(state, socket, &stop, Journal::open(&SOCKETS)),
-        Half::Courier => courier(state, socket, &stop),
+        Half::Reader => reader(state, socket, sandbox, Journal::open(&SOCKETS)),
+        Half::Courier => courier(state, socket, sandbox),
     }
 }
 
@@ -107,21 +129,51 @@ pub fn over_standard_input(half: Half, state: &Path) -> Result<(), Box<dyn Error
 ///
 /// # Errors
 /// It ended, and must be started anew.
-pub fn over_socket(half: Half, state: &Path, path: &Path) -> Result<(), Box<dyn Error>> {
-    let stop = stop_flag(half)?;
+pub fn over_socket(
+    half: Half,
+    state: &Path,
+    path: &Path,
+    sandbox: Sandbox,
+) -> Result<(), Box<dyn Error>> {
+    take_user(half, state)?;
     match half {
         Half::Reader => {
             let journal = Journal::open(&SOCKETS);
             let met = meet(path, owner(&courier_folder(state))?, &journal)?;
-            reader(state, met, &stop, journal)
+            reader(state, met, sandbox, journal)
         }
         Half::Courier => {
-            let Some(socket) = find(path, &stop)? else {
-                return Ok(());
-            };
+            let socket = find(path)?;
             check_peer(path, &socket, owner(&reader_folder(state))?)?;
-            courier(state, socket, &stop)
+            courier(state, socket, sandbox)
         }
+    }
+}
+
+/// Root makes no better half: each is the user that its own folder belongs to.
+fn take_user(half: Half, state: &Path) -> Result<(), HalfError> {
+    let folder = match half {
+        Half::Reader => reader_folder(state),
+        Half::Courier => courier_folder(state),
+    };
+    sandbox::take_user_of(&folder).map_err(|source| HalfError::User { folder, source })
+}
+
+/// Puts the walls up around this half, before its first thread begins; what it opens by name is open by then.
+fn confine(
+    whom: Confined<'_>,
+    other_folder: &Path,
+    sandbox: Sandbox,
+) -> Result<Walls, Box<dyn Error>> {
+    let walls = sandbox::raise(whom, private::owner(other_folder).ok());
+    let is_enough = match sandbox {
+        Sandbox::Required => walls.is_enough(),
+        Sandbox::Full => walls.missing.is_empty(),
+        Sandbox::Available => true,
+    };
+    match is_enough {
+        true => Ok(walls),
+        false => Err(HalfError::Sandbox { walls }.into()),
     }
 }
 
@@ -151,12 +203,12 @@ fn meet(path: &Path, wanted: u32, journal: &Journal) -> Result<OwnedFd, HalfErro
     }
 }
 
-/// Connects to the reader, who may begin later; none when told to stop meanwhile.
-fn find(path: &Path, stop: &Stop) -> Result<Option<OwnedFd>, HalfError> {
+/// Connects to the reader, who may begin later. Told to stop meanwhile, it just ends: it has begun nothing.
+fn find(path: &Path) -> Result<OwnedFd, HalfError> {
     let mut looks = 0;
-    while !stop.is_told() {
+    loop {
         match socket::connect(path) {
-            Ok(found) => return Ok(Some(found)),
+            Ok(found) => return Ok(found),
             Err(source) if looks == LOOKS => {
                 let path = path.to_path_buf();
                 return Err(HalfError::Meet { path, source });
@@ -166,7 +218,6 @@ fn find(path: &Path, stop: &Stop) -> Result<Option<OwnedFd>, HalfError> {
         looks += 1;
         thread::sleep(LOOK);
     }
-    Ok(None)
 }
 
 fn owner(folder: &Path) -> Result<u32, HalfError> {
@@ -195,18 +246,24 @@ fn check_peer(path: &Path, socket: &OwnedFd, wanted: u32) -> Result<(), HalfErro
 fn reader(
     state: &Path,
     socket: OwnedFd,
-    stop: &Stop,
+    sandbox: Sandbox,
     journal: Journal,
 ) -> Result<(), Box<dyn Error>> {
     let folder = reader_folder(state);
+    let (own, limits) = (state.canonicalize()?, limits(&folder.join("limits.toml"))?);
+    let known = State::open(&folder)?;
+    neighbours::prepare();
+    let walls = confine(Confined::Reader, &courier_folder(state), sandbox)?;
+    let stop = stop_flag(Half::Reader)?;
     let house = House {
         root: PathBuf::from("/"),
-        own: vec![state.canonicalize()?],
-        limits: limits(&folder.join("limits.toml"))?,
+        own: vec![own],
+        limits,
         background: true,
+        walls,
     };
     let given = Given {
-        state: State::open(&folder)?,
+        state: known,
         socket,
         journal,
         house,
@@ -242,9 +299,17 @@ pub fn limits(path: &Path) -> Result<Limits, HalfError> {
     toml::from_str(&text).map_err(|e: toml::de::Error| wrong(e.message().to_owned()))
 }
 
-fn courier(state: &Path, socket: OwnedFd, stop: &Stop) -> Result<(), Box<dyn Error>> {
+fn courier(state: &Path, socket: OwnedFd, sandbox: Sandbox) -> Result<(), Box<dyn Error>> {
     log_to_standard_error();
-    match courier::service::run(state, socket, stop.flag()) {
+    let folder = courier_folder(state);
+    let ports = courier::service::ports(state)?;
+    let whom = Confined::Courier {
+        folder: &folder,
+        ports: &ports,
+    };
+    let walls = confine(whom, &reader_folder(state), sandbox)?;
+    let stop = stop_flag(Half::Courier)?;
+    match courier::service::run(state, socket, walls, stop.flag()) {
         Err(error) if !stop.is_told() => Err(error.into()),
         _ => Ok(()),
     }

@@ -15,7 +15,7 @@ use protocol::{enrolment::HostFacts, messages::Report};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::platform::handle::{BorrowedFd, OwnedFd};
-use crate::platform::socket;
+use crate::platform::{sandbox::Walls, socket};
 
 /// The version of this message set; both halves come from one binary, so only equality is asked.
 pub const VERSION: u32 = 6;
@@ -45,6 +45,11 @@ pub enum FromReader {
         policy_version: u64,
         /// The agent that the reader is; none before enrolment and without one.
         agent: Option<AgentId>,
+    },
+    /// The walls around the reader, for who asks how the agent fares.
+    Walls {
+        /// Those that stand, and those that do not.
+        walls: Walls,
     },
     /// A collection begins, or goes on after the halves were ended.
     Begin {

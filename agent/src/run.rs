@@ -44,7 +44,11 @@ pub fn run(command: Command) -> Exit {
             trust,
             token,
         } => done(halves::enrol_half(folder, trust, token)),
-        Command::Half { half, state } => half_done(halves::over_standard_input(half, &state)),
+        Command::Half {
+            half,
+            sandbox,
+            state,
+        } => half_done(halves::over_standard_input(half, &state, sandbox)),
         Command::SpoolHalf { output } => done(spool_half(&output)),
     }
 }
@@ -58,8 +62,10 @@ fn enrol_command(args: &EnrolArgs) -> Exit {
 
 fn run_command(args: &RunArgs) -> Exit {
     match (args.half, &args.socket) {
-        (Some(half), Some(socket)) => half_done(halves::over_socket(half, &args.state, socket)),
-        _ => half_done(supervisor::run(&args.state).map_err(Into::into)),
+        (Some(half), Some(socket)) => {
+            half_done(halves::over_socket(half, &args.state, socket, args.sandbox))
+        }
+        _ => half_done(supervisor::run(&args.state, args.sandbox).map_err(Into::into)),
     }
 }
 

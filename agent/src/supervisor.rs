@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    cli::Half,
+    cli::{Half, Sandbox},
     courier::{folder::FolderError, service::CourierError},
     exit::Exit,
     halves::{self, HalfError},
@@ -92,14 +92,17 @@ pub fn is_permanent(error: &(dyn Error + 'static)) -> bool {
         };
     }
     error.downcast_ref::<StateError>().is_some_and(state)
-        || matches!(error.downcast_ref(), Some(HalfError::Limits { .. }))
+        || matches!(
+            error.downcast_ref(),
+            Some(HalfError::Limits { .. } | HalfError::Sandbox { .. })
+        )
 }
 
 /// Runs both halves until told to stop.
 ///
 /// # Errors
 /// Signals can't be waited for, or the host is not enrolled.
-pub fn run(state: &Path) -> Result<(), SupervisorError> {
+pub fn run(state: &Path, sandbox: Sandbox) -> Result<(), SupervisorError> {
     let known = State::look(&halves::reader_folder(state))?;
     if known.enrolment.is_none() {
         return Err(SupervisorError::NotEnrolled);
@@ -109,8 +112,8 @@ pub fn run(state: &Path) -> Result<(), SupervisorError> {
     let journal = Journal::open(&SOCKETS);
     let pair = || {
         let (one, other) = socket::pair()?;
-        let reader = start(Half::Reader, state, one)?;
-        match start(Half::Courier, state, other) {
+        let reader = start(Half::Reader, state, sandbox, one)?;
+        match start(Half::Courier, state, sandbox, other) {
             Ok(courier) => Ok([reader, courier]),
             Err(error) => {
                 end(&signals, PATIENCE.grace, [reader]);
@@ -121,10 +124,11 @@ pub fn run(state: &Path) -> Result<(), SupervisorError> {
     supervise(&signals, &journal, PATIENCE, pair)
 }
 
-fn start(half: Half, state: &Path, socket: OwnedFd) -> io::Result<Child> {
+fn start(half: Half, state: &Path, sandbox: Sandbox, socket: OwnedFd) -> io::Result<Child> {
     halves::itself()
         .arg("half")
         .arg(half.name())
+        .args(["--sandbox", sandbox.name()])
         .arg("--state")
         .arg(state)
         .stdin(Stdio::from(socket))

@@ -322,7 +322,13 @@ impl Stage {
     /// # Errors
     /// It can't be started.
     pub fn run_agent(&mut self) -> anyhow::Result<()> {
-        let arguments = args!["run", "--state", self.path("agent")];
+        let arguments = args![
+            "run",
+            "--sandbox",
+            "available",
+            "--state",
+            self.path("agent")
+        ];
         self.agent = vec![self.start("fieldseal-agent", &arguments, "agent.log")?];
         Ok(())
     }
@@ -332,7 +338,13 @@ impl Stage {
     /// # Errors
     /// It can't be started.
     pub fn run_another(&mut self, folder: &str) -> anyhow::Result<()> {
-        let arguments = args!["run", "--state", self.path(folder)];
+        let arguments = args![
+            "run",
+            "--sandbox",
+            "available",
+            "--state",
+            self.path(folder)
+        ];
         let log = format!("{folder}.log");
         let running = self.start("fieldseal-agent", &arguments, &log)?;
         self.agent.push(running);
@@ -346,7 +358,8 @@ impl Stage {
     pub fn run_halves(&mut self) -> anyhow::Result<()> {
         let (state, socket) = (self.path("agent"), self.path("halves.socket"));
         for half in ["reader", "courier"] {
-            let arguments = args!["run", "--half", half, "--state", state, "--socket", socket];
+            let mut arguments = Vec::from(args!["run", "--half", half, "--socket", socket]);
+            arguments.extend(args!["--sandbox", "available", "--state", state]);
             let running = self.start("fieldseal-agent", &arguments, "agent.log")?;
             self.agent.push(running);
         }

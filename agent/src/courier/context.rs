@@ -399,6 +399,8 @@ fn first_status(settings: &Settings, ends: WallTime) -> Status {
         parts_delivered: 0,
         log_pieces_dropped: 0,
         certificate_ends: Some(ends),
+        reader_walls: None,
+        courier_walls: None,
     }
 }
 

@@ -12,7 +12,9 @@ pub use super::context::CourierError;
 use super::{
     clock,
     context::{self, Context, DEAF},
-    custody, fork, health,
+    custody,
+    folder::Folder,
+    fork, health, http,
     live::{self, Pieces},
     orders::{self, Handed},
     outbox, renewal,
@@ -20,8 +22,8 @@ use super::{
     shelf, slots,
 };
 use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION};
-use crate::platform::handle::OwnedFd;
 use crate::platform::socket;
+use crate::platform::{handle::OwnedFd, sandbox::Walls};
 use crate::stop::FAREWELL;
 
 /// How often it is looked whether the courier must stop.
@@ -32,12 +34,19 @@ const LOOK: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// Every end but a wanted one. Nothing that was sealed is lost by it.
-pub fn run(state_dir: &Path, socket: OwnedFd, stop: &AtomicBool) -> Result<(), CourierError> {
+pub fn run(
+    state_dir: &Path,
+    socket: OwnedFd,
+    walls: Walls,
+    stop: &AtomicBool,
+) -> Result<(), CourierError> {
     let broken = |e: std::io::Error| CourierError::from(LinkError::Socket(e));
     // A reader that hears nothing any more must not hold up the rest for ever.
     socket::limit_sends(&socket, DEAF).map_err(broken)?;
     let mouth = socket.try_clone().map_err(broken)?;
     let (context, _held) = context::open(state_dir, mouth)?;
+    tracing::info!(%walls, "the courier begins");
+    context.board.change(|s| s.courier_walls = Some(walls));
     shelf::tidy(&context.folder.spool(), SystemTime::now())?;
     let handed = Handed::default();
     let reports = Reports::open(&context.folder.reports(), &handed)?;
@@ -85,6 +94,15 @@ pub fn run(state_dir: &Path, socket: OwnedFd, stop: &AtomicBool) -> Result<(), C
         tracing::warn!(error = %error, "the courier ends");
     }
     outcome
+}
+
+/// The TCP ports that the courier of `state_dir` connects to.
+///
+/// # Errors
+/// The host is not enrolled, or its settings are damaged.
+pub fn ports(state_dir: &Path) -> Result<Vec<u16>, CourierError> {
+    let settings = Folder::below(state_dir).settings()?;
+    Ok(http::ports(&settings.server, settings.proxy.as_deref())?)
 }
 
 /// Starts a thread; whatever ends its work but the end of all ends all.
@@ -220,6 +238,10 @@ impl Desk<'_> {
                 self.context.fork_kept(agent);
                 Ok(())
             }
+            FromReader::Walls { walls } => {
+                self.context.board.change(|s| s.reader_walls = Some(walls));
+                Ok(())
+            }
             FromReader::Failed { text } => Err(CourierError::Reader(text)),
             FromReader::Hello { .. }
             | FromReader::SealRequest { .. }
@@ -234,6 +256,7 @@ impl Desk<'_> {
 pub(super) fn name_of(message: &FromReader) -> &'static str {
     match message {
         FromReader::Hello { .. } => "hello",
+        FromReader::Walls { .. } => "walls",
         FromReader::Begin { .. } => "begin",
         FromReader::OpenSlot { .. } => "open_slot",
         FromReader::Sealed { .. } => "sealed",

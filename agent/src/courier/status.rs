@@ -12,6 +12,7 @@ use super::{
     disk::{self, DiskError, failed},
     folder::Folder,
 };
+use crate::platform::sandbox::Walls;
 
 /// The file is far shorter.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -46,6 +47,12 @@ pub struct Status {
     pub log_pieces_dropped: u64,
     /// When the TLS certificate ends.
     pub certificate_ends: Option<Instant>,
+    /// The walls around the reader, once it has told them.
+    #[serde(default)]
+    pub reader_walls: Option<Walls>,
+    /// The walls around the courier.
+    #[serde(default)]
+    pub courier_walls: Option<Walls>,
 }
 
 /// What went wrong, and when.
@@ -143,6 +150,8 @@ mod tests {
             parts_delivered: 0,
             log_pieces_dropped: 0,
             certificate_ends: None,
+            reader_walls: None,
+            courier_walls: None,
         };
         let board = Board::new(status);
         board.change(|s| s.parts_waiting = 3);

@@ -20,6 +20,7 @@ use crate::{
     cli::KitArgs,
     config::{Plan, PlanError, Setting},
     courier::room::Floor,
+    platform::sandbox::Walls,
     reader::{
         collect, orders,
         outcome::Outcome,
@@ -109,6 +110,7 @@ fn plan(opened: &Opened, args: &KitArgs) -> Result<Plan, PlanError> {
         case: Some(order.case.clone()),
         limits: Limits::default(),
         background: !args.foreground,
+        walls: Walls::default(),
     };
     let plan = Plan::from_profile(&order.profile, &order.parameters, setting)?;
     match &args.root {

@@ -11,6 +11,7 @@ pub mod priority;
 pub mod private;
 pub mod procfs;
 pub mod program;
+pub mod sandbox;
 pub mod sha256;
 pub mod signals;
 pub mod socket;

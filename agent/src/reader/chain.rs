@@ -355,7 +355,7 @@ fn facts(task: &Task<'_>, position: Option<&Position>, lanes: usize) -> Collecti
         ended_early: None,
         counts: Counts::default(),
         counts_so_far: Counts::default(),
-        sandbox: "none".to_owned(),
+        sandbox: plan.walls.to_string(),
         started: position.map_or(now, |p| p.started),
         ended: now,
         unencrypted: plan.recipients.is_empty(),

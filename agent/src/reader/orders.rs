@@ -35,6 +35,7 @@ use super::{
     trust::Trust,
 };
 use crate::config::{Plan, PlanError, Setting};
+use crate::platform::sandbox::Walls;
 
 /// A reason may quote the order; no notice shall be longer than the link takes.
 const WHY_CHARS: usize = 500;
@@ -271,6 +272,8 @@ pub struct House {
     pub limits: Limits,
     /// Whether a collection runs only when nothing else wants the processor.
     pub background: bool,
+    /// The walls around the half that reads.
+    pub walls: Walls,
 }
 
 /// The plan of `running`, whose order was accepted when it began.
@@ -303,6 +306,7 @@ pub fn whole_plan(
         case: Some(order.case),
         limits: house.limits,
         background: house.background,
+        walls: house.walls.clone(),
     };
     let plan = Plan::from_profile(&order.profile, &order.parameters, setting)?;
     let plan = Plan {

@@ -42,7 +42,7 @@ use super::{
 };
 use crate::platform::handle::{AsFd as _, OwnedFd};
 use crate::{
-    link::{FromSpool, Link, LinkError},
+    link::{FromReader, FromSpool, Link, LinkError},
     platform::{journal::Journal, socket},
     stop::Stop,
 };
@@ -121,6 +121,8 @@ pub fn run(given: Given) -> Result<(), ServiceError> {
     let (mut hearing, speaking) = ends(&given.socket)?;
     let conversation =
         Conversation::greet(speaking, &mut hearing, (seal.agent(), trust.policy.version))?;
+    let walls = given.house.walls.clone();
+    conversation.say(&FromReader::Walls { walls })?;
     let (events, heard) = mpsc::sync_channel(1024);
     let mut service = Service {
         conversation: Arc::new(conversation),
@@ -178,12 +180,13 @@ fn tell_start(given: &Given, trust: &Trust, seal: &Seal, subject: &Subject) {
     let known = given.state.known();
     let root = known.enrolment.as_ref().map(|e| e.root_sha256.to_string());
     given.journal.notice(&format!(
-        "agent {} of deployment {} (agency {}) begins; root {}, policy {}",
+        "agent {} of deployment {} (agency {}) begins; root {}, policy {}; walls: {}",
         seal.agent(),
         trust.policy.deployment,
         subject.agency,
         root.unwrap_or_default(),
-        trust.policy.version
+        trust.policy.version,
+        given.house.walls
     ));
     if given.state.dropped_bytes() > 0 {
         given.journal.warning(&format!(

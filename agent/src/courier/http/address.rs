@@ -44,6 +44,18 @@ pub(super) fn proxy(text: &str) -> Result<Proxy, AccessError> {
     }
 }
 
+/// The TCP ports that a client of `server` connects to, through `proxy` or not.
+///
+/// # Errors
+/// An address can't be used.
+pub fn ports(server: &str, proxy_url: Option<&str>) -> Result<Vec<u16>, AccessError> {
+    let bad = || AccessError::Server(server.chars().take(200).collect());
+    let uri: Uri = base(server)?.parse().map_err(|_| bad())?;
+    let mut ports = vec![uri.port_u16().unwrap_or(443)];
+    ports.extend(proxy_url.map(proxy).transpose()?.map(|proxy| proxy.port()));
+    Ok(ports)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +83,15 @@ mod tests {
         ] {
             assert!(base(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_ports_of_server_and_proxy_are_known_before_anything_connects() {
+        assert_eq!(ports("https://s", None).unwrap(), [443]);
+        let both = ports("https://[::1]:8443", Some("http://u:p@h:3128"));
+        assert_eq!(both.unwrap(), [8443, 3128]);
+        assert_eq!(ports("https://s", Some("http://h")).unwrap(), [443, 80]);
+        assert!(ports("s", None).is_err());
     }
 
     #[test]

@@ -17,7 +17,10 @@ use ureq::{
     http::{Request, Response, header::HeaderMap, request::Builder},
 };
 
-pub use self::{address::AccessError, error::HttpError};
+pub use self::{
+    address::{AccessError, ports},
+    error::HttpError,
+};
 use self::{
     address::{base, proxy},
     error::inert,

@@ -29,7 +29,7 @@ use crate::{
         service,
     },
     link::{FromReader, FromSpool, Link, VERSION, Wrapping},
-    platform::socket,
+    platform::{sandbox::Walls, socket},
 };
 
 /// The agent of every test here.
@@ -84,7 +84,7 @@ impl Courier {
         let (ours, theirs) = socket::pair().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let (dir, stopped) = (state.to_path_buf(), stop.clone());
-        let thread = thread::spawn(move || service::run(&dir, theirs, &stopped));
+        let thread = thread::spawn(move || service::run(&dir, theirs, Walls::default(), &stopped));
         Self {
             link: Link::new(ours),
             receipts: Vec::new(),

@@ -168,7 +168,12 @@ fn two_couriers_never_deliver_from_one_folder() {
     let _first = world.start();
     let (_ours, theirs) = crate::platform::socket::pair().unwrap();
     let stop = std::sync::atomic::AtomicBool::new(false);
-    let second = crate::courier::service::run(world.state.path(), theirs, &stop);
+    let second = crate::courier::service::run(
+        world.state.path(),
+        theirs,
+        crate::platform::sandbox::Walls::default(),
+        &stop,
+    );
     assert!(matches!(second, Err(CourierError::Folder(_))));
 }
 

@@ -13,7 +13,7 @@ use crate::{
         testing::{COLLECTION, Courier, part_of, until},
     },
     link::{FromReader, FromSpool, Link, VERSION, Wrapping},
-    platform::socket,
+    platform::{sandbox::Walls, socket},
 };
 
 /// Tells the child which folder is its own.
@@ -28,7 +28,7 @@ fn the_process() {
     };
     let socket = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
     let stop = AtomicBool::new(false);
-    let _ = service::run(state.as_ref(), socket, &stop);
+    let _ = service::run(state.as_ref(), socket, Walls::default(), &stop);
 }
 
 fn start(world: &World) -> (Child, Link) {

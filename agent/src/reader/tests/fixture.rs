@@ -24,7 +24,7 @@ use crate::{
     config::{Plan, Wanted},
     courier::{local, room::Floor},
     link::Link,
-    platform::socket,
+    platform::{sandbox::Walls, socket},
     reader::{
         collect::{CollectError, run_with},
         outcome::Outcome,
@@ -186,6 +186,7 @@ impl Fixture {
             scope: self.scope.clone(),
             part_bytes: self.part_bytes,
             background: false,
+            walls: Walls::default(),
             patience: self.patience,
             foreseen: Vec::new(),
         }

@@ -29,7 +29,7 @@ use super::super::{Given, ServiceError, run};
 use crate::{
     courier::{local, room::Floor, spool::Spool},
     link::{FromReader, FromSpool, Link, VERSION},
-    platform::{journal::Journal, socket},
+    platform::{journal::Journal, sandbox::Walls, socket},
     reader::{
         orders::House,
         state::{Known, State},
@@ -91,6 +91,7 @@ impl Host {
                 own: Vec::new(),
                 limits: Limits::default(),
                 background: false,
+                walls: Walls::default(),
             },
             clock,
             stop: self.stop.clone(),

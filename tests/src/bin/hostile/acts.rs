@@ -1,0 +1,171 @@
+//! What somebody tries who has taken a half over, each by the calls that he would use.
+
+use std::{
+    ffi::CString,
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    net::{TcpListener, TcpStream, UdpSocket},
+    os::unix::{net::UnixDatagram, process::CommandExt as _},
+    process::Command,
+    ptr,
+};
+
+/// Tries it on a subject: a path, a port or a process.
+pub(crate) type Act = fn(&str) -> io::Result<()>;
+
+/// The act of this name.
+pub(crate) fn find(name: &str) -> Option<Act> {
+    ACTS.iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, act)| *act)
+}
+
+const ACTS: &[(&str, Act)] = &[
+    ("nothing", |_| Ok(())),
+    ("read", |path| {
+        File::open(path)?.read_to_end(&mut Vec::new()).map(drop)
+    }),
+    ("link", |path| fs::read_link(path).map(drop)),
+    ("list", |path| {
+        fs::read_dir(path)?.next().transpose().map(drop)
+    }),
+    ("exec", |_| Err(Command::new("/bin/true").exec())),
+    ("spawn", |_| Command::new("/bin/true").status().map(drop)),
+    ("append", |path| {
+        File::options().append(true).open(path)?.write_all(b"x")
+    }),
+    ("empty", |path| opened(path, libc::O_RDONLY | libc::O_TRUNC)),
+    ("create", |path| {
+        opened(path, libc::O_RDONLY | libc::O_CREAT)
+    }),
+    ("nameless", |path| {
+        opened(path, libc::O_RDWR | libc::O_TMPFILE)
+    }),
+    ("overwrite", |path| {
+        File::options().write(true).open(path).map(drop)
+    }),
+    ("remove", |path| fs::remove_file(path)),
+    ("rename", |path| fs::rename(path, format!("{path}.moved"))),
+    ("mode", |path| {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o4755))
+    }),
+    ("times", times),
+    ("attribute", attribute),
+    ("folder", |path| fs::create_dir(format!("{path}.d"))),
+    ("special", special),
+    ("by_struct", by_struct),
+    ("by_handle", |_| {
+        called(libc::SYS_open_by_handle_at, [0, 0, 0])
+    }),
+    ("socket", |_| UdpSocket::bind("127.0.0.1:0").map(drop)),
+    ("local_socket", |path| {
+        UnixDatagram::unbound()?.connect(path)
+    }),
+    ("listen", |_| TcpListener::bind("127.0.0.1:0").map(drop)),
+    ("connect", |port| connect(port)),
+    ("trace", |process| {
+        called(
+            libc::SYS_ptrace,
+            [libc::PTRACE_ATTACH.into(), number(process), 0],
+        )
+    }),
+    ("write_memory", |process| {
+        called(libc::SYS_process_vm_writev, [number(process), 0, 0])
+    }),
+    ("take_descriptor", |_| {
+        called(libc::SYS_pidfd_getfd, [0, 0, 0])
+    }),
+    ("signal", |process| {
+        called(libc::SYS_kill, [number(process), libc::SIGSTOP.into(), 0])
+    }),
+    ("mount", |_| called(libc::SYS_mount, [0, 0, 0])),
+    ("namespace", |_| {
+        called(libc::SYS_unshare, [libc::CLONE_NEWUSER.into(), 0, 0])
+    }),
+    ("module", |_| called(libc::SYS_init_module, [0, 0, 0])),
+    ("bpf", |_| called(libc::SYS_bpf, [0, 0, 0])),
+    ("ring", |_| called(libc::SYS_io_uring_setup, [1, 0, 0])),
+    ("keys", |_| called(libc::SYS_keyctl, [0, 0, 0])),
+    ("user", |_| called(libc::SYS_setuid, [0, 0, 0])),
+    ("code", |_| code(libc::PROT_READ | libc::PROT_EXEC)),
+    ("writable_code", |_| {
+        code(libc::PROT_WRITE | libc::PROT_EXEC)
+    }),
+];
+
+fn number(text: &str) -> i64 {
+    text.parse().unwrap_or(1)
+}
+
+fn called(call: libc::c_long, [one, two, three]: [i64; 3]) -> io::Result<()> {
+    // SAFETY: none of these calls is given an address that it could write to.
+    checked(unsafe { libc::syscall(call, one, two, three, 0, 0) })
+}
+
+fn checked(answer: libc::c_long) -> io::Result<()> {
+    match answer {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+fn text(path: &str) -> CString {
+    CString::new(path).unwrap_or_default()
+}
+
+fn opened(path: &str, flags: libc::c_int) -> io::Result<()> {
+    let path = text(path);
+    // SAFETY: the path ends with a zero byte and outlives the call.
+    checked(unsafe { libc::openat(libc::AT_FDCWD, path.as_ptr(), flags, 0o600) }.into())
+}
+
+fn connect(port: &str) -> io::Result<()> {
+    let port: u16 = port.parse().map_err(io::Error::other)?;
+    TcpStream::connect(("127.0.0.1", port)).map(drop)
+}
+
+fn times(path: &str) -> io::Result<()> {
+    let path = text(path);
+    // SAFETY: the path ends with a zero byte; no times are given.
+    checked(unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), ptr::null(), 0) }.into())
+}
+
+fn attribute(path: &str) -> io::Result<()> {
+    let (path, name) = (text(path), c"user.x");
+    // SAFETY: both names end with a zero byte; the value is as long as is said.
+    checked(
+        unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), c"1".as_ptr().cast(), 1, 0) }.into(),
+    )
+}
+
+fn special(path: &str) -> io::Result<()> {
+    let path = text(&format!("{path}.fifo"));
+    // SAFETY: the path ends with a zero byte.
+    checked(unsafe { libc::mknod(path.as_ptr(), libc::S_IFIFO | 0o600, 0) }.into())
+}
+
+/// `openat2`, whose flags no filter sees.
+fn by_struct(path: &str) -> io::Result<()> {
+    let (path, how) = (text(path), [u64::from(libc::O_WRONLY.unsigned_abs()), 0, 0]);
+    // SAFETY: the path ends with a zero byte, and `how` is as long as is said.
+    checked(unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            how.as_ptr(),
+            size_of_val(&how),
+        )
+    })
+}
+
+/// Memory that can be run.
+fn code(protection: libc::c_int) -> io::Result<()> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping that nothing points to.
+    let mapped = unsafe { libc::mmap(ptr::null_mut(), 4096, protection, flags, -1, 0) };
+    match mapped {
+        libc::MAP_FAILED => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,293 @@
+//! What somebody gets who has taken over one half of the agent: the walls are put up by the agent's own code, and then
+//! each way out is tried.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![cfg(target_os = "linux")]
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        net::UnixDatagram,
+        process::ExitStatusExt as _,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+/// Users of the halves, and one of the host's; none needs a name.
+const READER: u32 = 64_711;
+const COURIER: u32 = 64_712;
+const SOMEBODY: u32 = 64_713;
+/// The signal of a call that ends the process.
+const SIGSYS: i32 = 31;
+
+/// What an act came to.
+#[derive(Debug, PartialEq, Eq)]
+enum Came {
+    Done,
+    Refused,
+    Killed,
+}
+
+/// A host with a file of somebody's, a file that everybody may write, and a folder of each half.
+struct Host {
+    dir: tempfile::TempDir,
+}
+
+impl Host {
+    fn new() -> Self {
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "run this test as root: the halves are users of their own"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let host = Self { dir };
+        for (name, owner) in [("reader", READER), ("courier", COURIER)] {
+            fs::create_dir(host.path(name)).unwrap();
+            fs::write(host.path(name).join("state"), "state").unwrap();
+            for path in [host.path(name), host.path(name).join("state")] {
+                chown(path, Some(owner), Some(owner)).unwrap();
+            }
+        }
+        for (name, mode) in [("secret", 0o600), ("shared", 0o666)] {
+            fs::write(host.path(name), "as it was").unwrap();
+            chown(host.path(name), Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+            fs::set_permissions(host.path(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        host
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    fn command(&self, half: &str, act: &str, subject: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hostile"));
+        command
+            .arg(half)
+            .arg(self.path(half))
+            .arg(act)
+            .args(subject);
+        command
+    }
+
+    /// What comes of it when `half` does it.
+    fn tried(&self, half: &str, act: &str, subject: &[&str]) -> (Came, String) {
+        let ended = self.command(half, act, subject).output().unwrap();
+        let said = String::from_utf8(ended.stdout).unwrap();
+        let came = match (ended.status.code(), ended.status.signal()) {
+            (Some(0), _) => Came::Done,
+            (Some(3), _) => Came::Refused,
+            (_, Some(SIGSYS)) => Came::Killed,
+            _ => panic!("{act}: {:?} {said}", ended.status),
+        };
+        (came, said)
+    }
+
+    #[track_caller]
+    fn expect(&self, half: &str, wanted: Came, acts: &[(&str, &str)]) {
+        for (act, subject) in acts {
+            let (came, said) = self.tried(half, act, &[subject]);
+            assert_eq!(came, wanted, "{half}, {act} {subject}: {said}");
+        }
+    }
+}
+
+/// A process of somebody's, while the test looks at it.
+struct Somebody(Child);
+
+impl Somebody {
+    fn start() -> Self {
+        let mut command = Command::new("/bin/sleep");
+        std::os::unix::process::CommandExt::uid(&mut command, SOMEBODY);
+        Self(command.arg("1000").stdin(Stdio::null()).spawn().unwrap())
+    }
+
+    fn id(&self) -> String {
+        self.0.id().to_string()
+    }
+}
+
+impl Drop for Somebody {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn all_walls_stand_around_both_halves_here() {
+    let host = Host::new();
+    let both = "users, capabilities, no_core_dumps, locked_memory, no_new_privileges";
+    for (half, wanted) in [
+        ("reader", format!("walls: {both}, system_calls\n")),
+        (
+            "courier",
+            format!("walls: {both}, landlock, system_calls\n"),
+        ),
+    ] {
+        let (came, said) = host.tried(half, "nothing", &[]);
+        assert_eq!((came, said), (Came::Done, wanted));
+    }
+}
+
+#[test]
+fn the_reader_sees_what_it_is_for() {
+    let (host, somebody) = (Host::new(), Somebody::start());
+    let proc = |below: &str| format!("/proc/{}/{below}", somebody.id());
+    let (maps, environ, exe, fd) = (proc("maps"), proc("environ"), proc("exe"), proc("fd"));
+    let through = proc(&format!("root{}", host.text("secret")));
+    let acts = [
+        ("read", &*host.text("secret")),
+        ("read", "/etc/shadow"),
+        ("read", &maps),
+        ("read", &environ),
+        ("link", &exe),
+        ("list", &fd),
+        ("read", &through),
+    ];
+    host.expect("reader", Came::Done, &acts);
+}
+
+#[test]
+fn the_reader_changes_nothing_starts_nothing_and_talks_to_nobody() {
+    let (host, somebody) = (Host::new(), Somebody::start());
+    let (shared, own) = (host.text("shared"), host.text("reader/state"));
+    let new = host.text("new");
+    let journal = UnixDatagram::bind(host.path("journal")).unwrap();
+    fs::set_permissions(host.path("journal"), fs::Permissions::from_mode(0o666)).unwrap();
+    let socket = host.text("journal");
+    let process = somebody.id();
+    // Where no mount of ours could make it read-only.
+    let through = format!("/proc/{process}/root{shared}");
+    for path in [&shared, &through, &own] {
+        let acts = [
+            "append",
+            "empty",
+            "overwrite",
+            "remove",
+            "rename",
+            "mode",
+            "times",
+        ];
+        let more = ["attribute", "folder", "special", "by_struct"];
+        let acts = acts.iter().chain(&more).map(|act| (*act, path.as_str()));
+        host.expect("reader", Came::Killed, &acts.collect::<Vec<_>>());
+    }
+    let folder = host.dir.path().to_str().unwrap();
+    let acts = [
+        ("create", &*new),
+        ("nameless", folder),
+        ("exec", ""),
+        ("by_handle", ""),
+        ("socket", ""),
+        ("local_socket", &socket),
+        ("listen", ""),
+        ("connect", "1"),
+        ("trace", &process),
+        ("write_memory", &process),
+        ("take_descriptor", ""),
+        ("mount", ""),
+        ("namespace", ""),
+        ("module", ""),
+        ("bpf", ""),
+        ("ring", ""),
+        ("keys", ""),
+        ("user", ""),
+    ];
+    host.expect("reader", Came::Killed, &acts);
+    let refused = [
+        ("spawn", ""),
+        ("signal", &*process),
+        ("code", ""),
+        ("writable_code", ""),
+    ];
+    host.expect("reader", Came::Refused, &refused);
+    drop(journal);
+    for name in ["shared", "secret"] {
+        assert_eq!(fs::read_to_string(host.path(name)).unwrap(), "as it was");
+    }
+    let left: Vec<_> = names(host.dir.path());
+    assert_eq!(left, ["courier", "journal", "reader", "secret", "shared"]);
+    assert_eq!(names(&host.path("reader")), ["state"]);
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let mut names: Vec<_> = entries
+        .map(|e| e.file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_courier_sees_its_own_folder_and_reaches_its_server_alone() {
+    let (host, somebody) = (Host::new(), Somebody::start());
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port().to_string();
+    let elsewhere = other.local_addr().unwrap().port().to_string();
+    let own = host.text("courier/state");
+    let done = [
+        ("read", &*own),
+        ("append", &own),
+        ("overwrite", &own),
+        ("read", "/etc/hosts"),
+    ];
+    host.expect("courier", Came::Done, &done);
+    // With a further argument the port is the server's.
+    assert_eq!(
+        host.tried("courier", "connect", &[&port, "server"]).0,
+        Came::Done
+    );
+    let (shared, secret, reader) = (
+        host.text("shared"),
+        host.text("secret"),
+        host.text("reader/state"),
+    );
+    let new = host.text("new");
+    let environ = format!("/proc/{}/environ", somebody.id());
+    let refused = [
+        ("read", &*shared),
+        ("read", &secret),
+        ("read", &reader),
+        ("read", "/etc/shadow"),
+        ("read", "/var/log/dpkg.log"),
+        ("read", &environ),
+        ("append", &shared),
+        ("create", &new),
+        ("remove", &shared),
+        ("append", "/etc/hosts"),
+        ("connect", &elsewhere),
+        ("listen", ""),
+        ("spawn", ""),
+        ("signal", "1"),
+        ("writable_code", ""),
+    ];
+    host.expect("courier", Came::Refused, &refused);
+    let process = somebody.id();
+    let killed = [
+        ("exec", ""),
+        ("trace", &*process),
+        ("write_memory", &process),
+        ("take_descriptor", ""),
+        ("mount", ""),
+        ("namespace", ""),
+        ("module", ""),
+        ("bpf", ""),
+        ("ring", ""),
+        ("keys", ""),
+        ("user", ""),
+        ("special", &own),
+        ("by_struct", &own),
+    ];
+    host.expect("courier", Came::Killed, &killed);
+}
