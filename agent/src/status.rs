@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     courier,
     halves::{self, reader_folder},
+    platform::sandbox::Walls,
     reader::{
         state::{Known, State, StateError},
         trust::Trust,
@@ -87,7 +88,7 @@ impl Status {
             "courier_error": self.courier.as_ref().err(),
             "limits": self.limits.as_ref().ok(),
             "limits_error": self.limits.as_ref().err(),
-            "walls": "none yet",
+            "walls": self.walls().map(|(half, walls)| json!({"half": half, "walls": walls})),
         })
     }
 
@@ -159,7 +160,23 @@ impl Status {
             Ok(limits) => writeln!(to, "Limits      {}", json!(limits))?,
             Err(why) => writeln!(to, "Limits      {why}")?,
         }
-        writeln!(to, "Walls       none yet")
+        for (half, walls) in self.walls() {
+            match walls {
+                Some(walls) => writeln!(to, "Walls       {half}: {walls}")?,
+                None => writeln!(to, "Walls       {half}: it has not run yet")?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The walls around each half, as it told them at its last start.
+    fn walls(&self) -> [(&'static str, Option<&Walls>); 2] {
+        let courier = self.courier.as_ref().ok().and_then(Option::as_ref);
+        let told = |which: fn(&courier::status::Status) -> Option<&Walls>| courier.and_then(which);
+        [
+            ("reader", told(|s| s.reader_walls.as_ref())),
+            ("courier", told(|s| s.courier_walls.as_ref())),
+        ]
     }
 
     fn write_courier(&self, to: &mut String) -> std::fmt::Result {

@@ -215,6 +215,9 @@ fn in_words(ends: &[io::Result<ExitStatus>]) -> String {
     let all: Vec<String> = ends
         .iter()
         .map(|end| match end {
+            Ok(status) if signals::is_forbidden_call(status) => format!(
+                "{status}: it made a system call that is none of its own, so that it may have been taken over"
+            ),
             Ok(status) => status.to_string(),
             Err(error) => error.to_string(),
         })

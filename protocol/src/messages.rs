@@ -199,6 +199,18 @@ pub struct Health {
     pub clock_ahead_ms: Option<i64>,
     /// What last went wrong, until all was well again.
     pub problem: Option<String>,
+    /// The walls around the half that sees the host: those that stand, then those that are missing, with reasons.
+    #[serde(default)]
+    pub reader_walls: Option<String>,
+    /// The same around the half that has the network.
+    #[serde(default)]
+    pub courier_walls: Option<String>,
+    /// The processor time that the agent has used in the last day, or since it was started.
+    #[serde(default)]
+    pub cpu_day_ms: Option<u64>,
+    /// The most memory that it held at once since it was started.
+    #[serde(default)]
+    pub memory_peak_bytes: Option<u64>,
 }
 
 /// How far a collection is: numbers and artifacts' names, never contents.

@@ -20,3 +20,4 @@ pub mod sshd;
 pub mod stage;
 pub mod stick;
 pub mod tsa;
+pub mod users;

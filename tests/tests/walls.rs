@@ -13,13 +13,11 @@ use std::{
         process::ExitStatusExt as _,
     },
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
 };
 
-/// Users of the halves, and one of the host's; none needs a name.
-const READER: u32 = 64_711;
-const COURIER: u32 = 64_712;
-const SOMEBODY: u32 = 64_713;
+use fieldseal_tests::users::{COURIER, READER, SOMEBODY, Somebody, walls};
+
 /// The signal of a call that ends the process.
 const SIGSYS: i32 = 31;
 
@@ -100,48 +98,26 @@ impl Host {
     }
 }
 
-/// A process of somebody's, while the test looks at it.
-struct Somebody(Child);
-
-impl Somebody {
-    fn start() -> Self {
-        let mut command = Command::new("/bin/sleep");
-        std::os::unix::process::CommandExt::uid(&mut command, SOMEBODY);
-        Self(command.arg("1000").stdin(Stdio::null()).spawn().unwrap())
-    }
-
-    fn id(&self) -> String {
-        self.0.id().to_string()
-    }
-}
-
-impl Drop for Somebody {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn all_walls_stand_around_both_halves_here() {
     let host = Host::new();
     let both = "users, capabilities, no_core_dumps, locked_memory, no_new_privileges";
-    for (half, wanted) in [
-        ("reader", format!("walls: {both}, system_calls\n")),
-        (
-            "courier",
-            format!("walls: {both}, landlock, system_calls\n"),
-        ),
+    for (half, up) in [
+        ("reader", format!("{both}, system_calls")),
+        ("courier", format!("{both}, landlock, system_calls")),
     ] {
         let (came, said) = host.tried(half, "nothing", &[]);
-        assert_eq!((came, said), (Came::Done, wanted));
+        assert_eq!(
+            (came, said),
+            (Came::Done, format!("walls: {}\n", walls(&up)))
+        );
     }
 }
 
 #[test]
 fn the_reader_sees_what_it_is_for() {
-    let (host, somebody) = (Host::new(), Somebody::start());
-    let proc = |below: &str| format!("/proc/{}/{below}", somebody.id());
+    let (host, somebody) = (Host::new(), Somebody::start().unwrap());
+    let proc = |below: &str| format!("/proc/{}/{below}", somebody.id().to_string());
     let (maps, environ, exe, fd) = (proc("maps"), proc("environ"), proc("exe"), proc("fd"));
     let through = proc(&format!("root{}", host.text("secret")));
     let acts = [
@@ -158,13 +134,13 @@ fn the_reader_sees_what_it_is_for() {
 
 #[test]
 fn the_reader_changes_nothing_starts_nothing_and_talks_to_nobody() {
-    let (host, somebody) = (Host::new(), Somebody::start());
+    let (host, somebody) = (Host::new(), Somebody::start().unwrap());
     let (shared, own) = (host.text("shared"), host.text("reader/state"));
     let new = host.text("new");
     let journal = UnixDatagram::bind(host.path("journal")).unwrap();
     fs::set_permissions(host.path("journal"), fs::Permissions::from_mode(0o666)).unwrap();
     let socket = host.text("journal");
-    let process = somebody.id();
+    let process = somebody.id().to_string();
     // Where no mount of ours could make it read-only.
     let through = format!("/proc/{process}/root{shared}");
     for path in [&shared, &through, &own] {
@@ -230,7 +206,7 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[test]
 fn the_courier_sees_its_own_folder_and_reaches_its_server_alone() {
-    let (host, somebody) = (Host::new(), Somebody::start());
+    let (host, somebody) = (Host::new(), Somebody::start().unwrap());
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = server.local_addr().unwrap().port().to_string();
@@ -254,7 +230,7 @@ fn the_courier_sees_its_own_folder_and_reaches_its_server_alone() {
         host.text("reader/state"),
     );
     let new = host.text("new");
-    let environ = format!("/proc/{}/environ", somebody.id());
+    let environ = format!("/proc/{}/environ", somebody.id().to_string());
     let refused = [
         ("read", &*shared),
         ("read", &secret),
@@ -273,7 +249,7 @@ fn the_courier_sees_its_own_folder_and_reaches_its_server_alone() {
         ("writable_code", ""),
     ];
     host.expect("courier", Came::Refused, &refused);
-    let process = somebody.id();
+    let process = somebody.id().to_string();
     let killed = [
         ("exec", ""),
         ("trace", &*process),

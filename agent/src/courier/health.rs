@@ -68,6 +68,7 @@ fn health(context: &Context) -> Health {
     let identity = host::identity(Path::new("/"));
     let space = disk::space(&context.folder.spool()).ok();
     let (parts_waiting, bytes_waiting) = context.board.waiting();
+    let [reader_walls, courier_walls] = context.board.walls();
     Health {
         hostname: short(identity.hostname),
         system: short(identity.os_version.or(identity.kernel).unwrap_or_default()),
@@ -77,6 +78,10 @@ fn health(context: &Context) -> Health {
         bytes_waiting,
         clock_ahead_ms: None,
         problem: context.board.problem(),
+        reader_walls: reader_walls.map(short),
+        courier_walls: courier_walls.map(short),
+        cpu_day_ms: None,
+        memory_peak_bytes: None,
     }
 }
 

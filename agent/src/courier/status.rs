@@ -112,6 +112,12 @@ impl Board {
         (now.0.parts_waiting, now.0.bytes_waiting)
     }
 
+    /// The walls around the reader and the courier, for people.
+    pub(super) fn walls(&self) -> [Option<String>; 2] {
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        [&now.0.reader_walls, &now.0.courier_walls].map(|walls| Some(walls.as_ref()?.to_string()))
+    }
+
     /// Writes the file where something changed; a status that can't be written is no reason to stop delivering.
     pub(super) fn flush(&self, folder: &Folder) {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);

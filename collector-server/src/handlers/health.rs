@@ -30,8 +30,12 @@ pub(crate) async fn take(
     }
     let health = sent.health;
     let facts = [&health.hostname, &health.system, &health.agent_version];
-    let problem = health.problem.as_deref().unwrap_or_default();
-    if facts.iter().any(|f| f.len() > MAX_FACT_BYTES) || problem.len() > MAX_PROBLEM_BYTES {
+    let told = [&health.problem, &health.reader_walls, &health.courier_walls];
+    let is_long = |text: &Option<String>| {
+        let text = text.as_ref();
+        text.is_some_and(|text| text.len() > MAX_PROBLEM_BYTES)
+    };
+    if facts.iter().any(|f| f.len() > MAX_FACT_BYTES) || told.into_iter().any(is_long) {
         return Err(Refusal::Malformed("a text is too long".into()));
     }
     let change = AgentChange::Health {

@@ -26,6 +26,10 @@ async fn a_host_is_shown_with_what_its_agent_said_last() {
         bytes_waiting: 3,
         clock_ahead_ms: Some(-4),
         problem: Some("the disk is nearly full".into()),
+        reader_walls: Some("users".into()),
+        courier_walls: Some("landlock".into()),
+        cpu_day_ms: Some(5),
+        memory_peak_bytes: Some(6),
     };
     assert_eq!(tell(&s, &agent, health.clone()).await, 204);
     let host = shown().await.hosts.remove(0);
@@ -40,6 +44,7 @@ async fn a_host_is_shown_with_what_its_agent_said_last() {
     for bad in [
         long(|h| h.hostname = "x".repeat(300)),
         long(|h| h.problem = Some("x".repeat(2000))),
+        long(|h| h.reader_walls = Some("x".repeat(2000))),
     ] {
         assert_eq!(tell(&s, &agent, bad).await, 400);
     }

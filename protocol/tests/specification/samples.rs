@@ -507,6 +507,10 @@ pub(crate) fn health() -> Health {
         bytes_waiting: 9,
         clock_ahead_ms: Some(-3),
         problem: Some("why".into()),
+        reader_walls: Some("users".into()),
+        courier_walls: Some("users, landlock".into()),
+        cpu_day_ms: Some(1200),
+        memory_peak_bytes: Some(1 << 25),
     }
 }
 

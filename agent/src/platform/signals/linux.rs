@@ -1,6 +1,13 @@
 //! Signals on Linux.
 
-use std::{io, mem::MaybeUninit, process::Child, ptr, time::Duration};
+use std::{
+    io,
+    mem::MaybeUninit,
+    os::unix::process::ExitStatusExt as _,
+    process::{Child, ExitStatus},
+    ptr,
+    time::Duration,
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -72,6 +79,11 @@ impl Signals {
 /// It has ended.
 pub fn ask_to_end(child: &Child) -> io::Result<()> {
     Ok(kill_process(Pid::from_child(child), Signal::TERM)?)
+}
+
+/// Whether the kernel ended it for a system call that its walls forbid.
+pub fn is_forbidden_call(ended: &ExitStatus) -> bool {
+    ended.signal() == Some(libc::SIGSYS)
 }
 
 /// From now on this process is asked to end when the one that started it has ended.

@@ -1,0 +1,254 @@
+//! The real agent inside all its walls: two users of their own, no flag that allows less, a triage ordered and delivered.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![cfg(target_os = "linux")]
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, chown},
+    path::Path,
+    process::Command,
+};
+
+use fieldseal_tests::{
+    args,
+    kit::{self, json},
+    running::Running,
+    stage::Stage,
+    stick::{signal, wait_until},
+    users::{COURIER, READER, Somebody, walls},
+};
+use rustix::process::Signal;
+
+/// A deployment with this host enrolled, whose halves' folders belong to two users.
+fn deployed(dir: &Path) -> Stage {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "run this test as root: the halves are users of their own"
+    );
+    let people: [(&str, &str, &[&str]); 1] = [("ann", "Ann Example", &["investigator", "admin"])];
+    let stage = Stage::deployed(dir, |_| (), &people, &[], "walled").unwrap();
+    // Another user must get to its own folder.
+    for above in dir.ancestors().take(2) {
+        fs::set_permissions(above, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::set_permissions(stage.path("agent"), fs::Permissions::from_mode(0o755)).unwrap();
+    for (half, user) in [("reader", READER), ("courier", COURIER)] {
+        let folder = stage.path("agent").join(half);
+        let owner = format!("{user}:{user}");
+        let owned = Command::new("chown")
+            .args(["-R", &owner])
+            .arg(&folder)
+            .status();
+        assert!(owned.unwrap().success());
+    }
+    stage
+}
+
+fn start(stage: &Stage) -> Running {
+    let mut command = stage.command("fieldseal-agent");
+    command.args(args!["run", "--state", stage.path("agent")]);
+    Running::start("fieldseal-agent", &mut command, &stage.path("agent.log")).unwrap()
+}
+
+/// The two halves that `supervisor` has started: the reader's process and the courier's.
+fn halves(supervisor: u32) -> Option<(u32, u32)> {
+    let listed = fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children"));
+    let children: Vec<u32> = listed
+        .ok()?
+        .split_whitespace()
+        .map(|p| p.parse().unwrap())
+        .collect();
+    let of = |user| {
+        children
+            .iter()
+            .copied()
+            .find(|process| fact(*process, "Uid") == user)
+    };
+    let all = |user: u32| format!("{user}\t{user}\t{user}\t{user}");
+    Some((of(all(READER))?, of(all(COURIER))?))
+}
+
+/// What the kernel says of a process.
+fn fact(process: u32, name: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|l| l.strip_prefix(name)?.strip_prefix(":\t"));
+    line.unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_triage_is_gathered_and_delivered_inside_all_walls() {
+    let dir = tempfile::tempdir().unwrap();
+    let stage = deployed(&dir.path().join("stage"));
+    let agent = start(&stage);
+    wait_until("both halves run as users of their own", || {
+        Ok(halves(agent.id()).is_some())
+    })
+    .unwrap();
+    let (reader, courier) = halves(agent.id()).unwrap();
+    wait_until("both are confined", || {
+        let confined = |process| fact(process, "Seccomp") == "2";
+        Ok(confined(reader) && confined(courier))
+    })
+    .unwrap();
+    for process in [reader, courier] {
+        assert_eq!(fact(process, "NoNewPrivs"), "1");
+        assert_eq!(fact(process, "Seccomp_filters"), "2");
+        assert_eq!(fact(process, "Groups").trim(), "");
+    }
+    // CAP_DAC_READ_SEARCH (2) and CAP_SYS_PTRACE (19).
+    let (both, none) = ("0000000000080004", "0000000000000000");
+    for (process, wanted) in [(reader, both), (courier, none)] {
+        let sets = ["CapPrm", "CapEff", "CapBnd"].map(|set| fact(process, set));
+        assert_eq!(sets, [wanted; 3]);
+        let sets = ["CapInh", "CapAmb"].map(|set| fact(process, set));
+        assert_eq!(sets, [none; 2]);
+    }
+
+    let tree = dir.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("secret"), "nobody else's").unwrap();
+    fs::set_permissions(tree.join("secret"), fs::Permissions::from_mode(0o600)).unwrap();
+    // Its memory and its open files are seen by the reader, and by no other user.
+    let somebody = Somebody::start().unwrap();
+    let fetched = collected(&stage, &tree);
+
+    let opened = dir.path().join("opened");
+    let identity = stage.path("vault/one.txt");
+    let open = args!["open", fetched, "--identity", identity, "--extract", opened];
+    let outcome = stage.fieldseal(&open).unwrap();
+    assert!([0, 2].contains(&outcome.code), "{outcome:?}");
+    let up = "users, capabilities, no_core_dumps, locked_memory, no_new_privileges, system_calls";
+    let (reader_walls, courier_walls) = (
+        walls(up),
+        walls(&up.replace("system_calls", "landlock, system_calls")),
+    );
+    for record in texts(&opened, "collection.json") {
+        assert_eq!(json(&record).unwrap()["sandbox"], reader_walls);
+    }
+    let processes = texts(&opened, "processes.jsonl").concat();
+    let lines = || processes.lines().map(|line| json(line).unwrap());
+    let process = lines().find(|line| line["pid"] == somebody.id()).unwrap();
+    // What another user's process runs is seen by the reader alone.
+    assert!(process.to_string().contains("/sleep"), "{process}");
+    assert!(
+        process["exe_sha256"].is_string() || process["exe"].is_string(),
+        "{process}"
+    );
+    let hashed = texts(&opened, "file_hashes.jsonl").concat();
+    assert!(
+        hashed
+            .lines()
+            .any(|l| l.contains("tree/secret") && l.contains("sha256"))
+    );
+
+    let status = stage
+        .run(
+            "fieldseal-agent",
+            &args!["status", "--state", stage.path("agent")],
+        )
+        .unwrap();
+    assert!(
+        status.out.contains(&format!("reader: {reader_walls}\n")),
+        "{status:?}"
+    );
+    assert!(
+        status.out.contains(&format!("courier: {courier_walls}")),
+        "{status:?}"
+    );
+    let hosts = stage.fieldseal(&args!["hosts", "--json"]).unwrap();
+    assert!(hosts.out.contains(&courier_walls), "{hosts:?}");
+
+    // As the kernel ends a half that makes a forbidden call.
+    signal(reader, Signal::SYS).unwrap();
+    let log = || fs::read_to_string(stage.path("agent.log")).unwrap();
+    wait_until("it is told", || {
+        Ok(log().contains("it may have been taken over"))
+    })
+    .unwrap();
+    wait_until("both are started anew", || {
+        Ok(halves(agent.id()).is_some_and(|(now, _)| now != reader))
+    })
+    .unwrap();
+    agent.stop().unwrap();
+}
+
+fn collected(stage: &Stage, tree: &Path) -> std::path::PathBuf {
+    let profile = stage.path("walled.yaml");
+    let yaml = "v: 1\nname: walled\nabout: most of all\nartifacts: [{name: system}, {name: processes}, {name: network}, \
+        {name: users}, {name: file_hashes}]\n";
+    fs::write(&profile, yaml).unwrap();
+    let arguments = args![
+        "collect",
+        "--where",
+        "*",
+        "--profile",
+        profile,
+        "--case",
+        "2026-1",
+        "--reason",
+        "walls",
+        "--path",
+        tree,
+        "--watch",
+        "--json"
+    ];
+    let outcome = stage.fieldseal(&arguments).unwrap();
+    assert!([0, 2].contains(&outcome.code), "{outcome:?}");
+    // One line a state; the first is the order's.
+    let first = outcome.out.lines().next().unwrap();
+    let order = json(first).unwrap()["order"].as_str().unwrap().to_owned();
+    let fetched = stage.path("evidence");
+    let outcome = stage
+        .fieldseal(&args!["fetch", order, "--output", fetched])
+        .unwrap();
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    fetched
+}
+
+/// What the files of this name below say.
+fn texts(below: &Path, name: &str) -> Vec<String> {
+    let files = kit::files(below).unwrap();
+    let named = files.iter().filter(|file| file.ends_with(name));
+    let texts: Vec<_> = named
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    assert!(!texts.is_empty(), "{name}: {files:?}");
+    texts
+}
+
+#[test]
+fn without_its_walls_it_does_not_start_unless_it_is_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let stage = deployed(&dir.path().join("stage"));
+    let reader = stage.path("agent/reader");
+    for entry in [reader.clone(), reader.join("state")] {
+        chown(&entry, Some(COURIER), Some(COURIER)).unwrap();
+    }
+    let mut command = stage.command("fieldseal-agent");
+    command.args(args!["run", "--state", stage.path("agent")]);
+    let ended = command.output().unwrap();
+    assert_eq!(ended.status.code(), Some(78));
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.contains("both halves are one user"), "{said}");
+    assert!(said.contains("--sandbox available"), "{said}");
+
+    let mut command = stage.command("fieldseal-agent");
+    command.args(args![
+        "run",
+        "--state",
+        stage.path("agent"),
+        "--sandbox",
+        "available"
+    ]);
+    let agent = Running::start("fieldseal-agent", &mut command, &stage.path("agent.log")).unwrap();
+    wait_until("it serves all the same", || {
+        let status = args!["status", "--json", "--state", stage.path("agent")];
+        let shown = json(&stage.run("fieldseal-agent", &status)?.out)?;
+        Ok(shown["courier"]["last_contact"].is_string())
+    })
+    .unwrap();
+    agent.stop().unwrap();
+}
