@@ -309,7 +309,7 @@ fn courier(state: &Path, socket: OwnedFd, sandbox: Sandbox) -> Result<(), Box<dy
     };
     let walls = confine(whom, &reader_folder(state), sandbox)?;
     let stop = stop_flag(Half::Courier)?;
-    match courier::service::run(state, socket, walls, stop.flag()) {
+    match courier::service::run(state, socket, walls, &stop) {
         Err(error) if !stop.is_told() => Err(error.into()),
         _ => Ok(()),
     }

@@ -1,9 +1,9 @@
 //! Told to stop: one flag, set by the thread that waits for the signals.
 
 use std::{
-    io,
+    fmt, io,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -19,10 +19,19 @@ pub const FAREWELL: Duration = Duration::from_secs(8);
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Inner {
     is_told: AtomicBool,
     is_at_work: AtomicBool,
+    /// Who waits for something else meanwhile, and must look up.
+    waiting: Mutex<Vec<Box<dyn Fn() + Send>>>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = self.is_told.load(Ordering::Acquire);
+        f.debug_struct("Inner").field("is_told", &told).finish()
+    }
 }
 
 impl Stop {
@@ -46,19 +55,29 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Sets the flag.
+    /// Sets the flag, and wakes who waits.
     pub fn tell(&self) {
         self.0.is_told.store(true, Ordering::Release);
+        self.waiting().iter().for_each(|wake| wake());
+    }
+
+    /// Has `wake` called when it is told, or now where it was.
+    pub fn when_told(&self, wake: impl Fn() + Send + 'static) {
+        let mut waiting = self.waiting();
+        if self.is_told() {
+            wake();
+        }
+        waiting.push(Box::new(wake));
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Box<dyn Fn() + Send>>> {
+        let waiting = self.0.waiting.lock();
+        waiting.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether to stop.
     pub fn is_told(&self) -> bool {
         self.0.is_told.load(Ordering::Acquire)
-    }
-
-    /// The flag itself, for who looks at it.
-    pub fn flag(&self) -> &AtomicBool {
-        &self.0.is_told
     }
 
     /// From here on there may be something to seal.

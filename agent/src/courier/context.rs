@@ -3,7 +3,7 @@
 use std::{
     path::Path,
     sync::{
-        Mutex, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -22,7 +22,10 @@ use super::{
     tls::{self, Identity, TlsError},
 };
 use crate::link::{FromSpool, Link, LinkError};
-use crate::platform::handle::{AsFd as _, OwnedFd};
+use crate::platform::{
+    handle::{AsFd as _, OwnedFd},
+    socket::Wake,
+};
 
 /// Why the courier ended.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +80,8 @@ pub(super) struct Context {
     pub(super) settings: Settings,
     pub(super) board: Board,
     pub(super) bell: Bell,
+    /// Wakes the thread that hears the reader.
+    pub(super) wake: Arc<Wake>,
     /// The version of the policy that the reader holds.
     pub(super) policy_version: AtomicU64,
     /// Which start of the agent this is: random, and in no file, so that a copy of the files is another.
@@ -119,12 +124,14 @@ impl Context {
             chain_pem,
         };
         let client = client(&settings, &root_pem, &identity)?;
-        let board = Board::new(first_status(&settings, ends));
+        let wake = Arc::new(Wake::new().map_err(LinkError::Socket)?);
+        let board = Board::new(first_status(&settings, ends), Arc::clone(&wake));
         Ok(Self {
             folder,
             settings,
             board,
             bell: Bell::default(),
+            wake,
             policy_version: AtomicU64::new(0),
             instance: instance()?,
             kept: Mutex::default(),
@@ -347,6 +354,7 @@ impl Context {
         self.has_ended.store(true, Ordering::Release);
         self.shut_down();
         self.bell.ring();
+        self.wake.rouse();
     }
 
     fn shut_down(&self) {
@@ -357,7 +365,7 @@ impl Context {
 
     /// How it ended.
     pub(super) fn into_outcome(self) -> Result<(), CourierError> {
-        self.board.flush(&self.folder);
+        self.board.finish(&self.folder);
         self.outcome
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner)

@@ -3,7 +3,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{Arc, atomic::Ordering},
     thread::{self, Scope},
     time::{Duration, Instant, SystemTime},
 };
@@ -24,9 +24,9 @@ use super::{
 use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION};
 use crate::platform::socket;
 use crate::platform::{handle::OwnedFd, sandbox::Walls};
-use crate::stop::FAREWELL;
+use crate::stop::{FAREWELL, Stop};
 
-/// How often it is looked whether the courier must stop.
+/// How often it is looked whether the reader has ended too.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Runs the courier of the enrolled host of `state_dir` until `stop` is set, the reader at the other end of `socket`
@@ -38,7 +38,7 @@ pub fn run(
     state_dir: &Path,
     socket: OwnedFd,
     walls: Walls,
-    stop: &AtomicBool,
+    stop: &Stop,
 ) -> Result<(), CourierError> {
     let broken = |e: std::io::Error| CourierError::from(LinkError::Socket(e));
     // A reader that hears nothing any more must not hold up the rest for ever.
@@ -48,6 +48,8 @@ pub fn run(
     tracing::info!(%walls, "the courier begins");
     context.board.change(|s| s.courier_walls = Some(walls));
     shelf::tidy(&context.folder.spool(), SystemTime::now())?;
+    let wake = Arc::clone(&context.wake);
+    stop.when_told(move || wake.rouse());
     let handed = Handed::default();
     let reports = Reports::open(&context.folder.reports(), &handed)?;
     let pieces = Pieces::default();
@@ -140,7 +142,7 @@ struct Desk<'c> {
 
 impl Desk<'_> {
     /// Hears the reader until the end.
-    fn hear(&self, socket: OwnedFd, stop: &AtomicBool) -> Result<(), CourierError> {
+    fn hear(&self, socket: OwnedFd, stop: &Stop) -> Result<(), CourierError> {
         let seen = socket.try_clone().map_err(LinkError::Socket)?;
         let mut link = Link::new(socket);
         let mut is_greeted = false;
@@ -149,19 +151,22 @@ impl Desk<'_> {
             if self.context.has_ended() {
                 return Ok(());
             }
-            if stop.load(Ordering::Acquire) {
+            if stop.is_told() {
                 // A reader that was told too seals what it has open first, and then closes the link.
                 let until = *until.get_or_insert_with(|| Instant::now() + FAREWELL);
                 if !self.context.is_collecting() || Instant::now() >= until {
                     return Ok(());
                 }
             }
-            self.context.board.flush(&self.context.folder);
-            if !socket::wait_readable(&seen, LOOK).map_err(LinkError::Socket)? {
+            let flush = self.context.board.flush(&self.context.folder);
+            // While it is told to stop, the reader's end is looked for; else only what happens wakes this thread.
+            let wait = if until.is_some() { Some(LOOK) } else { flush };
+            let wake = &self.context.wake;
+            if !wake.wait(&seen, wait).map_err(LinkError::Socket)? {
                 continue;
             }
             let Some((message, handed)) = link.receive::<FromReader>()? else {
-                if stop.load(Ordering::Acquire) {
+                if stop.is_told() {
                     return Ok(());
                 }
                 return Err(LinkError::Closed.into());

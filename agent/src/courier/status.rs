@@ -2,7 +2,8 @@
 
 use std::{
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant as Moment},
 };
 
 use evidence::{ids::AgentId, instant::Instant};
@@ -12,7 +13,7 @@ use super::{
     disk::{self, DiskError, failed},
     folder::Folder,
 };
-use crate::platform::sandbox::Walls;
+use crate::platform::{sandbox::Walls, socket::Wake};
 
 /// The file is far shorter.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -79,16 +80,29 @@ pub fn read(state_dir: &Path) -> Result<Option<Status>, DiskError> {
     }
 }
 
+/// The file is written anew no more often than this.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// Keeps the status, and the file when it is told to.
 #[derive(Debug)]
 pub(super) struct Board {
-    now: Mutex<(Status, bool)>,
+    now: Mutex<(Status, Written)>,
+    wake: Arc<Wake>,
+}
+
+/// How the file fares.
+#[derive(Debug, Default)]
+struct Written {
+    is_current: bool,
+    last: Option<Moment>,
 }
 
 impl Board {
-    pub(super) fn new(status: Status) -> Self {
+    /// `wake` is who flushes.
+    pub(super) fn new(status: Status, wake: Arc<Wake>) -> Self {
         Self {
-            now: Mutex::new((status, true)),
+            now: Mutex::new((status, Written::default())),
+            wake,
         }
     }
 
@@ -96,7 +110,8 @@ impl Board {
     pub(super) fn change(&self, change: impl FnOnce(&mut Status)) {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut now.0);
-        now.1 = true;
+        now.1.is_current = false;
+        self.wake.rouse();
     }
 
     /// What is wrong now, for people.
@@ -118,13 +133,33 @@ impl Board {
         [&now.0.reader_walls, &now.0.courier_walls].map(|walls| Some(walls.as_ref()?.to_string()))
     }
 
-    /// Writes the file where something changed; a status that can't be written is no reason to stop delivering.
-    pub(super) fn flush(&self, folder: &Folder) {
+    /// Writes the file where something changed, or says when that is due; a status that can't be written is no reason
+    /// to stop delivering.
+    pub(super) fn flush(&self, folder: &Folder) -> Option<Duration> {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        if !std::mem::take(&mut now.1) {
-            return;
+        if now.1.is_current {
+            return None;
         }
-        let written = serde_json::to_vec_pretty(&now.0)
+        let since = now.1.last.map(|last| last.elapsed());
+        let left = since.and_then(|since| PAUSE.checked_sub(since));
+        if left.is_none() {
+            Self::write(&now.0, folder);
+            now.1 = Written {
+                is_current: true,
+                last: Some(Moment::now()),
+            };
+        }
+        left
+    }
+
+    /// The same at the end, when there is no later.
+    pub(super) fn finish(&self, folder: &Folder) {
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::write(&now.0, folder);
+    }
+
+    fn write(status: &Status, folder: &Folder) {
+        let written = serde_json::to_vec_pretty(status)
             .map_err(|e| failed("written", &folder.status())(e.into()))
             .and_then(|json| disk::write_whole(&folder.status(), &json, false));
         if let Err(error) = written {
@@ -159,7 +194,7 @@ mod tests {
             reader_walls: None,
             courier_walls: None,
         };
-        let board = Board::new(status);
+        let board = Board::new(status, Arc::new(Wake::new().unwrap()));
         board.change(|s| s.parts_waiting = 3);
         board.flush(&folder);
         assert_eq!(read(state.path()).unwrap().unwrap().parts_waiting, 3);

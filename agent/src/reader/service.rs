@@ -53,7 +53,7 @@ const TIME_WAIT: Duration = Duration::from_secs(2);
 const WAITING: usize = 64;
 /// What is looked after without being asked: the seal certificate's age, the custody log.
 const CHORES: Duration = Duration::from_secs(3600);
-/// How often it is looked whether to stop.
+/// How often it is looked whether a standing order or a watch is due.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Why the service ended.
@@ -124,6 +124,11 @@ pub fn run(given: Given) -> Result<(), ServiceError> {
     let walls = given.house.walls.clone();
     conversation.say(&FromReader::Walls { walls })?;
     let (events, heard) = mpsc::sync_channel(1024);
+    let told = events.clone();
+    // One that is full is looked into soon enough.
+    given
+        .stop
+        .when_told(move || drop(told.try_send(Event::Stop)));
     let mut service = Service {
         conversation: Arc::new(conversation),
         state: Arc::new(Mutex::new(given.state)),
@@ -200,6 +205,8 @@ enum Event {
     Heard(Heard),
     Over(Result<(), LinkError>),
     Collected(Result<Outcome, CollectError>),
+    /// Told to stop.
+    Stop,
 }
 
 struct Collecting {
@@ -267,7 +274,10 @@ impl Service {
         loop {
             let next = self.parked.iter().map(|p| p.until).min();
             let next = next.map_or(chores, |parked| parked.min(chores));
-            let next = next.min(Moment::now() + LOOK);
+            let next = match self.lives.is_empty() {
+                true => next,
+                false => next.min(Moment::now() + LOOK),
+            };
             if self.stop.is_told() && self.running.is_none() {
                 return Ok(());
             }
@@ -277,6 +287,7 @@ impl Service {
                 Ok(Event::Heard((said, handed))) => self.heard(said, handed)?,
                 Ok(Event::Collected(outcome)) => self.collected(outcome)?,
                 Ok(Event::Over(outcome)) => return Ok(outcome?),
+                Ok(Event::Stop) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(LinkError::Closed.into()),
                 Err(RecvTimeoutError::Timeout) => {}
             }

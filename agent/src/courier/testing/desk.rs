@@ -5,10 +5,6 @@ use std::{
     io::Write as _,
     os::fd::OwnedFd,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     thread::{self, JoinHandle},
 };
 
@@ -30,6 +26,7 @@ use crate::{
     },
     link::{FromReader, FromSpool, Link, VERSION, Wrapping},
     platform::{sandbox::Walls, socket},
+    stop::Stop,
 };
 
 /// The agent of every test here.
@@ -42,7 +39,7 @@ pub(in crate::courier) struct Courier {
     pub(in crate::courier) link: Link,
     /// Receipts that came in between.
     pub(in crate::courier) receipts: Vec<OwnedFd>,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
     thread: Option<JoinHandle<Result<(), CourierError>>>,
 }
 
@@ -82,7 +79,7 @@ impl Courier {
 
     pub(in crate::courier) fn start_ungreeted(state: &Path) -> Self {
         let (ours, theirs) = socket::pair().unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
+        let stop = Stop::default();
         let (dir, stopped) = (state.to_path_buf(), stop.clone());
         let thread = thread::spawn(move || service::run(&dir, theirs, Walls::default(), &stopped));
         Self {
@@ -174,7 +171,7 @@ impl Courier {
 
     /// Tells it to stop, and nothing to its reader.
     pub(in crate::courier) fn tell_to_stop(&self) {
-        self.stop.store(true, Ordering::SeqCst);
+        self.stop.tell();
     }
 
     /// The reader closes its end of the link.

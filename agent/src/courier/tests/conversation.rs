@@ -167,7 +167,7 @@ fn two_couriers_never_deliver_from_one_folder() {
     let world = World::new();
     let _first = world.start();
     let (_ours, theirs) = crate::platform::socket::pair().unwrap();
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stop = crate::stop::Stop::default();
     let second = crate::courier::service::run(
         world.state.path(),
         theirs,

@@ -3,7 +3,6 @@
 use std::{
     os::fd::{AsFd as _, OwnedFd},
     process::{Child, Command, Stdio},
-    sync::atomic::AtomicBool,
 };
 
 use super::{World, bytes};
@@ -14,6 +13,7 @@ use crate::{
     },
     link::{FromReader, FromSpool, Link, VERSION, Wrapping},
     platform::{sandbox::Walls, socket},
+    stop::Stop,
 };
 
 /// Tells the child which folder is its own.
@@ -27,7 +27,7 @@ fn the_process() {
         return;
     };
     let socket = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
-    let stop = AtomicBool::new(false);
+    let stop = Stop::default();
     let _ = service::run(state.as_ref(), socket, Walls::default(), &stop);
 }
 

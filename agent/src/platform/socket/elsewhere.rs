@@ -1,6 +1,6 @@
 //! Systems on which the two halves can't be connected yet.
 
-use std::{io, path::Path, time::Duration};
+use std::{convert::Infallible, io, path::Path, time::Duration};
 
 use crate::platform::handle::{AsFd, BorrowedFd, OwnedFd};
 
@@ -29,6 +29,27 @@ pub fn receive(_socket: impl AsFd, _buffer: &mut [u8]) -> io::Result<(usize, Opt
 /// Always `Unsupported`.
 pub fn wait_readable(_socket: impl AsFd, _wait: Duration) -> io::Result<bool> {
     unsupported()
+}
+
+/// Nobody has one here.
+#[derive(Debug)]
+pub struct Wake(Infallible);
+
+impl Wake {
+    /// Always `Unsupported`.
+    pub fn new() -> io::Result<Self> {
+        unsupported()
+    }
+
+    /// Never called: nobody has one.
+    pub fn rouse(&self) {
+        match self.0 {}
+    }
+
+    /// Never called: nobody has one.
+    pub fn wait(&self, _socket: impl AsFd, _wait: Option<Duration>) -> io::Result<bool> {
+        match self.0 {}
+    }
 }
 
 /// Always `Unsupported`.

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
@@ -104,6 +104,51 @@ pub fn wait_readable(socket: impl AsFd, wait: Duration) -> io::Result<bool> {
         Ok(count) => Ok(count > 0),
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Wakes one thread that waits for a socket.
+#[derive(Debug)]
+pub struct Wake(OwnedFd);
+
+impl Wake {
+    /// Nobody is woken yet.
+    ///
+    /// # Errors
+    /// The system has no more descriptors.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(eventfd(
+            0,
+            EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK,
+        )?))
+    }
+
+    /// Ends the wait of now, or the next one.
+    pub fn rouse(&self) {
+        // One that is full has been roused before, and was not heard yet.
+        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+
+    /// Waits for something to receive, for being woken, or until `wait` is over; says whether there is something.
+    ///
+    /// # Errors
+    /// The socket can't be waited for.
+    pub fn wait(&self, socket: impl AsFd, wait: Option<Duration>) -> io::Result<bool> {
+        let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
+        let mut both = [
+            PollFd::new(&socket, PollFlags::IN),
+            PollFd::new(&self.0, PollFlags::IN),
+        ];
+        match poll(&mut both, wait.as_ref()) {
+            Err(rustix::io::Errno::INTR) => return Ok(false),
+            other => other?,
+        };
+        let [there_is, woken] = both.map(|one| !one.revents().is_empty());
+        if woken {
+            // Counts from nothing again.
+            let _ = rustix::io::read(&self.0, &mut [0; 8]);
+        }
+        Ok(there_is)
     }
 }
 

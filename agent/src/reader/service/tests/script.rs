@@ -115,6 +115,8 @@ impl Host {
             "{hello:?}"
         );
         courier.say(&FromSpool::Welcome { v: VERSION });
+        let walls = courier.next();
+        assert!(matches!(walls, FromReader::Walls { .. }), "{walls:?}");
         courier
     }
 
