@@ -38,6 +38,8 @@ pub enum Command {
     Run(RunArgs),
     /// Show whom this host is enrolled with, what runs and what waits.
     Status(StatusArgs),
+    /// Find out why this host does not reach its server, and what to do.
+    Doctor(DoctorArgs),
     /// The half of `enrol` that makes the seal key (started by `enrol` itself).
     #[command(hide = true)]
     EnrolHalf {
@@ -255,6 +257,20 @@ pub struct StatusArgs {
     #[arg(long, value_name = "DIR")]
     pub state: PathBuf,
     /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `doctor` was told.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 every step is well, 1 one is not, 64 usage.
+The steps: enrolment, name, route, proxy, server (TLS), clock, certificate, agent. Run it as root or as the courier's user.")]
+pub struct DoctorArgs {
+    /// The folder that the agent keeps its state in.
+    #[arg(long, value_name = "DIR")]
+    pub state: PathBuf,
+    /// Print JSON, one array.
     #[arg(long)]
     pub json: bool,
 }

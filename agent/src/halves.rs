@@ -21,7 +21,7 @@ use crate::{
     link::LinkError,
     platform::{
         handle::{AsFd as _, OwnedFd},
-        journal::{Journal, SOCKETS},
+        journal::{self, Journal, SOCKETS},
         neighbours, private, program,
         sandbox::{self, Confined, Walls},
         signals, socket,
@@ -316,8 +316,13 @@ fn courier(state: &Path, socket: OwnedFd, sandbox: Sandbox) -> Result<(), Box<dy
 }
 
 fn log_to_standard_error() {
+    // A service is silent but for what its guardian must see: the reader tells starts and orders.
+    let level = match journal::is_standard_error() {
+        true => tracing::Level::WARN,
+        false => tracing::Level::INFO,
+    };
     let log = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::INFO)
+        .with_max_level(level)
         .with_writer(io::stderr)
         .with_ansi(false)
         .finish();

@@ -11,9 +11,9 @@ use serde_json::json;
 use crate::platform::{handle::AsFd as _, program, signals::Signals};
 use crate::{
     artifacts::{ARTIFACTS, reference},
-    cli::{CollectArgs, Command, EnrolArgs, KitArgs, RunArgs, StatusArgs},
+    cli::{CollectArgs, Command, DoctorArgs, EnrolArgs, KitArgs, RunArgs, StatusArgs},
     config::Plan,
-    courier::{local, room::Floor},
+    courier::{doctor, local, room::Floor},
     exit::Exit,
     halves,
     kit::command as kit,
@@ -39,6 +39,7 @@ pub fn run(command: Command) -> Exit {
         Command::Enrol(args) => enrol_command(&args),
         Command::Run(args) => run_command(&args),
         Command::Status(args) => status_command(&args),
+        Command::Doctor(args) => doctor_command(&args),
         Command::EnrolHalf {
             folder,
             trust,
@@ -83,6 +84,21 @@ fn status_command(args: &StatusArgs) -> Exit {
             }
         }
         Err(error) => failed(&error),
+    }
+}
+
+fn doctor_command(args: &DoctorArgs) -> Exit {
+    let found = doctor::examine(&args.state);
+    let text = match args.json {
+        true => format!("{:#}", json!(found)),
+        false => {
+            let lines: Vec<_> = found.iter().map(ToString::to_string).collect();
+            lines.join("\n")
+        }
+    };
+    match said(writeln!(io::stdout(), "{text}")) {
+        Exit::Complete if found.iter().any(|one| !one.is_well) => Exit::Failed,
+        exit => exit,
     }
 }
 

@@ -14,6 +14,7 @@ pub mod kit;
 pub mod manual;
 pub mod port;
 pub mod programs;
+pub mod proxy;
 pub mod relay;
 pub mod running;
 pub mod sshd;

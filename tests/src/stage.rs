@@ -89,7 +89,15 @@ impl Stage {
     /// # Errors
     /// The library is not installed.
     pub fn go_on_by(&mut self, days: u32) -> anyhow::Result<()> {
-        self.clock = other_clock(&format!("+{days}d"))?;
+        self.go_on_by_seconds(u64::from(days) * 86_400)
+    }
+
+    /// As [`Self::go_on_by`], in seconds.
+    ///
+    /// # Errors
+    /// The library is not installed.
+    pub fn go_on_by_seconds(&mut self, seconds: u64) -> anyhow::Result<()> {
+        self.clock = other_clock(&format!("+{seconds}s"))?;
         Ok(())
     }
 

@@ -4,6 +4,7 @@ mod clock;
 mod context;
 mod custody;
 mod disk;
+pub mod doctor;
 pub mod enrol;
 mod failed;
 pub mod folder;

@@ -104,7 +104,7 @@ pub fn run(
 /// The host is not enrolled, or its settings are damaged.
 pub fn ports(state_dir: &Path) -> Result<Vec<u16>, CourierError> {
     let settings = Folder::below(state_dir).settings()?;
-    Ok(http::ports(&settings.server, settings.proxy.as_deref())?)
+    Ok(http::way(&settings.server, settings.proxy.as_deref())?.ports())
 }
 
 /// Starts a thread; whatever ends its work but the end of all ends all.

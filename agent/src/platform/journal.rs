@@ -1,8 +1,9 @@
 //! The system's own journal: where starts, orders and the owner of this agent are told so that misuse is seen.
 //!
 //! # Platform behaviour
-//! Linux: the journal's native socket, else `/dev/log`; both are opened once, by a name that is passed
-//! in. Where neither is, standard error alone tells it.
+//! Linux: standard error, where systemd has connected that to its journal; else the journal's native socket or
+//! `/dev/log`, opened once by a name that is passed in, and standard error beside. Where there is neither, standard error
+//! alone tells it.
 
 use std::{
     io::{self, Write as _},
@@ -17,6 +18,10 @@ pub const SOCKETS: [(&str, Form); 2] = [
     ("/dev/log", Form::Syslog),
 ];
 
+/// Where systemd connects the standard error of its services to.
+#[cfg(target_os = "linux")]
+const STREAM: &str = "/run/systemd/journal/stdout";
+
 /// How a journal wants its lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -30,7 +35,18 @@ pub enum Form {
 #[derive(Debug)]
 pub struct Journal {
     socket: Option<(Channel, Form)>,
-    is_loud: bool,
+    error: Error,
+}
+
+/// What standard error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Error {
+    /// Somebody's terminal or file.
+    Plain,
+    /// The journal, which reads each line's level off its beginning (sd-daemon(3)).
+    Journal,
+    /// Not to be written to.
+    Silent,
 }
 
 /// How much a line matters.
@@ -54,11 +70,18 @@ impl Level {
 impl Journal {
     /// The first of `sockets` that takes a connection.
     pub fn open<P: AsRef<Path>>(sockets: &[(P, Form)]) -> Self {
+        if is_standard_error() {
+            // No second line, and one socket less that whoever takes this process over could speak to.
+            return Self {
+                socket: None,
+                error: Error::Journal,
+            };
+        }
         let connect =
             |(path, form): &(P, Form)| Some((Channel::connect(path.as_ref()).ok()?, *form));
         Self {
             socket: sockets.iter().find_map(connect),
-            is_loud: true,
+            error: Error::Plain,
         }
     }
 
@@ -66,7 +89,7 @@ impl Journal {
     pub const fn silent() -> Self {
         Self {
             socket: None,
-            is_loud: false,
+            error: Error::Silent,
         }
     }
 
@@ -81,16 +104,34 @@ impl Journal {
     }
 
     fn tell(&self, level: Level, text: &str) {
-        if !self.is_loud {
-            return;
-        }
         let line = one_line(text);
         // When a journal goes away the other still tells it; more can't be done.
-        let _ = writeln!(io::stderr(), "fieldseal-agent: {line}");
+        let _ = match self.error {
+            Error::Silent => return,
+            Error::Plain => writeln!(io::stderr(), "fieldseal-agent: {line}"),
+            Error::Journal => writeln!(io::stderr(), "<{}>{line}", level.number()),
+        };
         if let Some((socket, form)) = &self.socket {
             socket.send(message(*form, level, &line).as_bytes());
         }
     }
+}
+
+/// Whether standard error is the system's journal already.
+pub fn is_standard_error() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        leads_to(io::stderr(), STREAM)
+    }
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
+#[cfg(target_os = "linux")]
+fn leads_to(end: impl std::os::fd::AsFd, path: &str) -> bool {
+    let peer = rustix::net::getpeername(end).ok().flatten();
+    let peer = peer.and_then(|peer| rustix::net::SocketAddrUnix::try_from(peer).ok());
+    peer.is_some_and(|peer| peer.path_bytes() == Some(path.as_bytes()))
 }
 
 fn message(form: Form, level: Level, line: &str) -> String {
@@ -163,6 +204,18 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
 
     use super::*;
+
+    #[test]
+    fn a_stream_is_known_by_whom_it_leads_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stdout");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        assert!(leads_to(&stream, path.to_str().unwrap()));
+        assert!(!leads_to(&stream, STREAM));
+        let plain = std::fs::File::open("/dev/null").unwrap();
+        assert!(!leads_to(plain, STREAM));
+    }
 
     #[test]
     fn both_forms_reach_their_socket_in_one_line() {

@@ -44,16 +44,73 @@ pub(super) fn proxy(text: &str) -> Result<Proxy, AccessError> {
     }
 }
 
-/// The TCP ports that a client of `server` connects to, through `proxy` or not.
+/// A host and a TCP port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its name or address, an IPv6 address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// A proxy, and what it wants to hear.
+#[derive(Clone)]
+pub struct ProxyPlace {
+    /// Where it is.
+    pub place: Place,
+    /// `USER:PASSWORD`.
+    pub credentials: Option<String>,
+}
+
+/// The way to a server: straight, or by a proxy.
+pub struct Way {
+    /// The server.
+    pub server: Place,
+    /// The proxy that is asked to CONNECT.
+    pub proxy: Option<ProxyPlace>,
+}
+
+impl Way {
+    /// What is connected to first.
+    pub fn first(&self) -> &Place {
+        let proxy = self.proxy.as_ref();
+        proxy.map_or(&self.server, |proxy| &proxy.place)
+    }
+
+    /// The TCP ports that it needs.
+    pub fn ports(&self) -> Vec<u16> {
+        let proxy = self.proxy.as_ref().map(|proxy| proxy.place.port);
+        [self.server.port].into_iter().chain(proxy).collect()
+    }
+}
+
+/// The way to `server`, through `proxy` or not.
 ///
 /// # Errors
 /// An address can't be used.
-pub fn ports(server: &str, proxy_url: Option<&str>) -> Result<Vec<u16>, AccessError> {
+pub fn way(server: &str, proxy_url: Option<&str>) -> Result<Way, AccessError> {
     let bad = || AccessError::Server(server.chars().take(200).collect());
     let uri: Uri = base(server)?.parse().map_err(|_| bad())?;
-    let mut ports = vec![uri.port_u16().unwrap_or(443)];
-    ports.extend(proxy_url.map(proxy).transpose()?.map(|proxy| proxy.port()));
-    Ok(ports)
+    let server = Place {
+        host: bare(uri.host().ok_or_else(bad)?),
+        port: uri.port_u16().unwrap_or(443),
+    };
+    let proxy = proxy_url.map(proxy).transpose()?.map(|proxy| ProxyPlace {
+        place: Place {
+            host: bare(proxy.host()),
+            port: proxy.port(),
+        },
+        credentials: proxy
+            .username()
+            .map(|user| format!("{user}:{}", proxy.password().unwrap_or_default())),
+    });
+    Ok(Way { server, proxy })
+}
+
+/// Without the brackets that an IPv6 address has in a URL.
+fn bare(host: &str) -> String {
+    let inner = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    inner.unwrap_or(host).to_owned()
 }
 
 #[cfg(test)]
@@ -87,9 +144,18 @@ mod tests {
 
     #[test]
     fn the_ports_of_server_and_proxy_are_known_before_anything_connects() {
+        let ports = |server, proxy| way(server, proxy).map(|way| way.ports());
         assert_eq!(ports("https://s", None).unwrap(), [443]);
-        let both = ports("https://[::1]:8443", Some("http://u:p@h:3128"));
-        assert_eq!(both.unwrap(), [8443, 3128]);
+        let both = way("https://[::1]:8443", Some("http://u:p@h:3128")).unwrap();
+        assert_eq!(
+            (both.ports(), &*both.server.host),
+            (vec![8443, 3128], "::1")
+        );
+        let proxy = both.proxy.unwrap();
+        assert_eq!(
+            (&*proxy.place.host, proxy.credentials.as_deref()),
+            ("h", Some("u:p"))
+        );
         assert_eq!(ports("https://s", Some("http://h")).unwrap(), [443, 80]);
         assert!(ports("s", None).is_err());
     }

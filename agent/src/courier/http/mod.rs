@@ -18,7 +18,7 @@ use ureq::{
 };
 
 pub use self::{
-    address::{AccessError, ports},
+    address::{AccessError, Place, ProxyPlace, way},
     error::HttpError,
 };
 use self::{

@@ -1,0 +1,273 @@
+//! Why a host does not reach its server: each step of the way by itself, and what to do where one fails.
+//!
+//! It asks the server what any agent asks it, changes nothing, and stops at the first step that the rest rests on.
+
+mod way;
+
+use std::{
+    fmt,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use data_encoding::HEXLOWER;
+use evidence::{
+    digest::Digest, envelope, envelope::Envelope, ids::CollectionId, instant::Instant as WallTime,
+};
+use protocol::{messages::TimeRequest, time::SignedTime};
+use serde::Serialize;
+
+use super::{
+    folder::{Folder, Settings},
+    http::{Access, Client, HttpError, way as way_to},
+    status,
+    tls::{self, Identity},
+};
+
+/// A clock that is off by more makes certificates and orders look over, or not begun.
+const CLOCK_MOST: Duration = Duration::from_secs(300);
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// A step of the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// The host is enrolled, and its settings read.
+    Enrolment,
+    /// The name of the server, or of the proxy before it.
+    Name,
+    /// A connection to that address.
+    Route,
+    /// The proxy lets us through.
+    Proxy,
+    /// Who answers is the deployment's server.
+    Server,
+    /// This host's clock.
+    Clock,
+    /// This agent's own certificate.
+    Certificate,
+    /// The server takes this agent for what it is.
+    Agent,
+    /// What the agent that runs says.
+    Running,
+}
+
+impl Step {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Enrolment => "enrolment",
+            Self::Name => "name",
+            Self::Route => "route",
+            Self::Proxy => "proxy",
+            Self::Server => "server",
+            Self::Clock => "clock",
+            Self::Certificate => "certificate",
+            Self::Agent => "agent",
+            Self::Running => "running",
+        }
+    }
+}
+
+/// What was found of one step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Which.
+    pub step: Step,
+    /// Whether nothing is wrong with it.
+    pub is_well: bool,
+    /// What was seen, and where something is wrong what to do.
+    pub text: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = if self.is_well { "ok   " } else { "FAULT" };
+        write!(f, "{mark} {:<11} {}", self.step.name(), self.text)
+    }
+}
+
+/// What a step says: what was seen, or what is wrong and what to do.
+type Seen = Result<String, String>;
+
+/// Looks at each step of the way from the host of `state_dir` to its server.
+pub fn examine(state_dir: &Path) -> Vec<Finding> {
+    let folder = Folder::below(state_dir);
+    let mut found = Findings::default();
+    let settings = match folder.settings() {
+        Ok(settings) => settings,
+        Err(error) => {
+            found.note(Step::Enrolment, Err(error.to_string()));
+            return found.0;
+        }
+    };
+    let whose = format!("{} at {}", settings.agent, settings.server);
+    found.note(Step::Enrolment, Ok(whose));
+    if along(&settings, &folder, &mut found).is_some() {
+        found.note(Step::Running, running(state_dir));
+    }
+    found.0
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// Notes it; none where the steps after it can't be tried.
+    fn note(&mut self, step: Step, seen: Seen) -> Option<()> {
+        let is_well = seen.is_ok();
+        let text = seen.unwrap_or_else(|wrong| wrong);
+        self.0.push(Finding {
+            step,
+            is_well,
+            text,
+        });
+        is_well.then_some(())
+    }
+}
+
+/// From step to step; none once one has failed that the next rests on.
+fn along(settings: &Settings, folder: &Folder, found: &mut Findings) -> Option<()> {
+    let proxy = settings.proxy.as_deref();
+    let way = match way_to(&settings.server, proxy) {
+        Ok(way) => way,
+        Err(error) => return found.note(Step::Enrolment, Err(error.to_string())),
+    };
+    let addresses = way::addresses(way.first());
+    let seen = addresses.as_ref().map(|found| way::listed(found));
+    found.note(Step::Name, seen.map_err(Clone::clone))?;
+    let connected = way::connect(&addresses.unwrap_or_default());
+    let seen = connected
+        .as_ref()
+        .map(|(address, _)| format!("{address} answers"));
+    found.note(Step::Route, seen.map_err(Clone::clone))?;
+    if let (Some(proxy), Ok((_, connection))) = (&way.proxy, connected) {
+        found.note(Step::Proxy, way::tunnel(connection, proxy, &way.server))?;
+    }
+    let root_pem = match folder.text(&folder.root()) {
+        Ok(pem) => pem,
+        Err(error) => return found.note(Step::Enrolment, Err(error.to_string())),
+    };
+    let stranger = Access {
+        server: &settings.server,
+        proxy,
+        root_pem: &root_pem,
+        identity: None,
+    };
+    found.note(Step::Server, server(stranger))?;
+    let clock = found.note(Step::Clock, clock(stranger));
+    let identity = identity(folder, settings);
+    let seen = identity
+        .as_ref()
+        .map_err(Clone::clone)
+        .and_then(own_certificate);
+    let certificate = found.note(Step::Certificate, seen);
+    let known = Access {
+        identity: identity.as_ref().ok(),
+        ..stranger
+    };
+    let agent = found.note(Step::Agent, agent(known));
+    clock.and(certificate).and(agent)
+}
+
+fn server(access: Access<'_>) -> Seen {
+    let client = Client::new(access).map_err(|error| error.to_string())?;
+    match client.get("/v1/trust", ANSWER_BYTES_MAX) {
+        Ok(_) => Ok("the deployment's server answers, shown by root.crt".to_owned()),
+        Err(error @ HttpError::Certificate { .. }) => Err(format!(
+            "{} Where the network inspects TLS, or asks for a login in a browser, this address must be exempted.",
+            error.chain()
+        )),
+        Err(error @ HttpError::Network(_)) => Err(format!(
+            "no TLS is spoken there: {}. Something else answers (another service, a captive portal), or the connection is cut.",
+            error.chain()
+        )),
+        Err(error) => Err(error.chain()),
+    }
+}
+
+/// How far this host's clock is from the server's. The signature of the time is the reader's matter.
+fn clock(access: Access<'_>) -> Seen {
+    let ahead_ms = ahead_ms(access)?;
+    let seconds = ahead_ms as f64 / 1000.0;
+    let text = format!("{seconds:+.1} s from the server's");
+    match ahead_ms.unsigned_abs() <= CLOCK_MOST.as_millis() as u64 {
+        true => Ok(text),
+        false => Err(format!(
+            "{text}. Set it right (timedatectl, chrony): orders and certificates are judged by time."
+        )),
+    }
+}
+
+fn ahead_ms(access: Access<'_>) -> Result<i64, String> {
+    let client = Client::new(access).map_err(|error| error.to_string())?;
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).map_err(|error| error.to_string())?;
+    let question = TimeRequest {
+        v: 1,
+        nonce: HEXLOWER.encode(&nonce),
+    };
+    let (asked, before) = (Instant::now(), WallTime::now());
+    let answer = client.post("/v1/time", &question, ANSWER_BYTES_MAX);
+    let answer = answer.map_err(|error| error.chain())?;
+    let half_ms = i64::try_from(asked.elapsed().as_millis() / 2).unwrap_or(0);
+    let signed: SignedTime = Envelope::parse(&answer.body)
+        .and_then(|envelope| envelope.document(envelope::TIME))
+        .map_err(|_| "the server tells no time that can be read".to_owned())?;
+    let ms = |time: WallTime| time.seconds * 1000 + i64::from(time.ns / 1_000_000);
+    Ok(ms(before) + half_ms - ms(signed.time))
+}
+
+fn identity(folder: &Folder, settings: &Settings) -> Result<Identity, String> {
+    let text = |path| folder.text(path).map_err(|error| error.to_string());
+    Ok(Identity {
+        key_pem: text(&folder.key(settings.agent))?,
+        chain_pem: text(&folder.chain(settings.agent))?,
+    })
+}
+
+fn own_certificate(identity: &Identity) -> Seen {
+    let window = tls::window(&identity.chain_pem).map_err(|error| error.to_string())?;
+    let now = WallTime::now();
+    let shown = |time: WallTime| {
+        time.to_rfc3339()
+            .unwrap_or_else(|| time.seconds.to_string())
+    };
+    if now < window.from {
+        return Err(format!(
+            "it begins {}, which this host's clock has not reached. Set the clock right.",
+            shown(window.from)
+        ));
+    }
+    match now < window.until {
+        true => Ok(format!("good until {}", shown(window.until))),
+        false => Err(format!(
+            "it ended {}. The agent renews it by itself for a year once it reaches the server; after that enrol this host anew.",
+            shown(window.until)
+        )),
+    }
+}
+
+/// Whether the server knows this agent, and still wants it.
+fn agent(access: Access<'_>) -> Seen {
+    let client = Client::new(access).map_err(|error| error.to_string())?;
+    // Of all that only agents may ask this changes nothing: a receipt that there is not.
+    let (collection, part) = (CollectionId::from_bytes([0; 16]), Digest::of(b""));
+    let nothing = format!("/v1/parts/{collection}/1/{part}/receipt");
+    match client.get(&nothing, ANSWER_BYTES_MAX) {
+        Ok(_) | Err(HttpError::Refused { status: 404, .. }) => {
+            Ok("the server takes its certificate".to_owned())
+        }
+        Err(error) => Err(error.chain()),
+    }
+}
+
+fn running(state_dir: &Path) -> Seen {
+    match status::read(state_dir) {
+        Ok(Some(told)) => match told.last_error {
+            Some(error) => Err(format!("the agent says: {}", error.text)),
+            None => Ok("the agent that runs tells of no trouble".to_owned()),
+        },
+        Ok(None) => Err("the agent has not run yet. Start its services.".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}

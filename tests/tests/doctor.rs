@@ -1,0 +1,236 @@
+//! Why a host does not reach its server: the real agent's own answer, for each thing that stands between them.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    path::Path,
+    process::Command,
+    thread,
+};
+
+use fieldseal_tests::{
+    args, kit::json, port, programs::Outcome, proxy::Proxy, running::Running, stage::Stage,
+};
+use serde_json::Value;
+
+fn deployed(dir: &Path) -> Stage {
+    let people: [(&str, &str, &[&str]); 1] = [("ann", "Ann Example", &["investigator", "admin"])];
+    Stage::deployed(dir, |_| (), &people, &[], "asked").unwrap()
+}
+
+/// Writes a setting of the courier's over the one that is there.
+fn set(stage: &Stage, name: &str, value: &str) {
+    let path = stage.path("agent/courier/courier.toml");
+    let mut settings: toml::Table = fs::read_to_string(&path).unwrap().parse().unwrap();
+    settings.insert(name.to_owned(), value.into());
+    fs::write(&path, toml::to_string(&settings).unwrap()).unwrap();
+}
+
+fn examined(stage: &Stage) -> Outcome {
+    let arguments = args!["doctor", "--state", stage.path("agent")];
+    stage.run("fieldseal-agent", &arguments).unwrap()
+}
+
+/// That `step` is the first at fault, but for the clock; what is told of it.
+#[track_caller]
+fn fault(stage: &Stage, step: &str) -> String {
+    let outcome = examined(stage);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    let faults: Vec<_> = outcome
+        .out
+        .lines()
+        .filter(|line| line.starts_with("FAULT"))
+        .collect();
+    let named = |name: &str| format!("FAULT {name} ");
+    let mut others = faults
+        .iter()
+        .filter(|line| !line.starts_with(&named("clock")));
+    let first = if step == "clock" {
+        faults.first()
+    } else {
+        others.next()
+    };
+    assert!(first.unwrap().starts_with(&named(step)), "{outcome:?}");
+    (*first.unwrap()).to_owned()
+}
+
+#[test]
+fn each_obstacle_is_named_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = deployed(&dir.path().join("stage"));
+    let url = stage.url();
+
+    // Nobody runs the agent yet, and all else is well.
+    assert!(fault(&stage, "running").contains("has not run yet"));
+    stage.run_agent().unwrap();
+    fieldseal_tests::stick::wait_until("the agent reaches its server", || {
+        Ok(examined(&stage).code == 0)
+    })
+    .unwrap();
+    let outcome = stage
+        .run(
+            "fieldseal-agent",
+            &args!["doctor", "--json", "--state", stage.path("agent")],
+        )
+        .unwrap();
+    let Value::Array(steps) = json(&outcome.out).unwrap() else {
+        panic!("{outcome:?}");
+    };
+    let names: Vec<_> = steps
+        .iter()
+        .map(|step| step["step"].as_str().unwrap())
+        .collect();
+    let all = [
+        "enrolment",
+        "name",
+        "route",
+        "server",
+        "clock",
+        "certificate",
+        "agent",
+        "running",
+    ];
+    assert_eq!(names, all);
+
+    set(&stage, "server", "https://no-such-host.invalid:8443");
+    assert!(fault(&stage, "name").contains("no-such-host.invalid"));
+
+    let nobody = port::free().unwrap().port();
+    set(&stage, "server", &format!("https://localhost:{nobody}"));
+    assert!(fault(&stage, "route").contains("nothing listens on that port"));
+
+    let portal = TcpListener::bind("127.0.0.1:0").unwrap();
+    set(
+        &stage,
+        "server",
+        &format!("https://localhost:{}", portal.local_addr().unwrap().port()),
+    );
+    thread::spawn(move || sends_to_login(&portal));
+    assert!(fault(&stage, "server").contains("captive portal"));
+
+    let (inspector, running) = inspector(dir.path());
+    set(&stage, "server", &format!("https://localhost:{inspector}"));
+    let told = fault(&stage, "server");
+    assert!(
+        told.contains("not signed by the root given") && told.contains("must be exempted"),
+        "{told}"
+    );
+    running.stop().unwrap();
+
+    set(&stage, "server", &url);
+    // 10 minutes: within every certificate, and too much.
+    stage.go_on_by_seconds(600).unwrap();
+    let told = fault(&stage, "clock");
+    assert!(told.contains("+600.") || told.contains("+599."), "{told}");
+    stage.go_on_by(100).unwrap();
+    assert!(fault(&stage, "server").contains("Check this host's clock"));
+    stage.go_on_by(0).unwrap();
+
+    let status = args!["status", "--json", "--state", stage.path("agent")];
+    let shown = json(&stage.run("fieldseal-agent", &status).unwrap().out).unwrap();
+    let agent = shown["agent"].as_str().unwrap().to_owned();
+    let revoked = stage
+        .fieldseal(&args!["revoke", agent, "--from", "2026-01-01T00:00:00Z"])
+        .unwrap();
+    assert_eq!(revoked.code, 0, "{revoked:?}");
+    assert!(fault(&stage, "agent").contains("revoked"));
+
+    // A host that was switched off for so long: the server's own certificate was renewed meanwhile.
+    stage.go_on_by(100).unwrap();
+    stage.stop_agent().unwrap();
+    stage.stop_server().unwrap();
+    stage.serve().unwrap();
+    assert!(fault(&stage, "certificate").contains("it ended"));
+    stage.stop().unwrap();
+}
+
+/// As a network does that wants a login first.
+fn sends_to_login(listener: &TcpListener) {
+    for mut client in listener.incoming().flatten() {
+        let _ = client.read(&mut [0; 1024]);
+        let _ = client.write_all(b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\n\r\n");
+    }
+}
+
+/// A TLS server under a root of its own, as a proxy that looks into what passes.
+fn inspector(dir: &Path) -> (u16, Running) {
+    let (key, certificate) = (dir.join("key.pem"), dir.join("crt.pem"));
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+        ])
+        .args([
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-keyout",
+        ])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output();
+    assert!(made.unwrap().status.success());
+    let port = port::free().unwrap().port();
+    let mut command = Command::new("openssl");
+    command.args([
+        "s_server",
+        "-quiet",
+        "-www",
+        "-accept",
+        &format!("127.0.0.1:{port}"),
+        "-key",
+    ]);
+    command.arg(&key).arg("-cert").arg(&certificate);
+    let mut running = Running::start("openssl", &mut command, &dir.join("inspector.log")).unwrap();
+    let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+    running.wait_until("it listens", &listens).unwrap();
+    (port, running)
+}
+
+#[test]
+fn evidence_passes_a_real_proxy_that_wants_a_password() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = deployed(&dir.path().join("stage"));
+    let proxy = Proxy::start(
+        &dir.path().join("proxy"),
+        ("u", "secret"),
+        stage.listen().port(),
+    )
+    .unwrap();
+
+    set(&stage, "proxy", &proxy.url("u", "wrong"));
+    assert!(fault(&stage, "proxy").contains("other credentials"));
+    let url = stage.url();
+    set(&stage, "server", "https://localhost:1");
+    set(&stage, "proxy", &proxy.url("u", "secret"));
+    assert!(fault(&stage, "proxy").contains("forbids the way to localhost:1"));
+
+    set(&stage, "server", &url);
+    let before = proxy.asked().unwrap();
+    stage.run_agent().unwrap();
+    let outcome = stage.collect_small(&["--watch"]).unwrap();
+    assert!([0, 2].contains(&outcome.code), "{outcome:?}");
+    assert!(proxy.asked().unwrap() > before, "it went another way");
+    let outcome = examined(&stage);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(outcome.out.contains("ok    proxy"), "{outcome:?}");
+    for shown in [
+        outcome.out,
+        fs::read_to_string(stage.path("agent.log")).unwrap(),
+    ] {
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+    stage.stop().unwrap();
+}
