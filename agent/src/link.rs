@@ -15,7 +15,7 @@ use protocol::{enrolment::HostFacts, messages::Report};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::platform::handle::{BorrowedFd, OwnedFd};
-use crate::platform::{sandbox::Walls, socket};
+use crate::platform::{program::Use, sandbox::Walls, socket};
 
 /// The version of this message set; both halves come from one binary, so only equality is asked.
 pub const VERSION: u32 = 6;
@@ -50,6 +50,11 @@ pub enum FromReader {
     Walls {
         /// Those that stand, and those that do not.
         walls: Walls,
+    },
+    /// What the reader has used of the host since it began; told now and then.
+    Used {
+        /// Its processor time and memory.
+        used: Use,
     },
     /// A collection begins, or goes on after the halves were ended.
     Begin {

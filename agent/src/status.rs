@@ -205,7 +205,16 @@ impl Status {
             to,
             "Waiting     {} parts, {} bytes",
             courier.parts_waiting, courier.bytes_waiting
-        )
+        )?;
+        match courier.used {
+            Some(used) => writeln!(
+                to,
+                "Used        {:.1} s of a processor in the last day or since the start, at most {} MiB of memory",
+                used.cpu_ms as f64 / 1000.0,
+                used.memory_peak_bytes >> 20
+            ),
+            None => Ok(()),
+        }
     }
 }
 

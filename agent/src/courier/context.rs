@@ -20,10 +20,12 @@ use super::{
     spool::SpoolError,
     status::{Board, Status},
     tls::{self, Identity, TlsError},
+    used::Used,
 };
 use crate::link::{FromSpool, Link, LinkError};
 use crate::platform::{
     handle::{AsFd as _, OwnedFd},
+    program::Use,
     socket::Wake,
 };
 
@@ -79,6 +81,7 @@ pub(super) struct Context {
     pub(super) folder: Folder,
     pub(super) settings: Settings,
     pub(super) board: Board,
+    used: Mutex<Used>,
     pub(super) bell: Bell,
     /// Wakes the thread that hears the reader.
     pub(super) wake: Arc<Wake>,
@@ -130,6 +133,7 @@ impl Context {
             folder,
             settings,
             board,
+            used: Mutex::default(),
             bell: Bell::default(),
             wake,
             policy_version: AtomicU64::new(0),
@@ -158,6 +162,13 @@ impl Context {
     /// Whether the reader may have parts open, which it seals when it is told to stop.
     pub(super) fn is_collecting(&self) -> bool {
         self.is_collecting.load(Ordering::Acquire)
+    }
+
+    /// The reader has told what it has used of the host.
+    pub(super) fn used(&self, reader: Use) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let both = used.note(Instant::now(), reader, Use::own());
+        self.board.change(|s| s.used = Some(both));
     }
 
     /// A part is durable in the spool.
@@ -409,6 +420,7 @@ fn first_status(settings: &Settings, ends: WallTime) -> Status {
         certificate_ends: Some(ends),
         reader_walls: None,
         courier_walls: None,
+        used: None,
     }
 }
 

@@ -69,6 +69,7 @@ fn health(context: &Context) -> Health {
     let space = disk::space(&context.folder.spool()).ok();
     let (parts_waiting, bytes_waiting) = context.board.waiting();
     let [reader_walls, courier_walls] = context.board.walls();
+    let used = context.board.used();
     Health {
         hostname: short(identity.hostname),
         system: short(identity.os_version.or(identity.kernel).unwrap_or_default()),
@@ -80,8 +81,8 @@ fn health(context: &Context) -> Health {
         problem: context.board.problem(),
         reader_walls: reader_walls.map(short),
         courier_walls: courier_walls.map(short),
-        cpu_day_ms: None,
-        memory_peak_bytes: None,
+        cpu_day_ms: used.map(|used| used.cpu_ms),
+        memory_peak_bytes: used.map(|used| used.memory_peak_bytes),
     }
 }
 

@@ -34,3 +34,4 @@ mod testing;
 mod tests;
 pub mod tls;
 mod upload;
+mod used;

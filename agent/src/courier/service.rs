@@ -247,6 +247,10 @@ impl Desk<'_> {
                 self.context.board.change(|s| s.reader_walls = Some(walls));
                 Ok(())
             }
+            FromReader::Used { used } => {
+                self.context.used(used);
+                Ok(())
+            }
             FromReader::Failed { text } => Err(CourierError::Reader(text)),
             FromReader::Hello { .. }
             | FromReader::SealRequest { .. }
@@ -262,6 +266,7 @@ pub(super) fn name_of(message: &FromReader) -> &'static str {
     match message {
         FromReader::Hello { .. } => "hello",
         FromReader::Walls { .. } => "walls",
+        FromReader::Used { .. } => "used",
         FromReader::Begin { .. } => "begin",
         FromReader::OpenSlot { .. } => "open_slot",
         FromReader::Sealed { .. } => "sealed",

@@ -13,7 +13,7 @@ use super::{
     disk::{self, DiskError, failed},
     folder::Folder,
 };
-use crate::platform::{sandbox::Walls, socket::Wake};
+use crate::platform::{program::Use, sandbox::Walls, socket::Wake};
 
 /// The file is far shorter.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -54,6 +54,9 @@ pub struct Status {
     /// The walls around the courier.
     #[serde(default)]
     pub courier_walls: Option<Walls>,
+    /// What both halves have used in the last day, or since they began, and the most memory that each held.
+    #[serde(default)]
+    pub used: Option<Use>,
 }
 
 /// What went wrong, and when.
@@ -133,6 +136,12 @@ impl Board {
         [&now.0.reader_walls, &now.0.courier_walls].map(|walls| Some(walls.as_ref()?.to_string()))
     }
 
+    /// What the agent has used in the last day.
+    pub(super) fn used(&self) -> Option<Use> {
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        now.0.used
+    }
+
     /// Writes the file where something changed, or says when that is due; a status that can't be written is no reason
     /// to stop delivering.
     pub(super) fn flush(&self, folder: &Folder) -> Option<Duration> {
@@ -193,6 +202,7 @@ mod tests {
             certificate_ends: None,
             reader_walls: None,
             courier_walls: None,
+            used: None,
         };
         let board = Board::new(status, Arc::new(Wake::new().unwrap()));
         board.change(|s| s.parts_waiting = 3);

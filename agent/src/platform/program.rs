@@ -5,6 +5,8 @@
 
 use std::{io, path::PathBuf, process::Command};
 
+use serde::{Deserialize, Serialize};
+
 /// Where the running program lies.
 ///
 /// # Errors
@@ -77,6 +79,42 @@ pub fn cpu_time() -> Option<std::time::Duration> {
     None
 }
 
+/// What one process has used since it began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Use {
+    /// Processor time.
+    pub cpu_ms: u64,
+    /// The most memory that it held at once.
+    pub memory_peak_bytes: u64,
+}
+
+impl Use {
+    /// This process's own; 0 where the system doesn't say.
+    pub fn own() -> Self {
+        let cpu = cpu_time().unwrap_or_default();
+        Self {
+            cpu_ms: u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX),
+            memory_peak_bytes: memory_peak().unwrap_or(0),
+        }
+    }
+}
+
+/// The most memory that this process held at once, bytes; `None` where the system doesn't say.
+fn memory_peak() -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kib * 1024)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 /// The time since the host was started, sleep included; `None` where the system doesn't say.
 pub fn since_boot() -> Option<std::time::Duration> {
     #[cfg(target_os = "linux")]
@@ -88,4 +126,14 @@ pub fn since_boot() -> Option<std::time::Duration> {
     }
     #[cfg(not(target_os = "linux"))]
     None
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_used_something() {
+        assert!(Use::own().memory_peak_bytes > 1 << 20);
+    }
 }

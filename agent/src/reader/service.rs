@@ -43,7 +43,7 @@ use super::{
 use crate::platform::handle::{AsFd as _, OwnedFd};
 use crate::{
     link::{FromReader, FromSpool, Link, LinkError},
-    platform::{journal::Journal, socket},
+    platform::{journal::Journal, program::Use, socket},
     stop::Stop,
 };
 
@@ -123,6 +123,7 @@ pub fn run(given: Given) -> Result<(), ServiceError> {
         Conversation::greet(speaking, &mut hearing, (seal.agent(), trust.policy.version))?;
     let walls = given.house.walls.clone();
     conversation.say(&FromReader::Walls { walls })?;
+    conversation.say(&FromReader::Used { used: Use::own() })?;
     let (events, heard) = mpsc::sync_channel(1024);
     let told = events.clone();
     // One that is full is looked into soon enough.
@@ -297,6 +298,8 @@ impl Service {
             }
             if Moment::now() >= chores {
                 chores = Moment::now() + CHORES;
+                self.conversation
+                    .say(&FromReader::Used { used: Use::own() })?;
                 self.renew_seal()?;
                 self.ask_checkpoint()?;
                 if !self.lives.is_empty() {

@@ -5,6 +5,8 @@ use std::{sync::Arc, thread};
 use evidence::records::Clock;
 
 use super::{Collecting, Event, Service, ServiceError};
+use crate::link::FromReader;
+use crate::platform::program::Use;
 use crate::reader::{
     collect::{self, ChainError, CollectError},
     follow::{Follower, keep},
@@ -132,6 +134,9 @@ impl Service {
                 ended.collection, ended.order, ended.parts
             ));
             keep(&self.state, Change::Ended(ended))?;
+            // Before its end is told: whoever has heard that may go.
+            let used = Use::own();
+            self.conversation.say(&FromReader::Used { used })?;
             self.tell_ended()?;
         }
         if self.is_cloned {

@@ -117,6 +117,8 @@ impl Host {
         courier.say(&FromSpool::Welcome { v: VERSION });
         let walls = courier.next();
         assert!(matches!(walls, FromReader::Walls { .. }), "{walls:?}");
+        let used = courier.next();
+        assert!(matches!(used, FromReader::Used { .. }), "{used:?}");
         courier
     }
 
@@ -253,6 +255,7 @@ impl Courier<'_> {
             }
             FromReader::LogPiece { piece, content } => self.pieces.push((piece, content)),
             FromReader::Report { .. }
+            | FromReader::Used { .. }
             | FromReader::Holds { .. }
             | FromReader::RenewSeal { .. }
             | FromReader::Fork { .. } => {}
