@@ -17,6 +17,7 @@ pub mod programs;
 pub mod proxy;
 pub mod relay;
 pub mod running;
+pub mod sigma;
 pub mod sshd;
 pub mod stage;
 pub mod stick;

@@ -14,6 +14,7 @@ use fieldseal_tests::{
     args,
     kit::{self, json},
     running::Running,
+    sigma,
     stage::Stage,
     stick::{signal, wait_until},
     users::{COURIER, READER, Somebody, walls},
@@ -161,9 +162,24 @@ fn a_triage_is_gathered_and_delivered_inside_all_walls() {
     let hosts = stage.fieldseal(&args!["hosts", "--json"]).unwrap();
     assert!(hosts.out.contains(&courier_walls), "{hosts:?}");
 
+    let log = || fs::read_to_string(stage.path("agent.log")).unwrap();
+    let (foreign, ours) = (rule("foreign_root"), root_of(&stage));
+    let fired = |rule: &str| {
+        log()
+            .lines()
+            .filter(|l| sigma::fires(rule, l).unwrap())
+            .count()
+    };
+    assert_eq!(
+        fired(&foreign),
+        1,
+        "one start line, and the root is not listed"
+    );
+    assert_eq!(fired(&foreign.replace(&"0".repeat(64), &ours)), 0);
+    assert_eq!(fired(&rule("forbidden_call")), 0);
+
     // As the kernel ends a half that makes a forbidden call.
     signal(reader, Signal::SYS).unwrap();
-    let log = || fs::read_to_string(stage.path("agent.log")).unwrap();
     wait_until("it is told", || {
         Ok(log().contains("it may have been taken over"))
     })
@@ -172,7 +188,22 @@ fn a_triage_is_gathered_and_delivered_inside_all_walls() {
         Ok(halves(agent.id()).is_some_and(|(now, _)| now != reader))
     })
     .unwrap();
+    assert_eq!(fired(&rule("forbidden_call")), 1);
     agent.stop().unwrap();
+}
+
+/// A rule that is published with the packages.
+fn rule(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/sigma");
+    fs::read_to_string(folder.join(format!("{name}.yml"))).unwrap()
+}
+
+/// The fingerprint of the root that this host's agent obeys.
+fn root_of(stage: &Stage) -> String {
+    let status = args!["status", "--json", "--state", stage.path("agent")];
+    let shown = stage.run("fieldseal-agent", &status).unwrap();
+    let root = &json(&shown.out).unwrap()["root_sha256"];
+    root.as_str().unwrap().to_owned()
 }
 
 fn collected(stage: &Stage, tree: &Path) -> std::path::PathBuf {
