@@ -11,6 +11,7 @@ use evidence::{
     records::LogLine,
 };
 use protocol::{
+    deployment::Deployment,
     enrolment::{
         EnrolRequest, EnrolResponse, Fork, ForkRequest, HostFacts, RenewRequest, RenewResponse,
         SealRequest, Token,
@@ -345,6 +346,35 @@ pub(crate) fn token() -> Token {
         agency: name("lab"),
         labels: BTreeSet::from([name("web")]),
         uses: 5,
+        expires: at(7 * 86_400),
+        issuer: name("eve"),
+        networks: BTreeSet::new(),
+        held: false,
+    }
+}
+
+/// The same with all that it may have.
+pub(crate) fn full_token() -> Token {
+    Token {
+        networks: ["192.0.2.0/24", "2001:db8::/32"]
+            .map(|n| n.parse().unwrap())
+            .into(),
+        held: true,
+        ..token()
+    }
+}
+
+pub(crate) fn deployment() -> Deployment {
+    Deployment {
+        v: 1,
+        deployment: name("lab"),
+        agency: name("lab"),
+        server: "https://server.lab.example:8443".into(),
+        proxy: Some("http://proxy.lab.example:3128".into()),
+        root: "{}".into(),
+        root_certificate: "PEM".into(),
+        token: "{}".into(),
+        limits: profile().limits,
         expires: at(7 * 86_400),
         issuer: name("eve"),
     }

@@ -1,6 +1,7 @@
 //! Each table against its type: the same fields, and each needed, nullable or optional as the table says.
 
 use protocol::{
+    deployment::Deployment,
     enrolment::{
         EnrolRequest, EnrolResponse, Fork, ForkRequest, HostFacts, RenewRequest, RenewResponse,
         SealRequest, Token,
@@ -79,7 +80,8 @@ pub(crate) fn types() -> Vec<Type> {
         of::<RefusalNotice>("RefusalNotice", &samples::notice()),
         of::<Cancel>("Cancel", &samples::cancel()),
         of::<SignedTime>("SignedTime", &samples::signed_time()),
-        of::<Token>("Token", &samples::token()),
+        of::<Token>("Token", &samples::full_token()),
+        of::<Deployment>("Deployment", &samples::deployment()),
         of::<HostFacts>("HostFacts", &enrol.host),
         of::<EnrolRequest>("EnrolRequest", &enrol),
         of::<EnrolResponse>("EnrolResponse", &samples::enrol_response()),

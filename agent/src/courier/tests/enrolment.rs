@@ -11,13 +11,14 @@ use protocol::enrolment::{EnrolResponse, HostFacts};
 use super::names;
 use crate::{
     courier::{
-        enrol::{self, EnrolArgs, EnrolError},
+        enrol::{self, EnrolArgs, EnrolError, Wait},
         folder::Folder,
         http::HttpError,
         testing::{Act, Pki, Server},
     },
     link::{FromReader, FromSpool, Link, VERSION},
     platform::socket,
+    reader::testing::csr_key,
 };
 
 pub(super) fn facts() -> HostFacts {
@@ -31,7 +32,8 @@ pub(super) fn facts() -> HostFacts {
     }
 }
 
-/// Plays the reader: keeps the enrolment, or refuses it; gives what it heard last.
+/// Plays the reader: asks as often as it is shown whom the server obeys, and keeps the enrolment or refuses it; gives what
+/// it heard last.
 fn reader(mut link: Link, keeps: bool) -> FromSpool {
     let hello = FromReader::Hello {
         v: VERSION,
@@ -45,10 +47,14 @@ fn reader(mut link: Link, keeps: bool) -> FromSpool {
         csr_pem: "csr".into(),
         host: facts(),
     };
-    // The courier may have said no and gone meanwhile; what it said can still be heard.
-    let _ = link.send(&asked, None);
-    let (said, file) = link.receive::<FromSpool>().unwrap().unwrap();
-    let Some(file) = file else { return said };
+    let (said, file) = loop {
+        let (said, file) = link.receive::<FromSpool>().unwrap().unwrap();
+        match (&said, file) {
+            (_, None) => return said,
+            (FromSpool::Trust {}, Some(_)) => link.send(&asked, None).unwrap(),
+            (_, Some(file)) => break (said, file),
+        }
+    };
     let text = std::io::read_to_string(fs::File::from(file)).unwrap();
     let answer: EnrolResponse = serde_json::from_str(&text).unwrap();
     let answer = if keeps {
@@ -69,19 +75,17 @@ struct World {
     pki: Arc<Pki>,
     server: Server,
     state: tempfile::TempDir,
-    trust: tempfile::TempDir,
+    root_pem: String,
     wait: Duration,
 }
 
 impl World {
     fn new() -> Self {
         let pki = Arc::new(Pki::new());
-        let trust = tempfile::tempdir().unwrap();
-        fs::write(trust.path().join("root.crt"), &pki.root_pem).unwrap();
         Self {
             server: Server::start(&pki),
             state: tempfile::tempdir().unwrap(),
-            trust,
+            root_pem: pki.root_pem.clone(),
             wait: Duration::from_secs(60),
             pki,
         }
@@ -93,10 +97,10 @@ impl World {
         let args = EnrolArgs {
             server: self.server.url(),
             proxy: None,
-            trust_dir: self.trust.path().to_path_buf(),
+            root_pem: self.root_pem.clone(),
             token: token.into(),
             state_dir: self.state.path().to_path_buf(),
-            wait: self.wait,
+            wait: Wait::For(self.wait),
         };
         let outcome = enrol::run(args, ours);
         (outcome, reader.join().unwrap())
@@ -204,23 +208,21 @@ fn the_wait_for_a_server_has_an_end() {
 }
 
 #[test]
-fn a_token_is_not_sent_twice_when_the_answer_is_lost() {
+fn who_lost_the_answer_asks_again_with_the_same_keys() {
     let world = World::new();
     world.server.fault("POST", "/v1/enrol", Act::CutAnswer);
     let (outcome, _) = world.enrol("token", true);
-    assert!(matches!(outcome, Err(EnrolError::Server(_))));
-    let is_asked = |r: &&String| r.contains("/v1/enrol");
-    let asked = world
-        .server
-        .with(|s| s.requests.iter().filter(is_asked).count());
-    assert_eq!(asked, 1);
+    assert!(outcome.is_ok(), "{outcome:?}");
+    let asked = world.server.with(|s| s.enrolments.clone());
+    assert_eq!(asked.len(), 2);
+    let keys = asked.iter().map(|a| csr_key(&a.tls_csr).key_id());
+    assert_eq!(keys.collect::<std::collections::HashSet<_>>().len(), 1);
 }
 
 #[test]
 fn a_server_of_another_deployment_is_called_one_at_once() {
-    let world = World::new();
-    let other = Pki::new();
-    fs::write(world.trust.path().join("root.crt"), &other.root_pem).unwrap();
+    let mut world = World::new();
+    world.root_pem = Pki::new().root_pem.clone();
     let (outcome, heard) = world.enrol("token", true);
     assert!(matches!(
         outcome,
