@@ -11,6 +11,7 @@ use evidence::{
     records::LogLine,
 };
 use protocol::{
+    admission::{Admission, DecideHost, EnrolmentHeld, PendingHost, PendingHosts, Verdict},
     deployment::Deployment,
     enrolment::{
         EnrolRequest, EnrolResponse, Fork, ForkRequest, HostFacts, RenewRequest, RenewResponse,
@@ -377,6 +378,52 @@ pub(crate) fn deployment() -> Deployment {
         limits: profile().limits,
         expires: at(7 * 86_400),
         issuer: name("eve"),
+    }
+}
+
+pub(crate) fn admission() -> Admission {
+    Admission {
+        v: 1,
+        deployment: name("lab"),
+        agency: name("lab"),
+        host: enrol_request().host.id,
+        seal_key: digest(),
+        verdict: Verdict::Approved,
+        by: name("eve"),
+        time: at(60),
+    }
+}
+
+pub(crate) fn enrolment_held() -> EnrolmentHeld {
+    EnrolmentHeld {
+        v: 1,
+        seal_key: digest(),
+        since: at(0),
+    }
+}
+
+pub(crate) fn pending() -> PendingHosts {
+    let host = PendingHost {
+        seal_key: digest(),
+        agency: name("lab"),
+        labels: vec![name("web")],
+        token: token().id,
+        host: enrol_request().host,
+        address: "192.0.2.7".into(),
+        since: at(0),
+        asked: at(30),
+        expires: token().expires,
+    };
+    PendingHosts {
+        v: 1,
+        hosts: vec![host],
+    }
+}
+
+pub(crate) fn decide_host() -> DecideHost {
+    DecideHost {
+        v: 1,
+        admission: "{}".into(),
     }
 }
 

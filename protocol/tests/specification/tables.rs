@@ -1,6 +1,7 @@
 //! Each table against its type: the same fields, and each needed, nullable or optional as the table says.
 
 use protocol::{
+    admission::{Admission, DecideHost, EnrolmentHeld, PendingHost, PendingHosts},
     deployment::Deployment,
     enrolment::{
         EnrolRequest, EnrolResponse, Fork, ForkRequest, HostFacts, RenewRequest, RenewResponse,
@@ -82,6 +83,11 @@ pub(crate) fn types() -> Vec<Type> {
         of::<SignedTime>("SignedTime", &samples::signed_time()),
         of::<Token>("Token", &samples::full_token()),
         of::<Deployment>("Deployment", &samples::deployment()),
+        of::<Admission>("Admission", &samples::admission()),
+        of::<EnrolmentHeld>("EnrolmentHeld", &samples::enrolment_held()),
+        of::<PendingHost>("PendingHost", &samples::pending().hosts[0]),
+        of::<PendingHosts>("PendingHosts", &samples::pending()),
+        of::<DecideHost>("DecideHost", &samples::decide_host()),
         of::<HostFacts>("HostFacts", &enrol.host),
         of::<EnrolRequest>("EnrolRequest", &enrol),
         of::<EnrolResponse>("EnrolResponse", &samples::enrol_response()),
