@@ -183,3 +183,50 @@ fn a_false_file_enrols_nobody_and_uses_up_nothing() {
     assert_eq!(hosts(&stage).len(), 1);
     stage.stop().unwrap();
 }
+
+/// The hosts that wait for approval.
+fn waiting(stage: &Stage) -> Vec<Value> {
+    let listed = stage
+        .fieldseal(&args!["hosts", "pending", "--json"])
+        .unwrap();
+    assert_eq!(listed.code, 0, "{listed:?}");
+    serde_json::from_str(&listed.out).unwrap()
+}
+
+#[test]
+fn a_held_host_keeps_its_key_over_a_restart_and_is_let_in_by_an_admins_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = stage(dir.path());
+    stage.deployment_file("ann", "1", &["--held"]).unwrap();
+    stage.run_agent().unwrap();
+    until("the host waits", || !waiting(&stage).is_empty());
+    let first = waiting(&stage).remove(0);
+    stage.stop_agent().unwrap();
+    stage.run_agent().unwrap();
+    until("it asks again", || {
+        waiting(&stage)[0]["asked"] != first["asked"]
+    });
+    let after = waiting(&stage);
+    assert_eq!(after.len(), 1);
+    let key = first["seal_key"].as_str().unwrap();
+    assert_eq!(
+        (&after[0]["seal_key"], &after[0]["since"]),
+        (&first["seal_key"], &first["since"])
+    );
+    // The host's own journal shows the key that the admin compares.
+    let log = fs::read_to_string(stage.path("agent.log")).unwrap();
+    assert!(log.contains(&format!("its seal key is {key}")), "{log}");
+    assert!(
+        log.contains("an admin must let this host in first"),
+        "{log}"
+    );
+    assert!(hosts(&stage).is_empty());
+    let approved = stage.fieldseal(&args!["hosts", "approve", key]).unwrap();
+    assert_eq!(approved.code, 0, "{approved:?}");
+    at_work(&stage, 1);
+    assert!(waiting(&stage).is_empty());
+    let audited = stage.fieldseal(&args!["audit"]).unwrap();
+    assert_eq!(audited.code, 0, "{audited:?}");
+    assert!(audited.out.contains("was let in by"), "{audited:?}");
+    stage.stop().unwrap();
+}
