@@ -94,16 +94,29 @@ impl World {
     fn enrol(&self, token: &str, keeps: bool) -> (Result<AgentId, EnrolError>, FromSpool) {
         let (ours, theirs) = socket::pair().unwrap();
         let reader = thread::spawn(move || reader(Link::new(theirs), keeps));
-        let args = EnrolArgs {
+        let args = self.args(token, Wait::For(self.wait));
+        let outcome = enrol::run(args, ours);
+        (outcome, reader.join().unwrap())
+    }
+
+    /// Enrols as a host does at which nobody is.
+    fn enrol_unattended(&self) -> Result<AgentId, EnrolError> {
+        let (ours, theirs) = socket::pair().unwrap();
+        let reader = thread::spawn(move || reader(Link::new(theirs), true));
+        let outcome = enrol::run(self.args("token", Wait::ForEver), ours);
+        reader.join().unwrap();
+        outcome
+    }
+
+    fn args(&self, token: &str, wait: Wait) -> EnrolArgs {
+        EnrolArgs {
             server: self.server.url(),
             proxy: None,
             root_pem: self.root_pem.clone(),
             token: token.into(),
             state_dir: self.state.path().to_path_buf(),
-            wait: Wait::For(self.wait),
-        };
-        let outcome = enrol::run(args, ours);
-        (outcome, reader.join().unwrap())
+            wait,
+        }
     }
 
     fn is_enrolled(&self) -> bool {
@@ -233,4 +246,40 @@ fn a_server_of_another_deployment_is_called_one_at_once() {
     };
     assert!(text.contains("not signed by the root given"), "{text}");
     assert!(!text.contains("can't be reached"), "{text}");
+}
+
+#[test]
+fn where_nobody_is_a_refusal_is_no_end() {
+    let world = World::new();
+    for status in [422, 500, 409] {
+        world
+            .server
+            .fault("POST", "/v1/enrol", Act::Refuse(status, None));
+    }
+    assert!(world.enrol_unattended().is_ok());
+    assert!(world.server.is_faultless() && world.is_enrolled());
+}
+
+#[test]
+fn a_reader_that_is_enrolled_already_is_followed_or_told_apart() {
+    let world = World::new();
+    let agent = AgentId::from_bytes([7; 16]);
+    let met = |agent| {
+        let (ours, theirs) = socket::pair().unwrap();
+        let hello = FromReader::Hello {
+            v: VERSION,
+            policy_version: 1,
+            agent: Some(agent),
+        };
+        let mut link = Link::new(theirs);
+        link.send(&hello, None).unwrap();
+        enrol::run(world.args("token", Wait::ForEver), ours)
+    };
+    assert!(matches!(met(agent), Err(EnrolError::Halved(a)) if a == agent));
+    // Cut off between the reader's word and our own last step.
+    let folder = Folder::below(world.state.path());
+    let settings = crate::courier::folder::tests::settings(&world.server.url());
+    folder.prepare(&settings, "root", "key", "chain").unwrap();
+    assert!(matches!(met(agent), Err(EnrolError::TakenUp(a)) if a == agent));
+    assert!(world.is_enrolled());
 }

@@ -299,3 +299,36 @@ fn a_root_that_follows_the_pinned_one_is_believed_and_kept() {
     let error = stranger.refuses(|_, _| panic!("it asked"));
     assert!(matches!(error, EnrolError::Trust(_)), "{error:?}");
 }
+
+#[test]
+fn keys_that_were_copied_before_they_were_certified_are_made_anew_with_another_host() {
+    let world = World::new();
+    let host = Host::new(&world);
+    let (ours, theirs) = socket::pair().unwrap();
+    let args = Args {
+        folder: host.reader(),
+        from: host.from.clone(),
+        root: host.folder.path().to_path_buf(),
+    };
+    let reader = thread::spawn(move || run(&args, theirs, Instant::now));
+    let mut link = Link::new(ours);
+    let mut next = |said: &FromSpool, bytes: Option<&[u8]>| match bytes {
+        Some(bytes) => hand(&mut link, said, bytes),
+        None => link.send(said, None).unwrap(),
+    };
+    next(&FromSpool::Welcome { v: VERSION }, None);
+    next(&FromSpool::Trust {}, Some(&host.trust));
+    next(&FromSpool::Cloned {}, None);
+    next(&FromSpool::Trust {}, Some(&host.trust));
+    let mut asked = Vec::new();
+    while asked.len() < 2 {
+        if let (FromReader::SealRequest { csr_pem, host }, _) = link.receive().unwrap().unwrap() {
+            let key = crate::reader::testing::csr_key(&csr_pem).key_id();
+            asked.push((key, host.id));
+        }
+    }
+    drop(link);
+    assert!(reader.join().unwrap().is_err());
+    assert!(asked[0].0 != asked[1].0 && asked[0].1 != asked[1].1);
+    assert_eq!(State::look(&host.reader()).unwrap().host, asked[1].1);
+}
