@@ -34,7 +34,7 @@ pub enum Command {
     Kit(KitArgs),
     /// Enrol this host at a server, with a deployment token from its administrator.
     Enrol(EnrolArgs),
-    /// Run the agent of an enrolled host: obey signed orders, deliver what they gather.
+    /// Run the agent: enrol by a deployment file where that is not done yet, obey signed orders, deliver what they gather.
     Run(RunArgs),
     /// Show whom this host is enrolled with, what runs and what waits.
     Status(StatusArgs),
@@ -47,11 +47,14 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         folder: PathBuf,
         /// The trust folder.
-        #[arg(long, value_name = "DIR")]
-        trust: PathBuf,
+        #[arg(long, value_name = "DIR", requires = "token")]
+        trust: Option<PathBuf>,
         /// The token's file.
-        #[arg(long, value_name = "FILE")]
-        token: PathBuf,
+        #[arg(long, value_name = "FILE", requires = "trust")]
+        token: Option<PathBuf>,
+        /// The deployment file, in the place of both.
+        #[arg(long, value_name = "FILE", required_unless_present = "trust")]
+        deployment: Option<PathBuf>,
     },
     /// One half of `run` (started by `run` itself).
     #[command(hide = true)]
@@ -64,6 +67,9 @@ pub enum Command {
         /// The agent's folder.
         #[arg(long, value_name = "DIR")]
         state: PathBuf,
+        /// The deployment file.
+        #[arg(long, value_name = "FILE")]
+        deployment: Option<PathBuf>,
     },
     /// The half of `collect` that owns the output folder (started by `collect` itself).
     #[command(hide = true)]
@@ -158,26 +164,29 @@ pub struct KitArgs {
 /// What `enrol` was told.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 enrolled, 1 failed (nothing is kept), 64 usage.
-The trust folder pins whom this agent will ever believe: take it from the server's administrator, not
-from the network.")]
+Exit codes: 0 enrolled, 1 failed (nothing is kept but new keys, with which it is asked again), 64 usage.
+What enrols this host pins whom its agent will ever believe: take it from the server's administrator, not
+from the network. An agent that finds a deployment file at its start needs no `enrol`.")]
 pub struct EnrolArgs {
     /// The server: `https://HOST[:PORT]`.
-    #[arg(long, value_name = "URL")]
-    pub server: String,
+    #[arg(long, value_name = "URL", required_unless_present = "deployment")]
+    pub server: Option<String>,
     /// The deployment's trust folder, with root.crt and root.json.
-    #[arg(long, value_name = "DIR")]
-    pub trust: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "deployment")]
+    pub trust: Option<PathBuf>,
     /// The file with the deployment token.
-    #[arg(long, value_name = "FILE")]
-    pub token: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "deployment")]
+    pub token: Option<PathBuf>,
+    /// A deployment file, in the place of all of these: `fieldseal-server deployment` makes it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "trust", "token", "proxy"])]
+    pub deployment: Option<PathBuf>,
     /// The folder that the agent keeps its state in; made where it is missing.
     #[arg(long, value_name = "DIR")]
     pub state: PathBuf,
     /// An HTTP proxy between this host and the server: `http://[USER:PASSWORD@]HOST:PORT`.
     #[arg(long, value_name = "URL")]
     pub proxy: Option<String>,
-    /// How long to go on trying while the server can't be reached or is too busy; 0 is one try.
+    /// How long to go on trying while the server can't be reached, is too busy, or holds this host for approval; 0 is one try.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub wait: u64,
 }
@@ -229,9 +238,10 @@ impl Sandbox {
 Without --half, three processes: the reader, the courier, and one that starts both anew when either ends.
 SIGTERM ends all of them: what a collection has read is sealed, and it goes on at the next start.
 With --half, one process that a service manager watches; both meet at --socket.
+A host that is not enrolled and has a deployment file enrols by itself: it is tried until it is done, and said once an hour.
 Exit codes: 0 told to stop, 1 failed, 64 usage, 78 it can't work here and starting it again would not help:
-another agent runs on this state, the host is not enrolled, its state or settings are damaged, or the sandbox can't be
-put up as --sandbox demands.")]
+another agent runs on this state, the host is not enrolled and has no deployment file, its state or settings are damaged,
+or the sandbox can't be put up as --sandbox demands.")]
 pub struct RunArgs {
     /// The folder that the agent keeps its state in.
     #[arg(long, value_name = "DIR")]
@@ -246,6 +256,9 @@ pub struct RunArgs {
     /// Where the halves meet: the reader listens, the courier connects.
     #[arg(long, value_name = "PATH", requires = "half")]
     pub socket: Option<PathBuf>,
+    /// The deployment file to enrol with, where this host is not enrolled; /etc/fieldseal/deployment.json unless given.
+    #[arg(long, value_name = "FILE")]
+    pub deployment: Option<PathBuf>,
 }
 
 /// What `status` was told.

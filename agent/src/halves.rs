@@ -16,8 +16,9 @@ use evidence::{digest::Digest, ids::AgentId, instant::Instant};
 use protocol::profile::Limits;
 
 use crate::{
+    brought::Source,
     cli::{EnrolArgs, Half, Sandbox},
-    courier,
+    courier::{self, enrol::Wait},
     link::LinkError,
     platform::{
         handle::{AsFd as _, OwnedFd},
@@ -33,6 +34,7 @@ use crate::{
         state::State,
     },
     stop::Stop,
+    unattended::{self, UnattendedError},
 };
 
 /// No limits of a host are longer.
@@ -113,15 +115,17 @@ pub fn over_standard_input(
     half: Half,
     state: &Path,
     sandbox: Sandbox,
+    deployment: Option<&Path>,
 ) -> Result<(), Box<dyn Error>> {
     take_user(half, state)?;
     // Who starts us ends us: without it nobody would see to both. After the change of user, which would undo it.
     signals::end_with_parent()?;
     program::name_process()?;
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    let from = source_of(half, state, deployment)?;
     match half {
-        Half::Reader => reader(state, socket, sandbox, Journal::open(&SOCKETS)),
-        Half::Courier => courier(state, socket, sandbox),
+        Half::Reader => reader(state, socket, sandbox, Journal::open(&SOCKETS), from),
+        Half::Courier => courier(state, socket, sandbox, from),
     }
 }
 
@@ -134,29 +138,46 @@ pub fn over_socket(
     state: &Path,
     path: &Path,
     sandbox: Sandbox,
+    deployment: Option<&Path>,
 ) -> Result<(), Box<dyn Error>> {
     take_user(half, state)?;
+    // Before anything is opened: a host that nobody has enrolled does nothing.
+    let from = source_of(half, state, deployment)?;
     match half {
         Half::Reader => {
             let journal = Journal::open(&SOCKETS);
             let met = meet(path, owner(&courier_folder(state))?, &journal)?;
-            reader(state, met, sandbox, journal)
+            reader(state, met, sandbox, journal, from)
         }
         Half::Courier => {
             let socket = find(path)?;
             check_peer(path, &socket, owner(&reader_folder(state))?)?;
-            courier(state, socket, sandbox)
+            courier(state, socket, sandbox, from)
         }
     }
 }
 
-/// Root makes no better half: each is the user that its own folder belongs to.
+/// Root makes no better half: each is the user that its own folder belongs to; before there is one, it is nobody else.
 fn take_user(half: Half, state: &Path) -> Result<(), HalfError> {
     let folder = match half {
         Half::Reader => reader_folder(state),
         Half::Courier => courier_folder(state),
     };
-    sandbox::take_user_of(&folder).map_err(|source| HalfError::User { folder, source })
+    match sandbox::take_user_of(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        taken => taken.map_err(|source| HalfError::User { folder, source }),
+    }
+}
+
+fn source_of(
+    half: Half,
+    state: &Path,
+    deployment: Option<&Path>,
+) -> Result<Option<Source>, UnattendedError> {
+    match half {
+        Half::Reader => unattended::reader_source(state, deployment),
+        Half::Courier => unattended::courier_source(state, deployment),
+    }
 }
 
 /// Puts the walls up around this half, before its first thread begins; what it opens by name is open by then.
@@ -178,10 +199,10 @@ fn confine(
 }
 
 /// A reader that is told to stop seals what is open and ends by itself; where the host doesn't let it, it is ended: what
-/// is durable is safe whenever that happens. A courier looks at the flag.
+/// is durable is safe whenever that happens. A courier at work looks at the flag.
 fn stop_flag(half: Half) -> io::Result<Stop> {
     Stop::on_signals(move |stop, _| {
-        if half == Half::Reader {
+        if half == Half::Reader || !stop.is_at_work() {
             stop.end_process();
         }
     })
@@ -248,17 +269,23 @@ fn reader(
     socket: OwnedFd,
     sandbox: Sandbox,
     journal: Journal,
+    from: Option<Source>,
 ) -> Result<(), Box<dyn Error>> {
     let folder = reader_folder(state);
+    let brought = from.map(|from| from.read()).transpose()?;
+    let mut known = State::open(&folder)?;
     let (own, limits) = (state.canonicalize()?, limits(&folder.join("limits.toml"))?);
-    let known = State::open(&folder)?;
     neighbours::prepare();
     let walls = confine(Confined::Reader, &courier_folder(state), sandbox)?;
     let stop = stop_flag(Half::Reader)?;
+    let root = PathBuf::from("/");
+    if let Some(brought) = &brought {
+        unattended::reader(&mut known, brought, &root, &socket, &journal)?;
+    }
     let house = House {
-        root: PathBuf::from("/"),
+        root,
         own: vec![own],
-        limits,
+        limits: known.known().stricter_limits(&limits),
         background: true,
         walls,
     };
@@ -299,16 +326,30 @@ pub fn limits(path: &Path) -> Result<Limits, HalfError> {
     toml::from_str(&text).map_err(|e: toml::de::Error| wrong(e.message().to_owned()))
 }
 
-fn courier(state: &Path, socket: OwnedFd, sandbox: Sandbox) -> Result<(), Box<dyn Error>> {
+fn courier(
+    state: &Path,
+    socket: OwnedFd,
+    sandbox: Sandbox,
+    from: Option<Source>,
+) -> Result<(), Box<dyn Error>> {
     log_to_standard_error();
     let folder = courier_folder(state);
-    let ports = courier::service::ports(state)?;
+    let asking = from.map(|from| unattended::asking(state, &from));
+    let asking = asking.transpose()?;
+    let ports = match &asking {
+        Some(asking) => asking.ports().map_err(UnattendedError::from)?,
+        None => courier::service::ports(state)?,
+    };
     let whom = Confined::Courier {
         folder: &folder,
         ports: &ports,
     };
     let walls = confine(whom, &reader_folder(state), sandbox)?;
     let stop = stop_flag(Half::Courier)?;
+    if let Some(asking) = asking {
+        unattended::courier(asking, &socket)?;
+    }
+    stop.begins_work();
     match courier::service::run(state, socket, walls, &stop) {
         Err(error) if !stop.is_told() => Err(error.into()),
         _ => Ok(()),
@@ -354,21 +395,20 @@ impl fmt::Display for Enrolled {
 /// The host is not enrolled.
 pub fn enrol(args: &EnrolArgs) -> Result<Enrolled, Box<dyn Error>> {
     log_to_standard_error();
-    let token = fs::read_to_string(&args.token).map_err(|e| {
-        format!(
-            "{} can't be read: {e}. Give the token's file.",
-            args.token.display()
-        )
-    })?;
+    let (trust, token) = (args.trust.clone(), args.token.clone());
+    let from = source(trust, token, args.deployment.clone()).ok_or("nothing to enrol with.")?;
+    let brought = from.read()?;
+    let given = args.server.as_deref().map(|s| (s, args.proxy.as_deref()));
+    let (server, proxy) = brought.way().or(given).ok_or("no server is named.")?;
     let folder = reader_folder(&args.state);
-    let (child, socket) = start_enrol_half(args, &folder)?;
+    let (child, socket) = start_enrol_half(&from, &folder)?;
     let told = courier::enrol::EnrolArgs {
-        server: args.server.clone(),
-        proxy: args.proxy.clone(),
-        trust_dir: args.trust.clone(),
-        token: token.trim().to_owned(),
+        server: server.to_owned(),
+        proxy: proxy.map(ToOwned::to_owned),
+        root_pem: brought.root_certificate.clone(),
+        token: brought.token.clone(),
         state_dir: args.state.clone(),
-        wait: Duration::from_secs(args.wait),
+        wait: Wait::For(Duration::from_secs(args.wait)),
     };
     let outcome = courier::enrol::run(told, socket);
     let mut child = child;
@@ -380,7 +420,7 @@ pub fn enrol(args: &EnrolArgs) -> Result<Enrolled, Box<dyn Error>> {
     let enrolled = Enrolled {
         agent,
         root_sha256: root_sha256.ok_or("the reader did not keep the enrolment. Enrol again.")?,
-        server: args.server.clone(),
+        server: server.to_owned(),
     };
     Journal::open(&SOCKETS).notice(&format!(
         "this host was enrolled as {agent}; pinned root {}",
@@ -389,16 +429,25 @@ pub fn enrol(args: &EnrolArgs) -> Result<Enrolled, Box<dyn Error>> {
     Ok(enrolled)
 }
 
-fn start_enrol_half(args: &EnrolArgs, folder: &Path) -> Result<(Child, OwnedFd), HalfError> {
+/// Where that which enrols lies, as the command line says; nothing where it says too little.
+pub fn source(
+    trust: Option<PathBuf>,
+    token: Option<PathBuf>,
+    deployment: Option<PathBuf>,
+) -> Option<Source> {
+    match (trust, token, deployment) {
+        (_, _, Some(file)) => Some(Source::File(file)),
+        (Some(trust), Some(token), None) => Some(Source::Folder { trust, token }),
+        _ => None,
+    }
+}
+
+fn start_enrol_half(from: &Source, folder: &Path) -> Result<(Child, OwnedFd), HalfError> {
     let (ours, theirs) = socket::pair().map_err(HalfError::Start)?;
-    let child = itself()
-        .arg("enrol-half")
-        .arg("--folder")
-        .arg(folder)
-        .arg("--trust")
-        .arg(&args.trust)
-        .arg("--token")
-        .arg(&args.token)
+    let mut command = itself();
+    command.arg("enrol-half").arg("--folder").arg(folder);
+    from.pass_on(&mut command);
+    let child = command
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
         .spawn()
@@ -410,12 +459,11 @@ fn start_enrol_half(args: &EnrolArgs, folder: &Path) -> Result<(Child, OwnedFd),
 ///
 /// # Errors
 /// The host is not enrolled. The other half was told why.
-pub fn enrol_half(folder: PathBuf, trust: PathBuf, token: PathBuf) -> Result<(), Box<dyn Error>> {
+pub fn enrol_half(folder: PathBuf, from: Source) -> Result<(), Box<dyn Error>> {
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     let args = enrol::Args {
         folder,
-        trust_dir: trust,
-        token,
+        from,
         root: PathBuf::from("/"),
     };
     // The other half hears of every failure and tells it; twice would be noise.

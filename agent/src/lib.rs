@@ -1,6 +1,7 @@
 //! The agent: gathers what a breach leaves behind on a host, seals it, and hands it on.
 
 pub mod artifacts;
+pub mod brought;
 pub mod cli;
 pub mod config;
 pub mod courier;
@@ -16,3 +17,4 @@ pub mod run;
 pub mod status;
 pub mod stop;
 pub mod supervisor;
+pub mod unattended;

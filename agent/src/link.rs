@@ -18,7 +18,7 @@ use crate::platform::handle::{BorrowedFd, OwnedFd};
 use crate::platform::{program::Use, sandbox::Walls, socket};
 
 /// The version of this message set; both halves come from one binary, so only equality is asked.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// No message is longer. A statement with its certificates takes about 8 KiB.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -390,7 +390,15 @@ impl Link {
     /// # Errors
     /// The socket failed.
     pub fn has_something(&self) -> Result<bool, LinkError> {
-        socket::wait_readable(&self.socket, Duration::ZERO).map_err(LinkError::Socket)
+        self.has_something_within(Duration::ZERO)
+    }
+
+    /// Waits until there is something to hear, be it the link's end, and no longer than this; says whether there is.
+    ///
+    /// # Errors
+    /// The socket failed.
+    pub fn has_something_within(&self, wait: Duration) -> Result<bool, LinkError> {
+        socket::wait_readable(&self.socket, wait).map_err(LinkError::Socket)
     }
 
     /// Waits for the next message; `None` when the other half closed the link.
@@ -461,8 +469,8 @@ mod tests {
     #[test]
     fn refuses_what_is_not_in_the_set() {
         for text in [
-            r#"{"say":"hello","v":6,"policy_version":0,"agent":null,"name":"../x"}"#,
-            r#"{"say":"hello","v":6,"v":6,"policy_version":0}"#,
+            r#"{"say":"hello","v":7,"policy_version":0,"agent":null,"name":"../x"}"#,
+            r#"{"say":"hello","v":7,"v":7,"policy_version":0}"#,
             r#"{"say":"hello","v":-1,"policy_version":0}"#,
             r#"{"say":"end","collection":"../x"}"#,
             r#"{"say":"holds","policy_version":1,"x":1}"#,

@@ -44,12 +44,22 @@ pub fn run(command: Command) -> Exit {
             folder,
             trust,
             token,
-        } => done(halves::enrol_half(folder, trust, token)),
+            deployment,
+        } => match halves::source(trust, token, deployment) {
+            Some(from) => done(halves::enrol_half(folder, from)),
+            None => Exit::Usage,
+        },
         Command::Half {
             half,
             sandbox,
             state,
-        } => half_done(halves::over_standard_input(half, &state, sandbox)),
+            deployment,
+        } => half_done(halves::over_standard_input(
+            half,
+            &state,
+            sandbox,
+            deployment.as_deref(),
+        )),
         Command::SpoolHalf { output } => done(spool_half(&output)),
     }
 }
@@ -62,12 +72,11 @@ fn enrol_command(args: &EnrolArgs) -> Exit {
 }
 
 fn run_command(args: &RunArgs) -> Exit {
-    match (args.half, &args.socket) {
-        (Some(half), Some(socket)) => {
-            half_done(halves::over_socket(half, &args.state, socket, args.sandbox))
-        }
-        _ => half_done(supervisor::run(&args.state, args.sandbox).map_err(Into::into)),
-    }
+    let (state, sandbox, file) = (&args.state, args.sandbox, args.deployment.as_deref());
+    half_done(match (args.half, &args.socket) {
+        (Some(half), Some(socket)) => halves::over_socket(half, state, socket, sandbox, file),
+        _ => supervisor::run(state, sandbox, file).map_err(Into::into),
+    })
 }
 
 fn status_command(args: &StatusArgs) -> Exit {

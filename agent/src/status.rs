@@ -46,7 +46,12 @@ impl Status {
                 None => Err("there is none before enrolment".to_owned()),
             },
             courier: courier::status::read(state).map_err(|e| e.to_string()),
-            limits: halves::limits(&folder.join("limits.toml")).map_err(|e| e.to_string()),
+            limits: halves::limits(&folder.join("limits.toml"))
+                .map(|own| match &known {
+                    Some(known) => known.stricter_limits(&own),
+                    None => own,
+                })
+                .map_err(|e| e.to_string()),
             known,
             now,
         })

@@ -85,9 +85,14 @@ impl Stop {
         self.0.is_at_work.store(true, Ordering::Release);
     }
 
+    /// Whether there may be something to seal.
+    pub fn is_at_work(&self) -> bool {
+        self.0.is_at_work.load(Ordering::Acquire)
+    }
+
     /// Ends the process: at once where nothing can be open, else when the time to seal it is over.
     pub fn end_process(&self) {
-        if self.0.is_at_work.load(Ordering::Acquire) {
+        if self.is_at_work() {
             thread::sleep(FAREWELL);
         }
         std::process::exit(i32::from(Exit::Complete.number()));

@@ -23,7 +23,8 @@ use crate::{
         signals::{self, Signals, Told},
         socket,
     },
-    reader::state::{State, StateError},
+    reader::state::StateError,
+    unattended::{self, UnattendedError},
 };
 
 /// How patient the supervisor is.
@@ -54,14 +55,9 @@ pub enum SupervisorError {
         "signals can't be waited for. This is a fault of the system or ours; please report it."
     )]
     Signals(#[source] io::Error),
-    /// There is nothing to run.
+    /// The host was never enrolled, and can't do it by itself.
     #[error(transparent)]
-    State(#[from] StateError),
-    /// The host was never enrolled.
-    #[error(
-        "this host is not enrolled. Run `fieldseal-agent enrol` with a deployment token first."
-    )]
-    NotEnrolled,
+    Unattended(#[from] UnattendedError),
     /// A half says that no new start would help.
     #[error(
         "the agent can't work here, and starting it again would not help. Mend what its halves have said above, then run it again."
@@ -79,15 +75,19 @@ pub fn is_permanent(error: &(dyn Error + 'static)) -> bool {
     };
     if let Some(error) = error.downcast_ref::<SupervisorError>() {
         return match error {
-            SupervisorError::State(error) => state(error),
-            SupervisorError::NotEnrolled | SupervisorError::Unfit => true,
+            SupervisorError::Unattended(error) => error.is_permanent(),
+            SupervisorError::Unfit => true,
             SupervisorError::Signals(_) => false,
         };
+    }
+    if let Some(error) = error.downcast_ref::<UnattendedError>() {
+        return error.is_permanent();
     }
     if let Some(error) = error.downcast_ref::<CourierError>() {
         return match error {
             CourierError::Folder(error) => !matches!(error, FolderError::Disk(_)),
             CourierError::Access(_) | CourierError::Tls(_) => true,
+            CourierError::ReaderNotEnrolled(_) => true,
             _ => false,
         };
     }
@@ -101,19 +101,20 @@ pub fn is_permanent(error: &(dyn Error + 'static)) -> bool {
 /// Runs both halves until told to stop.
 ///
 /// # Errors
-/// Signals can't be waited for, or the host is not enrolled.
-pub fn run(state: &Path, sandbox: Sandbox) -> Result<(), SupervisorError> {
-    let known = State::look(&halves::reader_folder(state))?;
-    if known.enrolment.is_none() {
-        return Err(SupervisorError::NotEnrolled);
-    }
-    drop(known);
+/// Signals can't be waited for, or the host is not enrolled and there is no `deployment` file.
+pub fn run(
+    state: &Path,
+    sandbox: Sandbox,
+    deployment: Option<&Path>,
+) -> Result<(), SupervisorError> {
+    unattended::reader_source(state, deployment)?;
     let signals = Signals::block().map_err(SupervisorError::Signals)?;
     let journal = Journal::open(&SOCKETS);
     let pair = || {
         let (one, other) = socket::pair()?;
-        let reader = start(Half::Reader, state, sandbox, one)?;
-        match start(Half::Courier, state, sandbox, other) {
+        let begin = |half, socket| start(half, state, (sandbox, deployment), socket);
+        let reader = begin(Half::Reader, one)?;
+        match begin(Half::Courier, other) {
             Ok(courier) => Ok([reader, courier]),
             Err(error) => {
                 end(&signals, PATIENCE.grace, [reader]);
@@ -124,13 +125,20 @@ pub fn run(state: &Path, sandbox: Sandbox) -> Result<(), SupervisorError> {
     supervise(&signals, &journal, PATIENCE, pair)
 }
 
-fn start(half: Half, state: &Path, sandbox: Sandbox, socket: OwnedFd) -> io::Result<Child> {
-    halves::itself()
-        .arg("half")
-        .arg(half.name())
-        .args(["--sandbox", sandbox.name()])
-        .arg("--state")
-        .arg(state)
+fn start(
+    half: Half,
+    state: &Path,
+    (sandbox, deployment): (Sandbox, Option<&Path>),
+    socket: OwnedFd,
+) -> io::Result<Child> {
+    let mut command = halves::itself();
+    command.arg("half").arg(half.name());
+    command.args(["--sandbox", sandbox.name()]);
+    command.arg("--state").arg(state);
+    if let Some(file) = deployment {
+        command.arg("--deployment").arg(file);
+    }
+    command
         .stdin(Stdio::from(socket))
         .stdout(Stdio::null())
         .spawn()

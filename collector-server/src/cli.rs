@@ -1,9 +1,15 @@
 //! The command line as typed: parsed here, used in `main.rs`, no I/O.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
 use protocol::name::Name;
+
+use crate::folder::Folder;
 
 /// Lets hosts in, hands orders on, keeps sealed evidence as ciphertext, and logs what was done.
 ///
@@ -25,6 +31,11 @@ pub enum Command {
     Serve(DirArgs),
     /// Make a deployment token: with it, hosts enrol.
     Token(TokenArgs),
+    /// Make a deployment file: a token with server, root, limits and proxy, by which hosts enrol by themselves.
+    ///
+    /// It is dropped beside any package as /etc/fieldseal/deployment.json. Who has it can enrol hosts within the token's
+    /// limits, and reads the proxy's password.
+    Deployment(DeploymentArgs),
     /// Say how the deployment stands, also while it is served.
     Status {
         /// Where.
@@ -151,15 +162,61 @@ pub struct TokenArgs {
     /// For how many days.
     #[arg(long)]
     pub days: u32,
+    /// From where alone it may be used, by the address that the server sees: 192.0.2.0/24, 2001:db8::/32; may be given often.
+    #[arg(long = "network", value_name = "CIDR")]
+    pub networks: Vec<IpNet>,
+    /// Hold each host for approval: `fieldseal hosts pending` lists them, `hosts approve` lets one in.
+    #[arg(long)]
+    pub held: bool,
     /// The server's folder, for its policy.
     #[arg(long, required_unless_present = "policy", conflicts_with = "policy")]
     pub dir: Option<PathBuf>,
     /// The policy's file, away from the server.
     #[arg(long)]
     pub policy: Option<PathBuf>,
-    /// Where to write the token; standard output unless given.
+    /// Where to write it; standard output unless given.
     #[arg(long, short)]
     pub output: Option<PathBuf>,
+}
+
+impl TokenArgs {
+    /// The policy's file.
+    pub fn policy_path(&self) -> PathBuf {
+        match (&self.policy, &self.dir) {
+            (Some(path), _) => path.clone(),
+            (None, dir) => Folder::new(dir.as_deref().unwrap_or(Path::new("."))).policy(),
+        }
+    }
+}
+
+/// What `deployment` was told: what `token` takes, and what goes with it.
+#[derive(Debug, Args)]
+pub struct DeploymentArgs {
+    /// The server, as the hosts reach it: https://HOST[:PORT].
+    #[arg(long, value_name = "URL")]
+    pub server: String,
+    /// An HTTP proxy between hosts and server: http://[USER:PASSWORD@]HOST:PORT.
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
+    /// A file with what any run may cost on these hosts, as TOML: cpu_percent, io_bytes_per_second, memory_bytes,
+    /// size_bytes, files, wall_seconds. The stricter of this and an order's holds.
+    #[arg(long, value_name = "FILE")]
+    pub limits: Option<PathBuf>,
+    /// The trust folder with root.json and root.crt; where the policy lies, unless given.
+    #[arg(long, value_name = "DIR")]
+    pub trust: Option<PathBuf>,
+    /// The token.
+    #[command(flatten)]
+    pub token: TokenArgs,
+}
+
+impl DeploymentArgs {
+    /// The trust folder.
+    pub fn trust_path(&self) -> PathBuf {
+        let beside = self.token.policy_path();
+        let beside = || beside.parent().map(Path::to_path_buf);
+        self.trust.clone().or_else(beside).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

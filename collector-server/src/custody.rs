@@ -86,6 +86,8 @@ fn key_of(action: &Action, leaf: &[u8]) -> String {
     match action {
         Action::PolicyPublished { version, .. } => format!("policy {version}"),
         Action::Enrolled { agent, .. } => format!("enrolled {agent}"),
+        Action::Admitted { seal_key, .. } => format!("admitted {seal_key}"),
+        Action::TurnedAway { seal_key, .. } => format!("turned away {seal_key}"),
         Action::Cloned { agent } => format!("cloned {agent}"),
         Action::Ordered { order, .. } => format!("ordered {order}"),
         Action::Approved { order, by_key, .. } => format!("approved {order} {by_key}"),

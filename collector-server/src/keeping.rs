@@ -181,7 +181,7 @@ impl Server {
 }
 
 /// The key of the one signature, which was checked when the document came.
-fn signer(envelope: &Envelope) -> Result<Digest, Refusal> {
+pub(crate) fn signer(envelope: &Envelope) -> Result<Digest, Refusal> {
     let first = envelope.signatures().first();
     let key = first.and_then(|signature| signature.key_id.parse().ok());
     key.ok_or_else(|| Refusal::failed("a document that is kept has no signer"))

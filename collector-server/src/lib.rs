@@ -3,12 +3,14 @@
 //! It holds ciphertext only and has no key to open it; it can withhold an order and make none.
 
 pub mod access;
+mod admitting;
 pub mod app;
 pub mod ca;
 pub mod certificate;
 pub mod cli;
 pub mod config;
 pub mod custody;
+pub mod deployment;
 pub mod expiry;
 pub mod folder;
 pub mod hand_in;

@@ -13,17 +13,21 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use collector_server::{
     app,
-    cli::{Cli, Command, ImportArgs, InitArgs, TokenArgs},
+    cli::{Cli, Command, DeploymentArgs, ImportArgs, InitArgs, TokenArgs},
     config::{Config, LogFormat},
-    expiry,
+    deployment, expiry,
     folder::Folder,
     hand_in::{HandIn, hand_in},
     init, keyfile,
     status::Status,
     token,
 };
-use evidence::{instant::Instant, wrap::Recipient};
-use protocol::{name::Name, person, policy::Class};
+use evidence::{instant::Instant, keys::SigningKey, wrap::Recipient};
+use protocol::{
+    name::Name,
+    person,
+    policy::{Class, Policy},
+};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -59,6 +63,7 @@ async fn start(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Serve(at) => serve(&at.path()).await,
         Command::Token(args) => make_token(&args),
+        Command::Deployment(args) => make_deployment(&args),
         Command::Status { at, json } => {
             let status = Status::of(&at.path()).await?;
             match json {
@@ -142,11 +147,22 @@ fn plan(args: InitArgs) -> anyhow::Result<init::Plan> {
 }
 
 fn make_token(args: &TokenArgs) -> anyhow::Result<()> {
-    let policy = match (&args.policy, &args.dir) {
-        (Some(path), _) => path.clone(),
-        (None, dir) => Folder::new(dir.as_deref().unwrap_or(Path::new("."))).policy(),
-    };
-    let policy = token::read_policy(&policy)?;
+    let (plan, key, policy) = token_plan(args)?;
+    let token = token::make(&plan, &key, &policy, Instant::now())?;
+    write_or_say(args.output.as_deref(), &token)
+}
+
+fn make_deployment(args: &DeploymentArgs) -> anyhow::Result<()> {
+    let (token, key, policy) = token_plan(&args.token)?;
+    let (server, proxy) = (args.server.clone(), args.proxy.clone());
+    let limits = args.limits.as_deref();
+    let plan = deployment::Plan::new(server, proxy, limits, &args.trust_path())?;
+    let file = deployment::make(&plan, &token, &key, &policy, Instant::now())?;
+    write_or_say(args.token.output.as_deref(), &file)
+}
+
+fn token_plan(args: &TokenArgs) -> anyhow::Result<(token::Plan, SigningKey, Policy)> {
+    let policy = token::read_policy(&args.policy_path())?;
     let passphrase = env::var(token::PASSPHRASE).ok();
     let key = token::read_key(&args.key, passphrase.as_deref())?;
     let plan = token::Plan {
@@ -155,12 +171,18 @@ fn make_token(args: &TokenArgs) -> anyhow::Result<()> {
         labels: args.labels.iter().cloned().collect(),
         uses: args.uses,
         days: args.days,
+        networks: args.networks.iter().copied().collect(),
+        held: args.held,
     };
-    let token = token::make(&plan, &key, &policy, Instant::now())? + "\n";
-    match &args.output {
-        Some(path) => keyfile::create(path, token.as_bytes(), 0o600)
+    Ok((plan, key, policy))
+}
+
+fn write_or_say(output: Option<&Path>, json: &str) -> anyhow::Result<()> {
+    let line = format!("{json}\n");
+    match output {
+        Some(path) => keyfile::create(path, line.as_bytes(), 0o600)
             .with_context(|| format!("{} could not be written.", path.display())),
-        None => say(&token),
+        None => say(&line),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     access::{Who, authorise},
     handlers::{
         agent_orders, cancels, collections, custody, enrolment, forks, health, holds, hosts, kits,
-        logs, openapi, order_parts, orders, parts, reports, retention, signatures, trust,
+        logs, openapi, order_parts, orders, parts, pending, reports, retention, signatures, trust,
     },
     intake::tus,
     metrics,
@@ -87,6 +87,8 @@ pub const ROUTES: &[Route] = &[
     route!("GET" "/v1/parts/{collection}/{part}/{sha256}/receipt" Who::AgentOrPeople(EVIDENCE), 0, get(parts::receipt)),
     route!("GET" "/v1/parts/{collection}/{part}/{sha256}/tsr" Who::People(EVIDENCE), 0, get(parts::tsr)),
     route!("GET" "/v1/hosts" Who::People(READERS), 0, get(hosts::list)),
+    route!("GET" "/v1/hosts/pending" Who::People(ADMIN), 0, get(pending::list)),
+    route!("POST" "/v1/hosts/pending" Who::People(ADMIN), 64 * KIB, post(pending::decide)),
     route!("POST" "/v1/kits" Who::People(INVESTIGATOR), 64 * KIB, post(kits::certify)),
     route!("POST" "/v1/orders" Who::People(INVESTIGATOR), MAX_MESSAGE_BYTES, post(orders::submit)),
     route!("POST" "/v1/orders/{order}/signatures" Who::People(APPROVER), MAX_MESSAGE_BYTES, post(signatures::sign)),

@@ -298,6 +298,7 @@ impl Server {
             self.custody.log(Action::Cloned { agent }).await?;
         }
         self.finish_keeping().await?;
+        self.finish_admissions().await?;
         Ok(())
     }
 

@@ -238,6 +238,8 @@ impl Deployment {
             labels: BTreeSet::from([name("dc")]),
             uses,
             days: 1,
+            networks: BTreeSet::new(),
+            held: false,
         };
         let key = &self.person(issuer).signing;
         crate::token::make(&plan, key, &self.policy(), Instant::now()).unwrap()
@@ -427,6 +429,14 @@ impl Running<'_> {
         token: String,
         host: HostFacts,
     ) -> (Answer, KeyPair, SigningKey, HostId) {
+        let (mut request, tls, seal) = self.request(token);
+        request.host = host;
+        let id = request.host.id;
+        (self.post(None, "/v1/enrol", &request).await, tls, seal, id)
+    }
+
+    /// What a new host asks with, its TLS key and its seal key.
+    pub(crate) fn request(&self, token: String) -> (EnrolRequest, KeyPair, SigningKey) {
         let (tls, seal) = (ca::new_key().unwrap(), SigningKey::generate().unwrap());
         let sealing = KeyPair::from_pem(&seal.to_pem().unwrap()).unwrap();
         let request = EnrolRequest {
@@ -434,10 +444,9 @@ impl Running<'_> {
             token,
             tls_csr: ca::request(&tls).unwrap(),
             seal_csr: ca::request(&sealing).unwrap(),
-            host,
+            host: facts(),
         };
-        let id = request.host.id;
-        (self.post(None, "/v1/enrol", &request).await, tls, seal, id)
+        (request, tls, seal)
     }
 
     /// Enrols a host of this agency.

@@ -9,6 +9,7 @@ use evidence::{
     instant::Instant,
     keys::{SigningKey, is_encrypted_pem},
 };
+use ipnet::IpNet;
 use protocol::{enrolment::Token, name::Name, policy::Policy, version::VERSION};
 
 /// The environment variable that holds the key's passphrase.
@@ -27,6 +28,20 @@ pub struct Plan {
     pub uses: u64,
     /// For how many days.
     pub days: u32,
+    /// From where alone; from anywhere where empty.
+    pub networks: BTreeSet<IpNet>,
+    /// Whether each host waits until an admin lets it in.
+    pub held: bool,
+}
+
+impl Plan {
+    /// When what is made now ends.
+    pub fn expires(&self, now: Instant) -> Instant {
+        Instant {
+            seconds: now.seconds + i64::from(self.days) * 86_400,
+            ns: now.ns,
+        }
+    }
 }
 
 /// Reads the signing key; the passphrase is needed where the key is protected by one.
@@ -86,11 +101,10 @@ pub fn make(
         agency: plan.agency.clone(),
         labels: plan.labels.clone(),
         uses: plan.uses,
-        expires: Instant {
-            seconds: now.seconds + i64::from(plan.days) * 86_400,
-            ns: now.ns,
-        },
+        expires: plan.expires(now),
         issuer: plan.issuer.clone(),
+        networks: plan.networks.clone(),
+        held: plan.held,
     };
     let signed = Envelope::sign_document(envelope::TOKEN, &token, key)?;
     Token::open(&signed, policy, now).with_context(|| {
@@ -114,6 +128,8 @@ mod tests {
             labels: BTreeSet::from(["dc".parse().unwrap()]),
             uses: 1,
             days: 1,
+            networks: BTreeSet::new(),
+            held: false,
         }
     }
 

@@ -35,6 +35,10 @@ pub const ROOT: &str = "application/vnd.fieldseal.root+json";
 pub const CUSTODY: &str = "application/vnd.fieldseal.custody+json";
 /// The payload type of a deployment token.
 pub const TOKEN: &str = "application/vnd.fieldseal.token+json";
+/// The payload type of a deployment file.
+pub const DEPLOYMENT: &str = "application/vnd.fieldseal.deployment+json";
+/// The payload type of an admin's word on a host that waits to enrol.
+pub const ADMISSION: &str = "application/vnd.fieldseal.admission+json";
 /// The payload type of a refusal.
 pub const REFUSAL: &str = "application/vnd.fieldseal.refusal+json";
 /// The payload type of a request for a new seal certificate.

@@ -206,6 +206,18 @@ fn events() -> Vec<Action> {
             tls_key: some,
             forked_from: Some(agent),
         },
+        Action::Admitted {
+            host: HostId::from_bytes([2; 16]),
+            seal_key: some,
+            admission_sha256: some,
+            by_key: some,
+        },
+        Action::TurnedAway {
+            host: HostId::from_bytes([2; 16]),
+            seal_key: some,
+            admission_sha256: some,
+            by_key: some,
+        },
         Action::Cloned { agent },
         Action::Renewed {
             agent,

@@ -382,6 +382,24 @@ pub enum HostsAction {
     /// Sign that hosts are looked after no more (admins): their agents are let in no more, no order is for them, and what
     /// was collected stays. Who shall come back is enrolled anew.
     Remove(RemoveHosts),
+    /// List the hosts that a token holds for approval (admins): nobody has checked what they say of themselves.
+    Pending {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Sign that hosts which wait may enrol (admins): they are let in when they ask next, within minutes.
+    Approve(DecideHosts),
+    /// Sign that hosts which wait may not enrol (admins).
+    Reject(DecideHosts),
+}
+
+/// `fieldseal hosts approve` and `reject`.
+#[derive(Debug, Args)]
+pub struct DecideHosts {
+    /// Hosts that wait, each by its name, its id, or the first eight or more digits of its seal key.
+    #[arg(required = true, value_name = "HOST|KEY")]
+    pub hosts: Vec<String>,
 }
 
 /// `fieldseal hosts remove`.

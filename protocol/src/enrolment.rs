@@ -3,7 +3,7 @@
 //! Labels and agency are the token's, not the server's word: else a stolen server could
 //! aim an order elsewhere.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use evidence::{
     envelope::{self, Envelope},
@@ -11,6 +11,7 @@ use evidence::{
     instant::Instant,
     keys::{PublicKey, SigningKey},
 };
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -43,6 +44,16 @@ pub struct Token {
     pub expires: Instant,
     /// The admin.
     pub issuer: Name,
+    /// From where alone it may be used, by the address that the server sees; from anywhere where empty.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub networks: BTreeSet<IpNet>,
+    /// Whether each host that shows it waits until an admin lets it in.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub held: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Token {
@@ -53,11 +64,7 @@ impl Token {
     pub fn open(envelope: &Envelope, policy: &Policy, now: Instant) -> Result<Self, DocumentError> {
         let token = Self::open_certified(envelope, policy)?;
         if now >= token.expires {
-            let at = token
-                .expires
-                .to_rfc3339()
-                .unwrap_or_else(|| "a time far away".into());
-            return Err(DocumentError::Expired { kind: KIND, at });
+            return Err(DocumentError::ended(KIND, token.expires));
         }
         Ok(token)
     }
@@ -87,6 +94,12 @@ impl Token {
             ));
         }
         Ok(token)
+    }
+
+    /// Whether it may be used from this address.
+    pub fn admits(&self, from: IpAddr) -> bool {
+        let from = from.to_canonical();
+        self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&from))
     }
 
     /// What an agent that used this token knows of itself.
@@ -304,6 +317,8 @@ mod tests {
             uses: 5,
             expires: at(1000),
             issuer: "eve".parse().unwrap(),
+            networks: BTreeSet::new(),
+            held: false,
         }
     }
 
@@ -325,6 +340,35 @@ mod tests {
         let mut foreign = token();
         foreign.agency = "navy".parse().unwrap();
         assert!(Token::open(&sign(&foreign, &world.eve), &world.policy, at(1)).is_err());
+    }
+
+    #[test]
+    fn a_token_is_for_its_networks() {
+        let mut token = token();
+        let from = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert!(token.admits(from("203.0.113.9")));
+        token.networks = ["192.0.2.0/24", "2001:db8::/32"]
+            .map(|network| network.parse().unwrap())
+            .into();
+        for (address, is_in) in [
+            ("192.0.2.7", true),
+            ("192.0.3.7", false),
+            ("::ffff:192.0.2.7", true),
+            ("2001:db8:1::1", true),
+            ("2001:db9::1", false),
+        ] {
+            assert_eq!(token.admits(from(address)), is_in, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_token_from_before_there_were_networks_still_reads() {
+        let world = World::new();
+        let mut json = serde_json::to_value(token()).unwrap();
+        let fields = json.as_object_mut().unwrap();
+        assert!(!fields.contains_key("networks") && !fields.contains_key("held"));
+        let old = Envelope::sign(envelope::TOKEN, json.to_string().into(), &world.eve);
+        assert_eq!(Token::open(&old, &world.policy, at(1)).unwrap(), token());
     }
 
     #[test]

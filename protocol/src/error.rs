@@ -1,6 +1,6 @@
 //! Why a document is not believed. Why an order is not obeyed stands in `order_check`.
 
-use evidence::envelope::EnvelopeError;
+use evidence::{envelope::EnvelopeError, instant::Instant};
 
 /// A document is not what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +75,12 @@ pub enum DocumentError {
 }
 
 impl DocumentError {
+    pub(crate) fn ended(kind: &'static str, at: Instant) -> Self {
+        let at = at.to_rfc3339();
+        let at = at.unwrap_or_else(|| "a time far away".into());
+        Self::Expired { kind, at }
+    }
+
     pub(crate) fn invalid(kind: &'static str, why: impl Into<String>) -> Self {
         let why = why.into();
         Self::Invalid { kind, why }

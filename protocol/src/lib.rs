@@ -4,7 +4,9 @@
 //! checks as pure functions: no sockets, no files, no clock of their own. `PROTOCOL.md`
 //! beside this crate is the specification.
 
+pub mod admission;
 pub mod artifacts;
+pub mod deployment;
 pub mod enrolment;
 pub mod error;
 pub mod hold;

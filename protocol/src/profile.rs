@@ -107,7 +107,11 @@ impl Limits {
         }
     }
 
-    fn validate(&self) -> Result<(), ProfileError> {
+    /// Checks that they make sense.
+    ///
+    /// # Errors
+    /// A share is above the whole.
+    pub fn validate(&self) -> Result<(), ProfileError> {
         if self.cpu_percent > 100 {
             return Err(ProfileError::Invalid("cpu_percent is above 100".into()));
         }

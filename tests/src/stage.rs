@@ -286,31 +286,13 @@ impl Stage {
     /// # Errors
     /// The server does not take it.
     pub fn enrol(&self, admin: &str, labels: &[&str]) -> anyhow::Result<()> {
-        let (key, token) = (
-            self.path("keys").join(admin).join("signing.key"),
-            self.path("token.json"),
-        );
-        let mut arguments = Vec::from(args![
-            "token",
-            "--dir",
-            self.path("server"),
-            "--key",
-            key,
-            "--as",
-            admin,
-            "--agency",
-            "lab",
-            "--uses",
-            "5",
-            "--days",
-            "1",
-            "--output",
-            token
-        ]);
+        let token = self.path("token.json");
+        let mut more = Vec::new();
         for label in labels {
-            arguments.extend(args!["--label", label]);
+            more.extend(["--label", label]);
         }
-        self.must(&[0], "fieldseal-server", &arguments)?;
+        let signed = self.signed("token", admin, "5", &token, &more);
+        self.must(&[0], "fieldseal-server", &signed)?;
         let arguments = args![
             "enrol",
             "--server",
@@ -325,18 +307,74 @@ impl Stage {
         self.must(&[0], "fieldseal-agent", &arguments).map(drop)
     }
 
+    /// Makes a deployment file by `admin` for this server and so many hosts; `more` goes to the command as it is.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub fn deployment_file(
+        &self,
+        admin: &str,
+        uses: &str,
+        more: &[&str],
+    ) -> anyhow::Result<PathBuf> {
+        let file = self.path("deployment.json");
+        let mut arguments = self.signed("deployment", admin, uses, &file, more);
+        arguments.extend(args!["--server", self.url()]);
+        self.must(&[0], "fieldseal-server", &arguments)?;
+        Ok(file)
+    }
+
+    /// The command line by which `admin` makes something for hosts to enrol with.
+    fn signed(
+        &self,
+        what: &str,
+        admin: &str,
+        uses: &str,
+        output: &Path,
+        more: &[&str],
+    ) -> Vec<OsString> {
+        let key = self.path("keys").join(admin).join("signing.key");
+        let mut arguments = Vec::from(args![
+            what,
+            "--dir",
+            self.path("server"),
+            "--key",
+            key,
+            "--as",
+            admin,
+            "--agency",
+            "lab",
+            "--uses",
+            uses,
+            "--days",
+            "1",
+            "--output",
+            output
+        ]);
+        arguments.extend(more.iter().map(Into::into));
+        arguments
+    }
+
+    /// How an agent is run on the state in `folder`, with the stage's deployment file where there is one, never this
+    /// machine's own.
+    fn agent_arguments(&self, folder: &str) -> Vec<OsString> {
+        Vec::from(args![
+            "run",
+            "--sandbox",
+            "available",
+            "--state",
+            self.path(folder),
+            "--deployment",
+            self.path("deployment.json")
+        ])
+    }
+
     /// Starts the agent.
     ///
     /// # Errors
     /// It can't be started.
     pub fn run_agent(&mut self) -> anyhow::Result<()> {
-        let arguments = args![
-            "run",
-            "--sandbox",
-            "available",
-            "--state",
-            self.path("agent")
-        ];
+        let arguments = self.agent_arguments("agent");
         self.agent = vec![self.start("fieldseal-agent", &arguments, "agent.log")?];
         Ok(())
     }
@@ -346,28 +384,25 @@ impl Stage {
     /// # Errors
     /// It can't be started.
     pub fn run_another(&mut self, folder: &str) -> anyhow::Result<()> {
-        let arguments = args![
-            "run",
-            "--sandbox",
-            "available",
-            "--state",
-            self.path(folder)
-        ];
+        let arguments = self.agent_arguments(folder);
         let log = format!("{folder}.log");
         let running = self.start("fieldseal-agent", &arguments, &log)?;
         self.agent.push(running);
         Ok(())
     }
 
-    /// Starts the agent as two units of a service manager: each half by itself.
+    /// Starts the agent as two units of a service manager: each half by itself, in folders that its package has made.
     ///
     /// # Errors
     /// One can't be started.
     pub fn run_halves(&mut self) -> anyhow::Result<()> {
         let (state, socket) = (self.path("agent"), self.path("halves.socket"));
         for half in ["reader", "courier"] {
-            let mut arguments = Vec::from(args!["run", "--half", half, "--socket", socket]);
-            arguments.extend(args!["--sandbox", "available", "--state", state]);
+            fs::create_dir_all(state.join(half))?;
+        }
+        for half in ["reader", "courier"] {
+            let mut arguments = self.agent_arguments("agent");
+            arguments.extend(args!["--half", half, "--socket", socket]);
             let running = self.start("fieldseal-agent", &arguments, "agent.log")?;
             self.agent.push(running);
         }
@@ -386,6 +421,22 @@ impl Stage {
         policy: &[&str],
         label: &str,
     ) -> anyhow::Result<Self> {
+        let stage = Self::serving(dir, say, people, policy)?;
+        let (first, ..) = people.first().context("A deployment has people.")?;
+        stage.enrol(first, &[label])?;
+        Ok(stage)
+    }
+
+    /// The same without any host.
+    ///
+    /// # Errors
+    /// As for each step.
+    pub fn serving(
+        dir: &Path,
+        say: fn(&str),
+        people: &[(&str, &str, &[&str])],
+        policy: &[&str],
+    ) -> anyhow::Result<Self> {
         let mut stage = Self::new(dir, say)?;
         for (id, name, roles) in people {
             stage.make_person(id, name, roles)?;
@@ -395,7 +446,6 @@ impl Stage {
         stage.init(&ids, &vaults, policy)?;
         stage.serve()?;
         let first = ids.first().context("A deployment has people.")?;
-        stage.enrol(first, &[label])?;
         stage.set_up(first)?;
         Ok(stage)
     }

@@ -68,6 +68,11 @@ pub enum CourierError {
         "the agent's other half is {0}, and this one is not. The state folder is put together from two; restore one of them whole, or enrol the host anew."
     )]
     OtherAgent(AgentId),
+    /// The reader is not enrolled, and the courier is.
+    #[error(
+        "the agent's other half is not enrolled, and this one is, as {0}. The state folder is put together from two; restore one of them whole, or remove it and enrol the host anew."
+    )]
+    ReaderNotEnrolled(AgentId),
     /// No random numbers.
     #[error("the system gave no random numbers. Try again once it has fully started.")]
     Random(#[from] getrandom::Error),

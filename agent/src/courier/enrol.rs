@@ -1,32 +1,35 @@
 //! Enrolment's network half: a TLS key and two requests go to the server with the token, and two certificates come back.
 //!
-//! The reader judges the answer. The courier's own half counts only after the reader has said that it keeps the other.
+//! The reader judges what the server shows and what it answers. The courier's own half counts only after the reader has
+//! said that it keeps the other. By hand it is tried for a while; where nobody is at the host, for ever, with pauses that
+//! grow and one line an hour.
 
 use std::{
-    io,
     path::{Path, PathBuf},
-    thread,
     time::{Duration, Instant},
 };
 
-use evidence::{ids::AgentId, instant::Instant as WallTime};
+use evidence::{digest::Digest, ids::AgentId, instant::Instant as WallTime};
 use protocol::{
+    admission::EnrolmentHeld,
     enrolment::{EnrolRequest, EnrolResponse, HostFacts},
     messages::MAX_MESSAGE_BYTES,
 };
 
 use super::{
-    disk::{self, DiskError, failed},
+    disk::{self, DiskError},
     folder::{Folder, FolderError, SPOOL_QUOTA_BYTES, Settings, Version},
-    http::{Access, AccessError, Client, HttpError},
-    pause::Backoff,
+    http::{self, Access, AccessError, Client, HttpError},
+    pause::{Backoff, Retry},
     tls::{self, Identity, TlsError},
 };
 use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION};
 use crate::platform::handle::{AsFd as _, OwnedFd};
 
-/// No token or root certificate is longer.
-const TEXT_BYTES_MAX: u64 = 64 * 1024;
+/// No pause between two tries to enrol is longer, unless the server asks for it.
+const PAUSE_MAX: Duration = Duration::from_secs(3600);
+/// So often it is said that the host is not enrolled yet.
+const SAID_EVERY: Duration = Duration::from_secs(3600);
 
 /// What enrolment was told.
 #[derive(Debug, Clone)]
@@ -35,14 +38,33 @@ pub struct EnrolArgs {
     pub server: String,
     /// An HTTP proxy: `http://[USER:PASSWORD@]HOST:PORT`.
     pub proxy: Option<String>,
-    /// The deployment's trust folder, with `root.crt`.
-    pub trust_dir: PathBuf,
+    /// The deployment's root certificate, PEM.
+    pub root_pem: String,
     /// The deployment token's envelope, as JSON text.
     pub token: String,
     /// The agent's state folder; the courier's own is made below it.
     pub state_dir: PathBuf,
-    /// How long a server that can't be reached, or is too busy, is tried again.
-    pub wait: Duration,
+    /// How long it is tried.
+    pub wait: Wait,
+}
+
+impl EnrolArgs {
+    /// The TCP ports that it is asked through.
+    ///
+    /// # Errors
+    /// An address can't be used.
+    pub fn ports(&self) -> Result<Vec<u16>, EnrolError> {
+        Ok(http::way(&self.server, self.proxy.as_deref())?.ports())
+    }
+}
+
+/// How long it is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// So long a server that can't be reached, is too busy, or holds the host for approval; somebody looks on.
+    For(Duration),
+    /// Whatever comes, since nobody is there to try again.
+    ForEver,
 }
 
 /// Why the host is not enrolled.
@@ -53,6 +75,16 @@ pub enum EnrolError {
         "this host is enrolled already: {0} exists. Remove the state folder first if it shall become another agent; what waits there undelivered is lost with it."
     )]
     AlreadyEnrolled(PathBuf),
+    /// The other half has kept an enrolment that was cut off here.
+    #[error(
+        "the agent's other half is enrolled as {0} already. This half takes that up as it begins anew."
+    )]
+    TakenUp(AgentId),
+    /// The other half is enrolled, and this one was not.
+    #[error(
+        "the agent's other half is enrolled as {0}, and this one is not. The state folder is put together from two; restore one of them whole, or remove it and enrol the host anew."
+    )]
+    Halved(AgentId),
     /// The folder can't be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -71,34 +103,67 @@ pub enum EnrolError {
     /// The key or the new certificate can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The server holds it.
+    #[error(
+        "an admin must let this host in first. Ask one to look at `fieldseal hosts pending` for its seal key {seal_key}, and to approve it."
+    )]
+    Held {
+        /// The key by which the admin knows it.
+        seal_key: Digest,
+        /// When to ask again.
+        ask_again: Duration,
+    },
     /// The server was not reached, or refuses.
     #[error("the server did not enrol this host.")]
     Server(#[source] HttpError),
 }
 
+impl EnrolError {
+    /// Whether the next try may end in another way.
+    fn may_pass(&self, wait: Wait) -> bool {
+        match (self, wait) {
+            (Self::Server(error), Wait::For(_)) => {
+                matches!(error, HttpError::Network(_) | HttpError::Cloned { .. })
+                    || matches!(error.status(), Some(429 | 503))
+            }
+            (Self::Held { .. }, _) => true,
+            (Self::Server(_) | Self::Reader(_) | Self::Tls(_), Wait::ForEver) => true,
+            _ => false,
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Server(error) => error.retry(),
+            _ => Retry::Later,
+        }
+    }
+
+    /// The error and what caused it in one line.
+    fn told(&self) -> String {
+        match self {
+            Self::Server(cause) => format!("{self} {}", cause.chain()),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// Enrols this host: `socket` leads to a reader that has begun to enrol as well.
 ///
 /// # Errors
-/// Nothing is kept then, and the reader was told why.
+/// Nothing but the new key is kept then, and the reader was told why.
 pub fn run(args: EnrolArgs, socket: OwnedFd) -> Result<AgentId, EnrolError> {
     let mut link = Link::new(socket);
     // The greeting first: a reader that finds nobody there would never hear why.
-    let outcome = greet(&mut link).and_then(|()| enrol(&args, &mut link));
+    let outcome = greet(&args.state_dir, &mut link).and_then(|()| enrol(&args, &mut link));
     if let Err(error) = &outcome
         && !matches!(error, EnrolError::Reader(_))
     {
-        let text = told(error);
+        let text = error.told();
         // The reader may be gone already; then there is nobody to tell.
         let _ = link.send(&FromSpool::Failed { text }, None);
     }
     outcome
-}
-
-fn told(error: &EnrolError) -> String {
-    match error {
-        EnrolError::Server(cause) => format!("{error} {}", cause.chain()),
-        other => other.to_string(),
-    }
 }
 
 fn enrol(args: &EnrolArgs, link: &mut Link) -> Result<AgentId, EnrolError> {
@@ -107,48 +172,147 @@ fn enrol(args: &EnrolArgs, link: &mut Link) -> Result<AgentId, EnrolError> {
         return Err(EnrolError::AlreadyEnrolled(folder.settings_path()));
     }
     let _held = folder.lock()?;
-    let root_pem = root(&args.trust_dir)?;
+    folder.make()?;
     let access = Access {
         server: &args.server,
         proxy: args.proxy.as_deref(),
-        root_pem: &root_pem,
+        root_pem: &args.root_pem,
         identity: None,
     };
     let client = Client::new(access)?;
-    // Only a reader that is not enrolled asks: from here an earlier half of ours may be replaced.
+    let mut tries = Tries::new(args.wait);
+    loop {
+        let key_pem = key(&folder)?;
+        let error = match attempt(args, &folder, (&client, &key_pem), link) {
+            Err(error) => error,
+            Ok(agent) => return Ok(agent),
+        };
+        if matches!(error, EnrolError::Server(HttpError::Cloned { .. })) {
+            // The keys were copied to another machine before they were certified: both halves make others.
+            disk::remove(&folder.enrol_key())?;
+            link.send(&FromSpool::Cloned {}, None)?;
+        }
+        let Some(pause) = tries.pause(&error) else {
+            return Err(error);
+        };
+        rest(link, pause)?;
+    }
+}
+
+/// The tries so far, and what is said of them.
+struct Tries {
+    wait: Wait,
+    began: Instant,
+    count: u32,
+    backoff: Backoff,
+    said: Option<Instant>,
+}
+
+impl Tries {
+    fn new(wait: Wait) -> Self {
+        Self {
+            wait,
+            began: Instant::now(),
+            count: 0,
+            backoff: Backoff::up_to(PAUSE_MAX),
+            said: None,
+        }
+    }
+
+    /// How long to rest after this failure; none where it is the end.
+    fn pause(&mut self, error: &EnrolError) -> Option<Duration> {
+        self.count += 1;
+        let pause = match error {
+            // How long is the server's to say: it knows for how long it holds how many.
+            EnrolError::Held { ask_again, .. } => {
+                Backoff::default().next(Retry::NotBefore(*ask_again))
+            }
+            error => self.backoff.next(error.retry()),
+        };
+        let is_late = match self.wait {
+            Wait::For(wait) => self.began.elapsed() + pause >= wait,
+            Wait::ForEver => false,
+        };
+        if is_late || !error.may_pass(self.wait) {
+            return None;
+        }
+        let is_due = |said: Instant| match self.wait {
+            Wait::For(_) => true,
+            Wait::ForEver => said.elapsed() >= SAID_EVERY,
+        };
+        if self.said.is_none_or(is_due) {
+            self.said = Some(Instant::now());
+            tracing::warn!(
+                error = error.told(),
+                tries = self.count,
+                "this host is not enrolled yet. It is tried again; `fieldseal-agent doctor` looks for what is wrong"
+            );
+        }
+        Some(pause)
+    }
+}
+
+/// Rests; a reader that goes meanwhile ends it.
+fn rest(link: &mut Link, pause: Duration) -> Result<(), EnrolError> {
+    match link.has_something_within(pause)? {
+        true => Err(out_of_turn(&hear(link)?)),
+        false => Ok(()),
+    }
+}
+
+/// One try: the server shows whom it obeys, the reader asks, the server answers, the reader keeps.
+fn attempt(
+    args: &EnrolArgs,
+    folder: &Folder,
+    (client, key_pem): (&Client, &str),
+    link: &mut Link,
+) -> Result<AgentId, EnrolError> {
+    let shown = client.get("/v1/trust", MAX_MESSAGE_BYTES);
+    let shown = shown.map_err(EnrolError::Server)?;
+    let handed = disk::nameless(&folder.spool(), &shown.body)?;
+    link.send(&FromSpool::Trust {}, Some(handed.as_fd()))?;
     let (seal_csr, host) = asked(link)?;
-    let key_pem = tls::new_key()?;
     let request = EnrolRequest {
         v: 1,
         token: args.token.clone(),
-        tls_csr: tls::request(&key_pem)?,
+        tls_csr: tls::request(key_pem)?,
         seal_csr,
         host,
     };
-    let (body, answer) = ask(&client, &request, args.wait).map_err(EnrolError::Server)?;
+    let (body, answer) = ask(client, &request)?;
     let identity = Identity {
-        key_pem,
+        key_pem: key_pem.to_owned(),
         chain_pem: answer.tls_chain,
     };
-    tls::check(&identity, answer.agent, &root_pem, WallTime::now())?;
+    tls::check(&identity, answer.agent, &args.root_pem, WallTime::now())?;
     folder.prepare(
         &settings(args, answer.agent),
-        &root_pem,
+        &args.root_pem,
         &identity.key_pem,
         &identity.chain_pem,
     )?;
     let handed = disk::nameless(&folder.spool(), &body)?;
     link.send(&FromSpool::Enrolled {}, Some(handed.as_fd()))?;
-    kept(link, answer.agent)?;
+    if let Err(error) = kept(link, answer.agent) {
+        if matches!(error, EnrolError::Reader(_)) {
+            folder.withdraw()?;
+        }
+        return Err(error);
+    }
     folder.confirm()?;
+    disk::remove(&folder.enrol_key())?;
     Ok(answer.agent)
 }
 
-fn root(trust_dir: &Path) -> Result<String, EnrolError> {
-    let path = trust_dir.join("root.crt");
-    let bytes = disk::read_capped(&path, TEXT_BYTES_MAX)?;
-    let wrong = |e| failed("read", &path)(io::Error::new(io::ErrorKind::InvalidData, e));
-    Ok(String::from_utf8(bytes).map_err(wrong)?)
+/// The TLS key to ask with: the one that was made before, or one that is on the disk from here on.
+fn key(folder: &Folder) -> Result<String, EnrolError> {
+    let path = folder.enrol_key();
+    if path.exists() {
+        return Ok(folder.text(&path)?);
+    }
+    let key_pem = tls::new_key()?;
+    disk::write_durable(&path, key_pem.as_bytes())?;
+    Ok(key_pem)
 }
 
 fn settings(args: &EnrolArgs, agent: AgentId) -> Settings {
@@ -162,9 +326,23 @@ fn settings(args: &EnrolArgs, agent: AgentId) -> Settings {
     }
 }
 
-fn greet(link: &mut Link) -> Result<(), EnrolError> {
+fn greet(state_dir: &Path, link: &mut Link) -> Result<(), EnrolError> {
     match hear(link)? {
-        FromReader::Hello { v: VERSION, .. } => {}
+        FromReader::Hello {
+            v: VERSION,
+            agent: None,
+            ..
+        } => {}
+        FromReader::Hello {
+            v: VERSION,
+            agent: Some(agent),
+            ..
+        } => {
+            return Err(match Folder::below(state_dir).take_up(agent)? {
+                true => EnrolError::TakenUp(agent),
+                false => EnrolError::Halved(agent),
+            });
+        }
         other => return Err(out_of_turn(&other)),
     }
     Ok(link.send(&FromSpool::Welcome { v: VERSION }, None)?)
@@ -177,55 +355,22 @@ fn asked(link: &mut Link) -> Result<(String, HostFacts), EnrolError> {
     }
 }
 
-/// Asks until there is an answer, or `wait` is over.
-fn ask(
-    client: &Client,
-    request: &EnrolRequest,
-    wait: Duration,
-) -> Result<(Vec<u8>, EnrolResponse), HttpError> {
-    let until = Instant::now() + wait;
-    let mut backoff = Backoff::default();
-    loop {
-        let error = match ask_once(client, request) {
-            Err(Missed::MayPass(error)) => error,
-            Err(Missed::ForGood(error)) => return Err(error),
-            Ok(answer) => return Ok(answer),
-        };
-        let pause = backoff.next(error.retry());
-        if Instant::now() + pause >= until {
-            return Err(error);
-        }
-        tracing::warn!(error = error.chain(), "not enrolled yet; it is tried again");
-        thread::sleep(pause);
-    }
-}
-
-/// Why there was no answer.
-enum Missed {
-    /// The server may be there soon.
-    MayPass(HttpError),
-    /// The next try would end as this one did, or the token may be used up by it.
-    ForGood(HttpError),
-}
-
-fn ask_once(client: &Client, request: &EnrolRequest) -> Result<(Vec<u8>, EnrolResponse), Missed> {
-    let is_busy = |error: &HttpError| matches!(error.status(), Some(429 | 503));
-    // First something that may be asked as often as one likes: a token is not used up by a line that breaks.
-    client
-        .get("/v1/trust", MAX_MESSAGE_BYTES)
-        .map_err(
-            |error| match is_busy(&error) || matches!(error, HttpError::Network(_)) {
-                true => Missed::MayPass(error),
-                false => Missed::ForGood(error),
-            },
-        )?;
+fn ask(client: &Client, request: &EnrolRequest) -> Result<(Vec<u8>, EnrolResponse), EnrolError> {
     let answer = client.post("/v1/enrol", request, MAX_MESSAGE_BYTES);
-    let answer = answer.map_err(|error| match is_busy(&error) {
-        true => Missed::MayPass(error),
-        false => Missed::ForGood(error),
-    })?;
+    let answer = answer.map_err(EnrolError::Server)?;
+    if answer.status == 202 {
+        let held: EnrolmentHeld = answer
+            .message("answer to an enrolment that is held")
+            .map_err(EnrolError::Server)?;
+        let seconds = answer.number("retry-after").unwrap_or(60);
+        return Err(EnrolError::Held {
+            seal_key: held.seal_key,
+            ask_again: Duration::from_secs(seconds).min(PAUSE_MAX),
+        });
+    }
     let message = answer.message("answer to the enrolment");
-    Ok((answer.body, message.map_err(Missed::ForGood)?))
+    let message = message.map_err(EnrolError::Server)?;
+    Ok((answer.body, message))
 }
 
 fn kept(link: &mut Link, agent: AgentId) -> Result<(), EnrolError> {

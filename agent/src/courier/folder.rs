@@ -139,6 +139,16 @@ impl Folder {
         self.identity(agent).join("tls.crt")
     }
 
+    /// The TLS key of an enrolment that is being asked for.
+    pub(super) fn enrol_key(&self) -> PathBuf {
+        self.0.join("enrol.key")
+    }
+
+    /// Whether the host is enrolled, or its reader may be: an enrolment was cut off after it was handed over.
+    pub fn may_be_enrolled(&self) -> bool {
+        self.is_enrolled() || self.pending_path().exists()
+    }
+
     /// The TLS key of an identity that is being asked for.
     pub(super) fn fork_key(&self) -> PathBuf {
         self.0.join("fork.key")
@@ -267,6 +277,11 @@ impl Folder {
             disk::remove(&self.0.join("tls.crt"))?;
         }
         Ok(())
+    }
+
+    /// Gives up what [`Folder::prepare`] has kept: the reader does not believe it.
+    pub(super) fn withdraw(&self) -> Result<(), DiskError> {
+        disk::remove(&self.pending_path())
     }
 
     /// The last step of enrolment.

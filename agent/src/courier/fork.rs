@@ -52,6 +52,7 @@ pub(super) fn ask(context: &Context, requests: &Requests, envelope: String, host
 /// The courier must begin anew, as the other agent, or can't serve this reader at all.
 pub(super) fn check_same(context: &Context, reader: Option<AgentId>) -> Result<(), CourierError> {
     match reader {
+        None => Err(CourierError::ReaderNotEnrolled(context.settings.agent)),
         Some(agent) if agent != context.settings.agent => {
             Err(match context.folder.take_up(agent)? {
                 true => CourierError::Forked(agent),

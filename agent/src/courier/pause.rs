@@ -27,16 +27,32 @@ pub(super) enum Retry {
 }
 
 /// The pauses of something that is tried again and again.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Backoff {
     failures: u32,
     was_quick: bool,
+    longest: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::up_to(LONGEST)
+    }
 }
 
 impl Backoff {
+    /// With another cap.
+    pub(super) fn up_to(longest: Duration) -> Self {
+        Self {
+            failures: 0,
+            was_quick: false,
+            longest,
+        }
+    }
+
     /// It went well: the next pause is short again.
     pub(super) fn reset(&mut self) {
-        *self = Self::default();
+        *self = Self::up_to(self.longest);
     }
 
     /// The pause after one more failure: between half and the whole of the step, so that many agents spread.
@@ -47,10 +63,11 @@ impl Backoff {
         }
         let step = FIRST
             .saturating_mul(1 << self.failures.min(16))
-            .min(LONGEST);
+            .min(self.longest);
         self.failures = self.failures.saturating_add(1);
         let step = match retry {
-            Retry::NotBefore(wait) => return wait + jitter(wait / 4),
+            // Those who were told the same second spread as well, and the more the longer they are at it.
+            Retry::NotBefore(wait) => return wait + jitter((wait / 4).max(step)),
             Retry::Reconnect | Retry::WhenBack | Retry::Later => step,
         };
         step / 2 + jitter(step / 2)
@@ -199,6 +216,15 @@ mod tests {
         let asked = Duration::from_secs(600);
         let pause = Backoff::default().next(Retry::NotBefore(asked));
         assert!((asked..=asked.mul_f64(1.25)).contains(&pause));
+        // Many that are told the same second don't all come back in it.
+        let mut backoff = Backoff::up_to(FIRST * 3600);
+        for _ in 0..6 {
+            backoff.next(Retry::Later);
+        }
+        let second = Duration::from_secs(1);
+        let pauses = [(); 40].map(|()| backoff.next(Retry::NotBefore(second)));
+        assert!(pauses.iter().all(|pause| *pause >= second));
+        assert!(pauses.iter().any(|pause| *pause > second * 8));
     }
 
     #[test]

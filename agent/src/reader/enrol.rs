@@ -1,20 +1,17 @@
 //! Enrolment's other half: a seal key is made that never leaves, and what the server answers is judged.
 //!
-//! What is believed is the trust folder that came with the installation: `root.json` is pinned by its
-//! digest, `root.crt` is where certificates must lead. The courier and the server in between are not.
+//! What is believed is what came with the installation (`brought`): the root document is pinned by its digest, the root
+//! certificate is where others must lead. The courier and the server in between are not. Before anything is asked for,
+//! the policy must show that admins made what was brought: so that a false file uses up no token. The seal key is kept
+//! before it is asked for, so that whoever asks again asks for the same agent.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use evidence::{
     custody::{
         event::{Action, Event, EventError},
         receipt::{Receipt, ReceiptError},
     },
-    digest::Digest,
     envelope::{Envelope, EnvelopeError},
     ids::{AgentId, HostId},
     instant::Instant,
@@ -22,25 +19,19 @@ use evidence::{
     seal::{SealError, Trust as Anchors},
 };
 use protocol::{
-    enrolment::{EnrolResponse, Token},
-    error::DocumentError,
-    name::NotAName,
-    policy::Policy,
-    root::Root,
-    version,
+    enrolment::EnrolResponse, error::DocumentError, name::NotAName, policy::Policy, version,
 };
 
 use super::{
     conversation::read_handed,
     renewal::{self, RenewalError},
-    state::{Change, Enrolment, Given, State, StateError},
+    state::{Candidate, Change, Enrolment, Given, State, StateError},
+    trust::{self, First, TrustError},
 };
+use crate::brought::{Brought, Source, SourceError};
 use crate::host;
 use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION};
 use crate::platform::handle::OwnedFd;
-
-/// No file of a trust folder and no token is longer.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Why the host is not enrolled.
 #[derive(Debug, thiserror::Error)]
@@ -53,16 +44,12 @@ pub enum EnrolError {
     /// The state can't be used.
     #[error(transparent)]
     State(#[from] StateError),
-    /// A file can't be read.
-    #[error(
-        "{path} can't be read: {source}. Give the files that came from the server's administrator."
-    )]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
+    /// What was brought can't be used.
+    #[error(transparent)]
+    Brought(#[from] SourceError),
+    /// The server's roots and policy do not follow from the pinned root.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// A document does not hold.
     #[error(transparent)]
     Document(#[from] DocumentError),
@@ -104,95 +91,165 @@ impl From<EventError> for EnrolError {
     }
 }
 
-/// What enrolment was told.
+/// What enrolment by hand was told.
 #[derive(Debug, Clone)]
 pub struct Args {
     /// The reader's own state folder.
     pub folder: PathBuf,
-    /// The deployment's trust folder, with `root.crt` and `root.json`.
-    pub trust_dir: PathBuf,
-    /// The deployment token's file.
-    pub token: PathBuf,
+    /// What was brought.
+    pub from: Source,
     /// Where the host's tree begins.
     pub root: PathBuf,
 }
 
-/// Enrols this host with the courier at the other end of `socket`.
+/// Enrols this host with the courier at the other end of `socket`, who ends the conversation at the first failure.
 ///
 /// # Errors
-/// Nothing is kept then, and the courier was told why.
+/// Nothing but the new key is kept then, and the courier was told why.
 pub fn run(args: &Args, socket: OwnedFd, clock: fn() -> Instant) -> Result<AgentId, EnrolError> {
     let mut link = Link::new(socket);
-    let outcome = enrol(args, &mut link, clock);
-    match &outcome {
-        // Its own failures the other half knows.
-        Ok(_) | Err(EnrolError::Link(_)) => {}
+    let opened = args.from.read().map_err(EnrolError::from);
+    let opened = opened.and_then(|brought| Ok((brought, open(&args.folder)?)));
+    match opened {
+        Ok((brought, mut state)) => {
+            let asking = Asking {
+                state: &mut state,
+                brought: &brought,
+                root: &args.root,
+                clock,
+            };
+            asking.run(&mut link, |_| ())
+        }
         Err(error) => {
             let text = error.to_string();
             // It may be gone already; then there is nobody to tell.
             let _ = link.send(&FromReader::Failed { text }, None);
+            Err(error)
         }
     }
-    outcome
 }
 
-fn enrol(args: &Args, link: &mut Link, clock: fn() -> Instant) -> Result<AgentId, EnrolError> {
-    let pinned = Pinned::read(args)?;
-    let mut state = State::open(&args.folder)?;
-    if let Some(enrolment) = &state.known().enrolment {
-        return Err(EnrolError::AlreadyEnrolled(enrolment.agent));
-    }
-    greet(link)?;
-    let key = SigningKey::generate()?;
-    let host_id = state.known().host;
-    let request = FromReader::SealRequest {
-        csr_pem: renewal::csr(&key)?,
-        host: host::facts(&host::identity(&args.root), host_id)?,
-    };
-    link.send(&request, None)?;
-    let answer = answer(link)?;
-    let agent = answer.agent;
-    let root_sha256 = pinned.root_sha256;
-    let change = judge(answer, pinned, &key, host_id, clock())?;
-    state.keep(change)?;
-    link.send(&FromReader::EnrolmentKept { agent, root_sha256 }, None)?;
-    Ok(agent)
-}
-
-/// What came with the installation.
-struct Pinned {
-    root_text: String,
-    root: Root,
-    root_sha256: Digest,
-    certificate_pem: String,
-    token: String,
-}
-
-impl Pinned {
-    fn read(args: &Args) -> Result<Self, EnrolError> {
-        let root_text = read_text(&args.trust_dir.join("root.json"))?;
-        let envelope = Envelope::parse(root_text.trim().as_bytes())?;
-        Ok(Self {
-            root: Root::open(&envelope)?,
-            root_sha256: envelope.digest(),
-            root_text: root_text.trim().to_owned(),
-            certificate_pem: read_text(&args.trust_dir.join("root.crt"))?,
-            token: read_text(&args.token)?.trim().to_owned(),
-        })
+fn open(folder: &Path) -> Result<State, EnrolError> {
+    let state = State::open(folder)?;
+    match &state.known().enrolment {
+        Some(enrolment) => Err(EnrolError::AlreadyEnrolled(enrolment.agent)),
+        None => Ok(state),
     }
 }
 
-fn read_text(path: &Path) -> Result<String, EnrolError> {
-    let failed = |source| EnrolError::File {
-        path: path.to_path_buf(),
-        source,
-    };
-    let file = File::open(path).map_err(failed)?;
-    let mut text = String::new();
-    file.take(FILE_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
-    Ok(text)
+/// A host that nobody has enrolled, and what it has for that.
+#[derive(Debug)]
+pub struct Asking<'a> {
+    /// The reader's state, open and without an enrolment.
+    pub state: &'a mut State,
+    /// What was brought.
+    pub brought: &'a Brought,
+    /// Where the host's tree begins.
+    pub root: &'a Path,
+    /// The host's clock.
+    pub clock: fn() -> Instant,
+}
+
+impl Asking<'_> {
+    /// Answers the courier until an enrolment is kept; whatever does not hold is told to it and to `refused`, and the
+    /// courier may come with something better.
+    ///
+    /// # Errors
+    /// The courier ended the conversation, or the state can't be kept.
+    pub fn run(
+        mut self,
+        link: &mut Link,
+        mut refused: impl FnMut(&EnrolError),
+    ) -> Result<AgentId, EnrolError> {
+        greet(link)?;
+        let (mut trusted, mut last) = (None, None);
+        loop {
+            let heard = match hear(link) {
+                Ok(heard) => heard,
+                Err(error) => return Err(last.unwrap_or_else(|| error.into())),
+            };
+            let outcome = match (heard, &trusted) {
+                ((FromSpool::Trust {}, Some(handed)), _) => {
+                    let judged = self.judge_trust(&read_handed(handed)?);
+                    judged.and_then(|first| {
+                        trusted = Some(first);
+                        self.ask(link)
+                    })
+                }
+                ((FromSpool::Enrolled {}, Some(handed)), Some(first)) => {
+                    match self.keep(&read_handed(handed)?, first) {
+                        Ok(agent) => return self.kept(link, agent),
+                        Err(error) => Err(error),
+                    }
+                }
+                ((FromSpool::Cloned {}, None), _) => new_candidate(self.state),
+                ((other, _), _) => return Err(out_of_turn(&other).into()),
+            };
+            match outcome {
+                Ok(()) => {}
+                Err(error @ (EnrolError::Link(_) | EnrolError::State(_))) => return Err(error),
+                Err(error) => {
+                    refused(&error);
+                    let text = error.to_string();
+                    link.send(&FromReader::Failed { text }, None)?;
+                    last = Some(error);
+                }
+            }
+        }
+    }
+
+    fn judge_trust(&self, message: &[u8]) -> Result<First, EnrolError> {
+        let first = trust::first(message, &self.brought.root)?;
+        self.brought.check(&first.policy, (self.clock)())?;
+        Ok(first)
+    }
+
+    fn ask(&mut self, link: &mut Link) -> Result<(), EnrolError> {
+        let key = candidate(self.state)?;
+        let host_id = self.state.known().host;
+        let request = FromReader::SealRequest {
+            csr_pem: renewal::csr(&key)?,
+            host: host::facts(&host::identity(self.root), host_id)?,
+        };
+        Ok(link.send(&request, None)?)
+    }
+
+    fn keep(&mut self, message: &[u8], first: &First) -> Result<AgentId, EnrolError> {
+        let answer: EnrolResponse = version::read_message(message, "answer to the enrolment")?;
+        let agent = answer.agent;
+        let key = candidate(self.state)?;
+        let host = self.state.known().host;
+        let change = judge(answer, (self.brought, first), &key, host, (self.clock)())?;
+        self.state.keep(change)?;
+        Ok(agent)
+    }
+
+    fn kept(&self, link: &mut Link, agent: AgentId) -> Result<AgentId, EnrolError> {
+        let root_sha256 = self.brought.root_sha256;
+        link.send(&FromReader::EnrolmentKept { agent, root_sha256 }, None)?;
+        Ok(agent)
+    }
+}
+
+/// The seal key to ask with: the one that was made before, or one that is in the state from here on.
+///
+/// # Errors
+/// It can't be made or kept.
+pub fn candidate(state: &mut State) -> Result<SigningKey, EnrolError> {
+    if let Some(candidate) = &state.known().candidate {
+        return Ok(candidate.key()?);
+    }
+    let (candidate, host) = (Candidate::new()?, state.known().host);
+    let key = candidate.key()?;
+    state.keep(Change::EnrolmentBegun { candidate, host })?;
+    Ok(key)
+}
+
+/// Another key and another host id: those before were copied to another machine before they were certified.
+fn new_candidate(state: &mut State) -> Result<(), EnrolError> {
+    let candidate = Candidate::new()?;
+    let host = HostId::random().map_err(KeyError::Random)?;
+    Ok(state.keep(Change::EnrolmentBegun { candidate, host })?)
 }
 
 fn greet(link: &mut Link) -> Result<(), LinkError> {
@@ -205,16 +262,6 @@ fn greet(link: &mut Link) -> Result<(), LinkError> {
     match hear(link)? {
         (FromSpool::Welcome { v: VERSION }, None) => Ok(()),
         (other, _) => Err(out_of_turn(&other)),
-    }
-}
-
-fn answer(link: &mut Link) -> Result<EnrolResponse, EnrolError> {
-    match hear(link)? {
-        (FromSpool::Enrolled {}, Some(handed)) => {
-            let bytes = read_handed(handed)?;
-            Ok(version::read_message(&bytes, "answer to the enrolment")?)
-        }
-        (other, _) => Err(out_of_turn(&other).into()),
     }
 }
 
@@ -233,14 +280,14 @@ fn out_of_turn(said: &FromSpool) -> LinkError {
 /// The enrolment, where everything in the answer follows from what is pinned.
 fn judge(
     answer: EnrolResponse,
-    pinned: Pinned,
+    (brought, first): (&Brought, &First),
     key: &SigningKey,
     host: HostId,
     now: Instant,
 ) -> Result<Change, EnrolError> {
-    let policy = Policy::open(&Envelope::parse(answer.policy.as_bytes())?, &pinned.root)?;
-    Token::open(&Envelope::parse(pinned.token.as_bytes())?, &policy, now)?;
-    let anchors = Anchors::from_pem(&pinned.certificate_pem)?;
+    let policy = Policy::open(&Envelope::parse(answer.policy.as_bytes())?, &first.root)?;
+    brought.check(&policy, now)?;
+    let anchors = Anchors::from_pem(&brought.root_certificate)?;
     let (chain, window) =
         renewal::judge_chain(&answer.seal_chain, &anchors, answer.agent, key, now)?;
     judge_receipt(&answer, &policy, key, host)?;
@@ -248,15 +295,17 @@ fn judge(
         agent: answer.agent,
         chain,
         window: (window.from, window.until),
-        root_certificate: pinned.certificate_pem,
-        root_sha256: pinned.root_sha256,
-        token: pinned.token,
+        root_certificate: brought.root_certificate.clone(),
+        root_sha256: brought.root_sha256,
+        token: brought.token.clone(),
+        limits: brought.limits(),
         receipt: answer.receipt,
         enrolled: now,
     };
     Ok(Change::Enrolled {
         enrolment: Enrolment::new(key, given)?,
-        root: pinned.root_text,
+        root: brought.root_text.clone(),
+        more_roots: first.more_roots.clone(),
         policy: answer.policy,
     })
 }

@@ -39,7 +39,7 @@ mod stored;
 mod tally;
 pub mod task;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod trust;

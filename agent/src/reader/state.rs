@@ -20,8 +20,8 @@ use zeroize::Zeroizing;
 
 use self::frame::{Frame, Salt};
 pub use self::known::{
-    Change, Ended, Enrolment, Fork, Given, Known, LogAlarm, Refused, Running, SavedPosition,
-    encode_chain,
+    Candidate, Change, Ended, Enrolment, Fork, Given, Known, LogAlarm, Refused, Running,
+    SavedPosition, encode_chain,
 };
 pub use self::recurring::{Begun, Recurring};
 use crate::platform::{disk, private};

@@ -24,11 +24,12 @@ use evidence::{
     wrap::{Identity, Recipient},
 };
 use protocol::{
+    deployment::Deployment,
     enrolment::{EnrolResponse, Token},
     messages::{HandedOrder, Trust},
     order::Order,
     policy::{Class, Person, Policy, Role},
-    profile::{self, Parameters},
+    profile::{self, Limits, Parameters},
     root::Root,
     target::{TargetList, Targets},
     time::SignedTime,
@@ -189,9 +190,31 @@ impl World {
             uses: 1,
             expires: later(1000),
             issuer: "eve".parse().unwrap(),
+            networks: BTreeSet::new(),
+            held: false,
         };
         let signed = Envelope::sign_document(envelope::TOKEN, &token, &self.eve);
         text(&signed.unwrap())
+    }
+
+    /// A deployment file of eve's, to be changed and then signed.
+    pub(crate) fn deployment(&self) -> Deployment {
+        Deployment {
+            v: 1,
+            deployment: "lab".parse().unwrap(),
+            agency: "lab".parse().unwrap(),
+            server: "https://localhost:8443".into(),
+            proxy: None,
+            root: self.root_text(),
+            root_certificate: self.root_pem.clone(),
+            token: self.token_text(),
+            limits: Limits {
+                cpu_percent: 20,
+                ..Limits::default()
+            },
+            expires: later(1000),
+            issuer: "eve".parse().unwrap(),
+        }
     }
 
     /// What an administrator hands out.
@@ -299,12 +322,14 @@ impl World {
                 .unwrap()
                 .digest(),
             token: self.token_text(),
+            limits: Limits::default(),
             receipt: String::new(),
             enrolled: Instant::now(),
         };
         Change::Enrolled {
             enrolment: Enrolment::new(&key, given).unwrap(),
             root: self.root_text(),
+            more_roots: Vec::new(),
             policy: self.policy_text(&self.policy),
         }
     }

@@ -95,19 +95,7 @@ pub enum Judged {
 /// It does not read, or its documents do not follow from those in force.
 pub fn judge(message: &[u8], held: &Trust) -> Result<Judged, TrustError> {
     let handed: Handed = version::read_message(message, "message of trust")?;
-    if handed.roots.len() > ROOTS_MAX {
-        return Err(TrustError::TooMany(handed.roots.len()));
-    }
-    let (mut root, mut more_roots) = (held.root.clone(), Vec::new());
-    for text in handed.roots {
-        let envelope = Envelope::parse(text.as_bytes())?;
-        // Those up to the one in force are not looked into: the reader has its own.
-        if version_of(&envelope)? <= root.version {
-            continue;
-        }
-        root = root.open_next(&envelope)?;
-        more_roots.push(text);
-    }
+    let (root, more_roots) = follow(handed.roots, &held.root)?;
     let envelope = Envelope::parse(handed.policy.as_bytes())?;
     let policy = Policy::open(&envelope, &root)?;
     let (found, in_force) = (policy.version, held.policy.version);
@@ -126,6 +114,50 @@ pub fn judge(message: &[u8], held: &Trust) -> Result<Judged, TrustError> {
         more_roots,
         policy: Some(handed.policy),
     })))
+}
+
+/// What a reader believes first: what follows from the root that came with the installation.
+#[derive(Debug)]
+pub struct First {
+    /// The root in force.
+    pub root: Root,
+    /// The envelopes of the roots after the pinned one.
+    pub more_roots: Vec<String>,
+    /// The policy that it signed.
+    pub policy: Policy,
+}
+
+/// Judges `message`, the bytes of a `Trust` message, by the pinned root alone.
+///
+/// # Errors
+/// It does not read, or its documents do not follow from that root.
+pub fn first(message: &[u8], pinned: &Root) -> Result<First, TrustError> {
+    let handed: Handed = version::read_message(message, "message of trust")?;
+    let (root, more_roots) = follow(handed.roots, pinned)?;
+    let envelope = Envelope::parse(handed.policy.as_bytes())?;
+    Ok(First {
+        policy: Policy::open(&envelope, &root)?,
+        root,
+        more_roots,
+    })
+}
+
+/// The root that is reached from `held`, and the envelopes of those in between.
+fn follow(roots: Vec<String>, held: &Root) -> Result<(Root, Vec<String>), TrustError> {
+    if roots.len() > ROOTS_MAX {
+        return Err(TrustError::TooMany(roots.len()));
+    }
+    let (mut root, mut more_roots) = (held.clone(), Vec::new());
+    for text in roots {
+        let envelope = Envelope::parse(text.as_bytes())?;
+        // Those up to the one in force are not looked into: the reader has its own.
+        if version_of(&envelope)? <= root.version {
+            continue;
+        }
+        root = root.open_next(&envelope)?;
+        more_roots.push(text);
+    }
+    Ok((root, more_roots))
 }
 
 fn version_of(envelope: &Envelope) -> Result<u64, DocumentError> {

@@ -70,7 +70,9 @@ fn a_state_that_is_in_use_or_damaged_is_no_matter_of_time_and_a_full_disk_is() {
             path,
             why: "x".into(),
         }),
-        Box::new(SupervisorError::NotEnrolled),
+        Box::new(SupervisorError::Unattended(UnattendedError::NotEnrolled(
+            std::path::PathBuf::from("/f"),
+        ))),
     ];
     for error in permanent {
         assert!(is_permanent(&*error), "{error}");

@@ -1,14 +1,19 @@
 //! Hosts become known, and get new certificates before the old ones end.
 //!
-//! The token alone lets a host in. A host is whole only when its leaf is in the custody log;
+//! The token alone lets a host in, and an admin's word beside it where the token holds hosts. A host is whole only when its leaf is in the custody log;
 //! what was cut off before that is undone at the next start.
 
-use axum::{Extension, extract::State};
+use axum::{
+    Extension,
+    extract::State,
+    http::{StatusCode, header::RETRY_AFTER},
+};
 use evidence::{
     custody::event::Action, digest::Digest, envelope::Envelope, ids::AgentId, instant::Instant,
     keys::PublicKey, seal,
 };
 use protocol::{
+    admission::EnrolmentHeld,
     enrolment::{
         EnrolRequest, EnrolResponse, HostFacts, RenewRequest, RenewResponse, SealRequest, Token,
     },
@@ -17,9 +22,11 @@ use protocol::{
 
 use super::{Answer, App, Message, json};
 use crate::{
-    access::Caller,
+    access::{self, Caller},
+    admitting::Held,
     ca,
     refusal::Refusal,
+    serve::Origin,
     state::Server,
     store::{
         agents::{Change as AgentChange, NewAgent, SealKey},
@@ -30,51 +37,169 @@ use crate::{
 /// The longest text that a host may say of itself.
 const MAX_FACT_BYTES: usize = 255;
 
+/// What is asked for, found good.
+struct Wanted {
+    asked: EnrolRequest,
+    token: Token,
+    token_sha256: Digest,
+    seal_key: Digest,
+    tls_key: Digest,
+}
+
 /// `POST /v1/enrol`.
-pub(crate) async fn enrol(State(server): App, Message(asked): Message<EnrolRequest>) -> Answer {
-    check_facts(&asked.host)?;
+pub(crate) async fn enrol(
+    State(server): App,
+    Extension(origin): Extension<Origin>,
+    Message(asked): Message<EnrolRequest>,
+) -> Answer {
     let now = Instant::now();
+    let wanted = wanted(&server, asked, origin, now)?;
+    let known = server.index.enrolled_by(&wanted.token.id, wanted.seal_key);
+    let response = match known.await? {
+        Some((agent, Some(receipt))) => again(&server, &wanted, agent, receipt, now).await?,
+        Some((_, None)) => return Err(Refusal::Busy), // Its first request is at work.
+        None => match held(&server, &wanted, origin, now).await? {
+            Held::LetIn => first(&server, wanted, now).await?,
+            Held::Waits(held, ask_again_s) => return waits(&held, ask_again_s),
+        },
+    };
+    tracing::info!(agent = %response.agent, "a host was enrolled");
+    json(&response)
+}
+
+fn wanted(
+    server: &Server,
+    asked: EnrolRequest,
+    Origin(from): Origin,
+    now: Instant,
+) -> Result<Wanted, Refusal> {
+    check_facts(&asked.host)?;
     let envelope = Envelope::parse(asked.token.as_bytes())
         .map_err(|e| Refusal::Malformed(format!("the token: {e}")))?;
     let token = Token::open(&envelope, &server.documents().policy, now)?;
+    if !token.admits(from) {
+        return Err(Refusal::Unacceptable(format!(
+            "The token may not be used from {}, where the server sees this host. Ask an admin for one that may, or enrol from its networks.",
+            from.to_canonical()
+        )));
+    }
     let (seal_key, tls_key) = requested_keys(&asked.seal_csr, &asked.tls_csr)?;
-    let agent = AgentId::random().map_err(|e| Refusal::failed(e.to_string()))?;
-    let response = EnrolResponse {
-        v: VERSION,
-        agent,
-        tls_chain: tls_chain(&server, agent, &asked.tls_csr, now)?,
-        seal_chain: seal_chain(&server, agent, &asked.seal_csr, now)?,
-        policy: server.documents().shown.policy.clone(),
-        receipt: String::new(),
-    };
-    let action = Action::Enrolled {
-        agent,
-        host: asked.host.id,
+    Ok(Wanted {
         token_sha256: envelope.digest(),
+        asked,
+        token,
         seal_key,
         tls_key,
+    })
+}
+
+async fn held(
+    server: &Server,
+    wanted: &Wanted,
+    origin: Origin,
+    now: Instant,
+) -> Result<Held, Refusal> {
+    if !wanted.token.held {
+        return Ok(Held::LetIn);
+    }
+    let who = (&wanted.asked.host, wanted.seal_key);
+    server.held(&wanted.token, who, origin, now).await
+}
+
+fn waits(held: &EnrolmentHeld, ask_again_s: i64) -> Answer {
+    let mut response = json(held)?;
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, ask_again_s.into());
+    Ok(response)
+}
+
+/// The same seal key once more: its answer was lost. It stays the agent that it is, and no use of the token is counted.
+async fn again(
+    server: &Server,
+    wanted: &Wanted,
+    agent: AgentId,
+    receipt: String,
+    now: Instant,
+) -> Result<EnrolResponse, Refusal> {
+    if !server.index.agent_is_active(agent).await? {
+        return Err(access::shut_out(server, agent).await?);
+    }
+    if server.index.is_cloned(agent).await? {
+        return Err(Refusal::Cloned);
+    }
+    let response = certified(server, wanted, agent, now)?;
+    log_again(server, agent, wanted.seal_key, wanted.tls_key).await?;
+    Ok(EnrolResponse {
+        receipt,
+        ..response
+    })
+}
+
+/// That an agent which is known had its keys certified once more.
+pub(super) async fn log_again(
+    server: &Server,
+    agent: AgentId,
+    seal_key: Digest,
+    tls_key: Digest,
+) -> Result<(), Refusal> {
+    let action = Action::Renewed {
+        agent,
+        seal_key: Some(seal_key),
+        tls_key: Some(tls_key),
+    };
+    server.custody.log(action).await?;
+    Ok(())
+}
+
+async fn first(server: &Server, wanted: Wanted, now: Instant) -> Result<EnrolResponse, Refusal> {
+    let agent = AgentId::random().map_err(|e| Refusal::failed(e.to_string()))?;
+    let response = certified(server, &wanted, agent, now)?;
+    let action = Action::Enrolled {
+        agent,
+        host: wanted.asked.host.id,
+        token_sha256: wanted.token_sha256,
+        seal_key: wanted.seal_key,
+        tls_key: wanted.tls_key,
         forked_from: None,
     };
     let new = NewAgent {
         agent,
-        host: asked.host,
-        agency: token.agency,
-        labels: token.labels,
+        host: wanted.asked.host,
+        agency: wanted.token.agency,
+        labels: wanted.token.labels,
         enrolled: now,
-        token: token.id,
-        uses: token.uses,
+        token: wanted.token.id,
+        uses: wanted.token.uses,
         forked_from: None,
         kit: None,
         seal: SealKey {
-            key_sha256: seal_key,
+            key_sha256: wanted.seal_key,
             chain: response.seal_chain.clone(),
         },
     };
-    let receipt = admit(&server, new, action).await?;
-    tracing::info!(%agent, "a host was enrolled");
-    json(&EnrolResponse {
+    let receipt = admit(server, new, action).await?;
+    Ok(EnrolResponse {
         receipt,
         ..response
+    })
+}
+
+/// The certificates, before anything is kept: a request that can't be certified leaves no trace.
+fn certified(
+    server: &Server,
+    wanted: &Wanted,
+    agent: AgentId,
+    now: Instant,
+) -> Result<EnrolResponse, Refusal> {
+    Ok(EnrolResponse {
+        v: VERSION,
+        agent,
+        tls_chain: tls_chain(server, agent, &wanted.asked.tls_csr, now)?,
+        seal_chain: seal_chain(server, agent, &wanted.asked.seal_csr, now)?,
+        policy: server.documents().shown.policy.clone(),
+        receipt: String::new(),
     })
 }
 

@@ -18,7 +18,7 @@ use protocol::{
 
 use super::{
     Answer, App, Message,
-    enrolment::{admit, check_facts, requested_keys, seal_chain, seal_keys, tls_chain},
+    enrolment::{admit, check_facts, log_again, requested_keys, seal_chain, seal_keys, tls_chain},
     json,
 };
 use crate::{
@@ -96,13 +96,8 @@ async fn again(
     receipt: String,
     now: Instant,
 ) -> Result<EnrolResponse, Refusal> {
-    let action = Action::Renewed {
-        agent,
-        seal_key: Some(wanted.seal_key),
-        tls_key: Some(wanted.tls_key),
-    };
     let response = certified(server, wanted, agent, now)?;
-    server.custody.log(action).await?;
+    log_again(server, agent, wanted.seal_key, wanted.tls_key).await?;
     Ok(EnrolResponse {
         receipt,
         ..response

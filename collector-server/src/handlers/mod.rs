@@ -18,6 +18,7 @@ pub(crate) mod order_parts;
 pub(crate) mod orders;
 mod page;
 pub(crate) mod parts;
+pub(crate) mod pending;
 mod poll;
 mod range;
 pub(crate) mod reports;

@@ -97,6 +97,7 @@ fn gravity(action: &Action) -> Severity {
         | Action::HoldLifted { .. }
         | Action::Expired { .. }
         | Action::Removed { .. }
+        | Action::TurnedAway { .. }
         | Action::PolicyPublished { .. } => Severity::Warning,
         _ => Severity::Notice,
     }

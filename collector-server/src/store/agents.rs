@@ -293,10 +293,31 @@ async fn use_token(to: &mut SqliteConnection, new: &NewAgent) -> Result<(), Inde
     Ok(())
 }
 
+/// Two requests with one seal key at once make one agent.
+async fn check_first(to: &mut SqliteConnection, new: &NewAgent) -> Result<(), IndexError> {
+    let other = query(ENROLLED_BY)
+        .bind(&new.token)
+        .bind(new.seal.key_sha256.to_string())
+        .fetch_optional(to)
+        .await?;
+    match other {
+        // Whoever asks again is answered by the first one's outcome.
+        Some(_) => Err(IndexError::TooMany),
+        None => Ok(()),
+    }
+}
+
+/// Who was let in by this token with this seal key.
+const ENROLLED_BY: &str = "SELECT a.id, a.enrolment FROM seals s JOIN agents a ON a.id = s.agent \
+    WHERE a.token = ? AND s.key_sha256 = ? AND a.forked_from IS NULL AND a.kit IS NULL";
+
 async fn enrol(to: &mut SqliteConnection, new: &NewAgent) -> Result<(), IndexError> {
     match (new.kit, new.forked_from) {
         (Some(kit), _) => kits::check_first(to, kit).await?,
-        (None, None) => use_token(to, new).await?,
+        (None, None) => {
+            check_first(to, new).await?;
+            use_token(to, new).await?;
+        }
         (None, Some(origin)) => clones::check_first(to, origin, new.seal.key_sha256).await?,
     }
     let host = &new.host;
@@ -464,6 +485,24 @@ impl Index {
             .fetch_optional(&self.reader)
             .await?;
         row.as_ref().map(read).transpose()
+    }
+
+    /// The agent that this token let in with this seal key, and the receipt of its enrolment once there is one.
+    ///
+    /// # Errors
+    /// The database failed or the row is damaged.
+    pub async fn enrolled_by(
+        &self,
+        token: &str,
+        seal_key: Digest,
+    ) -> Result<Option<(AgentId, Option<String>)>, IndexError> {
+        let row = query(ENROLLED_BY)
+            .bind(token)
+            .bind(seal_key.to_string())
+            .fetch_optional(&self.reader)
+            .await?;
+        row.map(|row| Ok((parsed(&row, "id")?, parsed_or_none(&row, "enrolment")?)))
+            .transpose()
     }
 
     /// Every seal certificate chain that the agent had, the newest first.

@@ -14,7 +14,7 @@ use sqlx::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    agents, expiry, holds, imports, leaves, log_pieces, orders, parts, retention, uploads,
+    agents, expiry, holds, imports, leaves, log_pieces, orders, parts, pending, retention, uploads,
     writer::{self, Job},
 };
 
@@ -78,6 +78,8 @@ pub enum Change {
     LogPiece(log_pieces::Change),
     /// Of what came by hand.
     Import(imports::Change),
+    /// Of hosts that wait to be let in.
+    Pending(pending::Change),
 }
 
 /// Who is to be told of a change.

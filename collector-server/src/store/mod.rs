@@ -16,6 +16,7 @@ pub mod leaves;
 pub mod log_pieces;
 pub mod orders;
 pub mod parts;
+pub mod pending;
 pub mod retention;
 mod scope;
 pub mod sight;

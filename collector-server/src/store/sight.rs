@@ -30,6 +30,8 @@ pub enum About {
     Rule(Digest),
     /// Of the hold's agency.
     Hold(HoldId),
+    /// Of the agency of the host that waited with this seal key.
+    Pending(Digest),
 }
 
 impl About {
@@ -58,6 +60,9 @@ impl About {
             | Action::LogRead { collection, .. } => Self::Collection(*collection),
             Action::Retention { rule_sha256, .. } => Self::Rule(*rule_sha256),
             Action::Held { hold, .. } | Action::HoldLifted { hold, .. } => Self::Hold(*hold),
+            Action::Admitted { seal_key, .. } | Action::TurnedAway { seal_key, .. } => {
+                Self::Pending(*seal_key)
+            }
             _ => Self::All,
         }
     }
@@ -97,6 +102,7 @@ impl<'i> Sight<'i> {
             About::Collection(id) => self.finds(COLLECTION, id.to_string()).await?,
             About::Rule(sha256) => self.finds(RULE, sha256.to_string()).await?,
             About::Hold(id) => self.finds(HOLD, id.to_string()).await?,
+            About::Pending(key) => self.finds(PENDING, key.to_string()).await?,
         };
         self.known.insert(about, found);
         Ok(found)
@@ -122,6 +128,8 @@ const RULE: &str = "SELECT 1 FROM retention_rules \
     WHERE sha256 = ?1 AND agency IN (SELECT value FROM json_each(?2)) AND ?3 IS NOT NULL";
 const HOLD: &str = "SELECT 1 FROM holds \
     WHERE id = ?1 AND agency IN (SELECT value FROM json_each(?2)) AND ?3 IS NOT NULL";
+const PENDING: &str = "SELECT 1 FROM pending \
+    WHERE seal_key = ?1 AND agency IN (SELECT value FROM json_each(?2)) AND ?3 IS NOT NULL";
 const COLLECTION: &str = "SELECT 1 FROM (SELECT agent FROM collections WHERE id = ?1 \
     UNION ALL SELECT agent FROM order_hosts WHERE collection = ?1) c JOIN agents a ON a.id = c.agent \
     WHERE a.agency IN (SELECT value FROM json_each(?2)) AND ?3 IS NOT NULL";

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     agents, expiry, holds, imports,
     index::{Change, IndexError, Woken},
-    leaves, log_pieces, orders, parts, retention, uploads,
+    leaves, log_pieces, orders, parts, pending, retention, uploads,
 };
 
 /// Changes that share a commit at most.
@@ -75,5 +75,6 @@ async fn apply(to: &mut SqliteConnection, change: &Change) -> Result<Woken, Inde
         Change::Expiry(change) => expiry::apply(to, change).await,
         Change::LogPiece(change) => log_pieces::apply(to, change).await,
         Change::Import(change) => imports::apply(to, change).await,
+        Change::Pending(change) => pending::apply(to, change).await,
     }
 }

@@ -11,6 +11,7 @@ use evidence::{
     instant::Instant,
 };
 use protocol::{
+    admission::{PendingHost, Verdict},
     hold::{Covers, Hold, Holds, LiftHold, PlaceHold},
     messages::{
         AgentHealth, CancelOrder, Collections, Health, Hosts, Leaves, Orders, Report, SignOrder,
@@ -32,6 +33,7 @@ use crate::{
         kits::csr_of_a_kit,
         logs::piece,
         orders::{ordered, poll, report, submit},
+        pending::{ask, signed as signed_word, the_one, waiting, word},
         retention::{rule, set, signed_rule},
     },
 };
@@ -50,6 +52,7 @@ struct World<'d> {
     order: Order,
     signed: Envelope,
     hold: Hold,
+    waiting: PendingHost,
 }
 
 impl<'d> World<'d> {
@@ -66,6 +69,18 @@ impl<'d> World<'d> {
         assert_eq!(set(&s, "eve", &rule("eve", 1, Some(30))).await.status, 200);
         let hold = hold("ann", Covers::Order { order: order.id });
         assert_eq!(place(&s, "ann", &hold).await.status, 200);
+        // One that waits, and one that was let in.
+        for is_let_in in [true, false] {
+            let asked = ask(&s, &waiting(&s, 1)).await;
+            assert_eq!(asked.status, 202);
+            if is_let_in {
+                let word = word(&the_one(&s, "eve").await, "eve", Verdict::Approved);
+                let message = signed_word(&s, &word, "eve");
+                let decided = s.post_as("eve", "/v1/hosts/pending", &message).await;
+                assert_eq!(decided.status, 200);
+            }
+        }
+        let waiting = the_one(&s, "eve").await;
         Self {
             s,
             own,
@@ -76,6 +91,7 @@ impl<'d> World<'d> {
             order,
             signed,
             hold,
+            waiting,
         }
     }
 
@@ -151,6 +167,10 @@ impl<'d> World<'d> {
                 let hold = text(&signed_hold(key(), &hold(by, covers)));
                 message(json!(PlaceHold { v: VERSION, hold }))
             }
+            ("POST", "/v1/hosts/pending") => {
+                let word = word(&self.waiting, by, Verdict::Approved);
+                message(json!(signed_word(&self.s, &word, by)))
+            }
             ("POST", "/v1/holds/{hold}/lift") => {
                 let lift = text(&signed_lift(key(), &lift_of(&self.hold, by)));
                 message(json!(LiftHold { v: VERSION, lift }))
@@ -187,7 +207,7 @@ impl<'d> World<'d> {
     }
 
     /// All that the agency itself can see of its things.
-    async fn state(&self) -> (Hosts, Orders, Collections, [String; 4], u64) {
+    async fn state(&self) -> (Hosts, Orders, Collections, [String; 5], u64) {
         let s = &self.s;
         let mut hosts: Hosts = s.get_as("ann", "/v1/hosts").await.message();
         hosts.hosts.iter_mut().for_each(|h| h.last_seen = None);
@@ -197,6 +217,9 @@ impl<'d> World<'d> {
         for text in &mut texts {
             *text = s.get_as("ann", text).await.text();
         }
+        let [order, rules, due, holds] = texts;
+        let waits = s.get_as("eve", "/v1/hosts/pending").await.text();
+        let texts = [order, rules, due, holds, waits];
         (
             hosts,
             s.get_as("ann", "/v1/orders").await.message(),
@@ -207,7 +230,7 @@ impl<'d> World<'d> {
     }
 
     /// Whatever names the agency's things.
-    fn names(&self) -> [String; 6] {
+    fn names(&self) -> [String; 8] {
         [
             self.own.id.to_string(),
             self.order.id.to_string(),
@@ -215,6 +238,8 @@ impl<'d> World<'d> {
             self.part.digest().to_string(),
             self.signed.digest().to_string(),
             self.hold.id.to_string(),
+            self.waiting.seal_key.to_string(),
+            self.waiting.host.id.to_string(),
         ]
     }
 }
@@ -344,8 +369,8 @@ async fn of_foreign_leaves_the_hashes_alone_are_shown_so_that_the_tree_can_be_re
         withheld[0] += usize::from(mine.starts_with(WITHHELD));
         withheld[1] += usize::from(theirs.starts_with(WITHHELD));
     }
-    // Of navy: its agent's enrolment. Of lab: its agent's, the order, the part, the rule, the hold.
-    assert_eq!(withheld, [1, 5]);
+    // Of navy: its agent's enrolment. Of lab: its agent's, the order, the part, the rule, the hold, the host that was let in.
+    assert_eq!(withheld, [1, 6]);
 }
 
 #[tokio::test]

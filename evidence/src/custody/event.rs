@@ -97,6 +97,28 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         forked_from: Option<AgentId>,
     },
+    /// An admin let a host in that a token had held (signed by the server; the word carries the admin's signature).
+    Admitted {
+        /// The host, as it names itself.
+        host: HostId,
+        /// The reader's key.
+        seal_key: Digest,
+        /// Digest of the word's payload.
+        admission_sha256: Digest,
+        /// The signing key.
+        by_key: Digest,
+    },
+    /// An admin turned a host away that a token had held (signed by the server; the word carries the admin's signature).
+    TurnedAway {
+        /// The host, as it names itself.
+        host: HostId,
+        /// The reader's key.
+        seal_key: Digest,
+        /// Digest of the word's payload.
+        admission_sha256: Digest,
+        /// The signing key.
+        by_key: Digest,
+    },
     /// One identity was met on two machines: it is given no more orders (signed by the server).
     Cloned {
         /// The identity.

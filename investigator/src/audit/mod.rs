@@ -89,6 +89,8 @@ struct Seen {
     parts: BTreeMap<(CollectionId, u32, Digest), AgentId>,
     rules: BTreeSet<Digest>,
     holds: BTreeMap<HoldId, Digest>,
+    /// Seal keys of hosts that waited, and whether they were let in.
+    decided: BTreeMap<Digest, bool>,
 }
 
 /// What came out.
@@ -218,6 +220,17 @@ impl Examiner {
                 let grows = *version > seen.policy_version;
                 seen.policy_version = seen.policy_version.max(*version);
                 (!grows).then_some("a policy was published that is not newer than the one before")
+            }
+            Action::Admitted { seal_key, .. } => {
+                let twice = seen.decided.insert(*seal_key, true).is_some();
+                twice.then_some("a host that waited was decided on a second time")
+            }
+            Action::TurnedAway { seal_key, .. } => {
+                let twice = seen.decided.insert(*seal_key, false).is_some();
+                twice.then_some("a host that waited was decided on a second time")
+            }
+            Action::Enrolled { seal_key, .. } if seen.decided.get(seal_key) == Some(&false) => {
+                Some("a host was enrolled that an admin had turned away")
             }
             Action::Enrolled {
                 agent, forked_from, ..

@@ -338,3 +338,40 @@ fn nothing_expires_that_was_not_there_by_a_rule_that_nobody_set_and_no_hold_ends
     assert_eq!(faults(&[held.clone(), held]), 1);
     assert_eq!(faults(&[ruled.clone(), ruled]), 1);
 }
+
+#[test]
+fn a_host_that_waited_is_decided_on_once_and_stays_out_where_it_was_turned_away() {
+    let world = World::new();
+    let (seal_key, some) = (Digest::of(b"seal"), Digest::of(b"some"));
+    let host = evidence::ids::HostId::from_bytes([2; 16]);
+    let admitted = Action::Admitted {
+        host,
+        seal_key,
+        admission_sha256: some,
+        by_key: some,
+    };
+    let turned_away = Action::TurnedAway {
+        host,
+        seal_key,
+        admission_sha256: some,
+        by_key: some,
+    };
+    let enrolled = Action::Enrolled {
+        agent: AGENT,
+        host,
+        token_sha256: some,
+        seal_key,
+        tls_key: some,
+        forked_from: None,
+    };
+    let faults = |actions: &[&Action]| {
+        let mut examiner = Examiner::new(std::slice::from_ref(&world.policy));
+        for action in actions {
+            examiner.leaf(&signed((*action).clone(), &world.time_key));
+        }
+        examiner.faults.len()
+    };
+    assert_eq!(faults(&[&admitted, &enrolled]), 0);
+    assert_eq!(faults(&[&admitted, &turned_away]), 1, "decided on twice");
+    assert_eq!(faults(&[&turned_away, &enrolled]), 1, "let in all the same");
+}

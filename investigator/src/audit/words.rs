@@ -88,6 +88,24 @@ pub fn what(action: &Action, names: &Names) -> String {
             names.host(agent)
         ),
         Action::Enrolled { agent, .. } => format!("{} was enrolled", names.host(agent)),
+        Action::Admitted {
+            host,
+            seal_key,
+            by_key,
+            ..
+        } => format!(
+            "{host}, which waited with the seal key {seal_key}, was let in by {}",
+            names.person(by_key)
+        ),
+        Action::TurnedAway {
+            host,
+            seal_key,
+            by_key,
+            ..
+        } => format!(
+            "{host}, which waited with the seal key {seal_key}, was turned away by {}",
+            names.person(by_key)
+        ),
         Action::Cloned { agent } => format!(
             "the identity {agent} of {} was met on two machines",
             names.host(agent)

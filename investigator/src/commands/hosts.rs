@@ -4,8 +4,9 @@ use std::io::{self, Write as _};
 
 use evidence::{ids::AgentId, instant::Instant};
 use indicatif::HumanBytes;
-use protocol::messages::HostRow;
+use protocol::{admission::Verdict, messages::HostRow};
 
+use super::pending;
 use super::remove;
 use super::table;
 use crate::{
@@ -21,8 +22,12 @@ use crate::{
 /// # Errors
 /// The server can't be reached or refuses.
 pub fn run(args: &Hosts, home: Home) -> anyhow::Result<Exit> {
-    if let Some(HostsAction::Remove(args)) = &args.action {
-        return remove::run(args, home);
+    match &args.action {
+        Some(HostsAction::Remove(args)) => return remove::run(args, home),
+        Some(HostsAction::Pending { json }) => return pending::list(*json, home),
+        Some(HostsAction::Approve(args)) => return pending::decide(args, Verdict::Approved, home),
+        Some(HostsAction::Reject(args)) => return pending::decide(args, Verdict::Rejected, home),
+        None => {}
     }
     let all = Session::open(home)?.remote.hosts()?.hosts;
     let hosts: Vec<&HostRow> = match &args.filter {

@@ -23,6 +23,7 @@ pub mod load;
 pub mod log;
 pub mod open;
 mod output;
+mod pending;
 pub mod policy;
 pub mod query;
 pub mod remove;

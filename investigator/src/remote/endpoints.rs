@@ -7,6 +7,7 @@ use evidence::{
     ids::{AgentId, CollectionId, HoldId, OrderId},
 };
 use protocol::{
+    admission::{DecideHost, PendingHosts},
     hold::{Holds, LiftHold, PlaceHold},
     kit::{CertifiedKit, CertifyKit},
     messages::{
@@ -178,6 +179,16 @@ impl Remote {
     /// Every hold of the person's agencies.
     pub fn holds(&self) -> Result<Holds, RemoteError> {
         self.get_message("/v1/holds", Duration::ZERO)
+    }
+
+    /// Those who wait for an admin of the person's agencies.
+    pub fn pending(&self) -> Result<PendingHosts, RemoteError> {
+        self.get_message("/v1/hosts/pending", Duration::ZERO)
+    }
+
+    /// Hands a word on a host that waits in.
+    pub fn decide_host(&self, sent: &DecideHost) -> Result<Logged, RemoteError> {
+        self.post_message("/v1/hosts/pending", sent)
     }
 
     /// Hands a hold in.

@@ -11,6 +11,8 @@ use evidence::{
     records::LogLine,
 };
 use protocol::{
+    admission::{Admission, DecideHost, EnrolmentHeld, PendingHost, PendingHosts, Verdict},
+    deployment::Deployment,
     enrolment::{
         EnrolRequest, EnrolResponse, Fork, ForkRequest, HostFacts, RenewRequest, RenewResponse,
         SealRequest, Token,
@@ -347,6 +349,81 @@ pub(crate) fn token() -> Token {
         uses: 5,
         expires: at(7 * 86_400),
         issuer: name("eve"),
+        networks: BTreeSet::new(),
+        held: false,
+    }
+}
+
+/// The same with all that it may have.
+pub(crate) fn full_token() -> Token {
+    Token {
+        networks: ["192.0.2.0/24", "2001:db8::/32"]
+            .map(|n| n.parse().unwrap())
+            .into(),
+        held: true,
+        ..token()
+    }
+}
+
+pub(crate) fn deployment() -> Deployment {
+    Deployment {
+        v: 1,
+        deployment: name("lab"),
+        agency: name("lab"),
+        server: "https://server.lab.example:8443".into(),
+        proxy: Some("http://proxy.lab.example:3128".into()),
+        root: "{}".into(),
+        root_certificate: "PEM".into(),
+        token: "{}".into(),
+        limits: profile().limits,
+        expires: at(7 * 86_400),
+        issuer: name("eve"),
+    }
+}
+
+pub(crate) fn admission() -> Admission {
+    Admission {
+        v: 1,
+        deployment: name("lab"),
+        agency: name("lab"),
+        host: enrol_request().host.id,
+        seal_key: digest(),
+        verdict: Verdict::Approved,
+        by: name("eve"),
+        time: at(60),
+    }
+}
+
+pub(crate) fn enrolment_held() -> EnrolmentHeld {
+    EnrolmentHeld {
+        v: 1,
+        seal_key: digest(),
+        since: at(0),
+    }
+}
+
+pub(crate) fn pending() -> PendingHosts {
+    let host = PendingHost {
+        seal_key: digest(),
+        agency: name("lab"),
+        labels: vec![name("web")],
+        token: token().id,
+        host: enrol_request().host,
+        address: "192.0.2.7".into(),
+        since: at(0),
+        asked: at(30),
+        expires: token().expires,
+    };
+    PendingHosts {
+        v: 1,
+        hosts: vec![host],
+    }
+}
+
+pub(crate) fn decide_host() -> DecideHost {
+    DecideHost {
+        v: 1,
+        admission: "{}".into(),
     }
 }
 

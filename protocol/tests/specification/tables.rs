@@ -1,6 +1,8 @@
 //! Each table against its type: the same fields, and each needed, nullable or optional as the table says.
 
 use protocol::{
+    admission::{Admission, DecideHost, EnrolmentHeld, PendingHost, PendingHosts},
+    deployment::Deployment,
     enrolment::{
         EnrolRequest, EnrolResponse, Fork, ForkRequest, HostFacts, RenewRequest, RenewResponse,
         SealRequest, Token,
@@ -79,7 +81,13 @@ pub(crate) fn types() -> Vec<Type> {
         of::<RefusalNotice>("RefusalNotice", &samples::notice()),
         of::<Cancel>("Cancel", &samples::cancel()),
         of::<SignedTime>("SignedTime", &samples::signed_time()),
-        of::<Token>("Token", &samples::token()),
+        of::<Token>("Token", &samples::full_token()),
+        of::<Deployment>("Deployment", &samples::deployment()),
+        of::<Admission>("Admission", &samples::admission()),
+        of::<EnrolmentHeld>("EnrolmentHeld", &samples::enrolment_held()),
+        of::<PendingHost>("PendingHost", &samples::pending().hosts[0]),
+        of::<PendingHosts>("PendingHosts", &samples::pending()),
+        of::<DecideHost>("DecideHost", &samples::decide_host()),
         of::<HostFacts>("HostFacts", &enrol.host),
         of::<EnrolRequest>("EnrolRequest", &enrol),
         of::<EnrolResponse>("EnrolResponse", &samples::enrol_response()),

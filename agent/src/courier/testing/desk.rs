@@ -72,7 +72,7 @@ impl Courier {
     /// Starts it, and greets it.
     pub(in crate::courier) fn start(state: &Path) -> Self {
         let mut courier = Self::start_ungreeted(state);
-        courier.greet_as(None);
+        courier.greet_as(Some(AGENT));
         assert_eq!(courier.hear().0, FromSpool::Welcome { v: VERSION });
         courier
     }

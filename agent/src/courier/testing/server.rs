@@ -89,6 +89,8 @@ pub(in crate::courier) struct State {
     pub(in crate::courier) log_pieces: Vec<SendLogPiece>,
     pub(in crate::courier) requests: Vec<String>,
     pub(in crate::courier) renewals: usize,
+    /// The requests to enrol that a token came with.
+    pub(in crate::courier) enrolments: Vec<EnrolRequest>,
     /// The agent was revoked: whatever it asks as an agent is refused.
     pub(in crate::courier) is_revoked: bool,
     /// The agent's identity was met on two machines: its questions for orders are refused.
@@ -420,6 +422,7 @@ impl Inner {
             };
         }
         let agent = AgentId::from_bytes([7; 16]);
+        self.state.lock().unwrap().enrolments.push(asked.clone());
         Said::json(&EnrolResponse {
             v: 1,
             agent,

@@ -135,7 +135,7 @@ fn a_message_out_of_turn_ends_the_conversation() {
     let again = FromReader::Hello {
         v: crate::link::VERSION,
         policy_version: 0,
-        agent: None,
+        agent: Some(AGENT),
     };
     for message in [open, again] {
         let world = World::new();

@@ -11,13 +11,14 @@ use protocol::enrolment::{EnrolResponse, HostFacts};
 use super::names;
 use crate::{
     courier::{
-        enrol::{self, EnrolArgs, EnrolError},
+        enrol::{self, EnrolArgs, EnrolError, Wait},
         folder::Folder,
         http::HttpError,
         testing::{Act, Pki, Server},
     },
     link::{FromReader, FromSpool, Link, VERSION},
     platform::socket,
+    reader::testing::csr_key,
 };
 
 pub(super) fn facts() -> HostFacts {
@@ -31,7 +32,8 @@ pub(super) fn facts() -> HostFacts {
     }
 }
 
-/// Plays the reader: keeps the enrolment, or refuses it; gives what it heard last.
+/// Plays the reader: asks as often as it is shown whom the server obeys, and keeps the enrolment or refuses it; gives what
+/// it heard last.
 fn reader(mut link: Link, keeps: bool) -> FromSpool {
     let hello = FromReader::Hello {
         v: VERSION,
@@ -45,10 +47,14 @@ fn reader(mut link: Link, keeps: bool) -> FromSpool {
         csr_pem: "csr".into(),
         host: facts(),
     };
-    // The courier may have said no and gone meanwhile; what it said can still be heard.
-    let _ = link.send(&asked, None);
-    let (said, file) = link.receive::<FromSpool>().unwrap().unwrap();
-    let Some(file) = file else { return said };
+    let (said, file) = loop {
+        let (said, file) = link.receive::<FromSpool>().unwrap().unwrap();
+        match (&said, file) {
+            (_, None) => return said,
+            (FromSpool::Trust {}, Some(_)) => link.send(&asked, None).unwrap(),
+            (_, Some(file)) => break (said, file),
+        }
+    };
     let text = std::io::read_to_string(fs::File::from(file)).unwrap();
     let answer: EnrolResponse = serde_json::from_str(&text).unwrap();
     let answer = if keeps {
@@ -69,19 +75,17 @@ struct World {
     pki: Arc<Pki>,
     server: Server,
     state: tempfile::TempDir,
-    trust: tempfile::TempDir,
+    root_pem: String,
     wait: Duration,
 }
 
 impl World {
     fn new() -> Self {
         let pki = Arc::new(Pki::new());
-        let trust = tempfile::tempdir().unwrap();
-        fs::write(trust.path().join("root.crt"), &pki.root_pem).unwrap();
         Self {
             server: Server::start(&pki),
             state: tempfile::tempdir().unwrap(),
-            trust,
+            root_pem: pki.root_pem.clone(),
             wait: Duration::from_secs(60),
             pki,
         }
@@ -90,16 +94,29 @@ impl World {
     fn enrol(&self, token: &str, keeps: bool) -> (Result<AgentId, EnrolError>, FromSpool) {
         let (ours, theirs) = socket::pair().unwrap();
         let reader = thread::spawn(move || reader(Link::new(theirs), keeps));
-        let args = EnrolArgs {
-            server: self.server.url(),
-            proxy: None,
-            trust_dir: self.trust.path().to_path_buf(),
-            token: token.into(),
-            state_dir: self.state.path().to_path_buf(),
-            wait: self.wait,
-        };
+        let args = self.args(token, Wait::For(self.wait));
         let outcome = enrol::run(args, ours);
         (outcome, reader.join().unwrap())
+    }
+
+    /// Enrols as a host does at which nobody is.
+    fn enrol_unattended(&self) -> Result<AgentId, EnrolError> {
+        let (ours, theirs) = socket::pair().unwrap();
+        let reader = thread::spawn(move || reader(Link::new(theirs), true));
+        let outcome = enrol::run(self.args("token", Wait::ForEver), ours);
+        reader.join().unwrap();
+        outcome
+    }
+
+    fn args(&self, token: &str, wait: Wait) -> EnrolArgs {
+        EnrolArgs {
+            server: self.server.url(),
+            proxy: None,
+            root_pem: self.root_pem.clone(),
+            token: token.into(),
+            state_dir: self.state.path().to_path_buf(),
+            wait,
+        }
     }
 
     fn is_enrolled(&self) -> bool {
@@ -204,23 +221,21 @@ fn the_wait_for_a_server_has_an_end() {
 }
 
 #[test]
-fn a_token_is_not_sent_twice_when_the_answer_is_lost() {
+fn who_lost_the_answer_asks_again_with_the_same_keys() {
     let world = World::new();
     world.server.fault("POST", "/v1/enrol", Act::CutAnswer);
     let (outcome, _) = world.enrol("token", true);
-    assert!(matches!(outcome, Err(EnrolError::Server(_))));
-    let is_asked = |r: &&String| r.contains("/v1/enrol");
-    let asked = world
-        .server
-        .with(|s| s.requests.iter().filter(is_asked).count());
-    assert_eq!(asked, 1);
+    assert!(outcome.is_ok(), "{outcome:?}");
+    let asked = world.server.with(|s| s.enrolments.clone());
+    assert_eq!(asked.len(), 2);
+    let keys = asked.iter().map(|a| csr_key(&a.tls_csr).key_id());
+    assert_eq!(keys.collect::<std::collections::HashSet<_>>().len(), 1);
 }
 
 #[test]
 fn a_server_of_another_deployment_is_called_one_at_once() {
-    let world = World::new();
-    let other = Pki::new();
-    fs::write(world.trust.path().join("root.crt"), &other.root_pem).unwrap();
+    let mut world = World::new();
+    world.root_pem = Pki::new().root_pem.clone();
     let (outcome, heard) = world.enrol("token", true);
     assert!(matches!(
         outcome,
@@ -231,4 +246,40 @@ fn a_server_of_another_deployment_is_called_one_at_once() {
     };
     assert!(text.contains("not signed by the root given"), "{text}");
     assert!(!text.contains("can't be reached"), "{text}");
+}
+
+#[test]
+fn where_nobody_is_a_refusal_is_no_end() {
+    let world = World::new();
+    for status in [422, 500, 409] {
+        world
+            .server
+            .fault("POST", "/v1/enrol", Act::Refuse(status, None));
+    }
+    assert!(world.enrol_unattended().is_ok());
+    assert!(world.server.is_faultless() && world.is_enrolled());
+}
+
+#[test]
+fn a_reader_that_is_enrolled_already_is_followed_or_told_apart() {
+    let world = World::new();
+    let agent = AgentId::from_bytes([7; 16]);
+    let met = |agent| {
+        let (ours, theirs) = socket::pair().unwrap();
+        let hello = FromReader::Hello {
+            v: VERSION,
+            policy_version: 1,
+            agent: Some(agent),
+        };
+        let mut link = Link::new(theirs);
+        link.send(&hello, None).unwrap();
+        enrol::run(world.args("token", Wait::ForEver), ours)
+    };
+    assert!(matches!(met(agent), Err(EnrolError::Halved(a)) if a == agent));
+    // Cut off between the reader's word and our own last step.
+    let folder = Folder::below(world.state.path());
+    let settings = crate::courier::folder::tests::settings(&world.server.url());
+    folder.prepare(&settings, "root", "key", "chain").unwrap();
+    assert!(matches!(met(agent), Err(EnrolError::TakenUp(a)) if a == agent));
+    assert!(world.is_enrolled());
 }

@@ -9,7 +9,7 @@ use super::{World, bytes};
 use crate::{
     courier::{
         service,
-        testing::{COLLECTION, Courier, part_of, until},
+        testing::{AGENT, COLLECTION, Courier, part_of, until},
     },
     link::{FromReader, FromSpool, Link, VERSION, Wrapping},
     platform::{sandbox::Walls, socket},
@@ -44,7 +44,7 @@ fn start(world: &World) -> (Child, Link) {
     let hello = FromReader::Hello {
         v: VERSION,
         policy_version: 1,
-        agent: None,
+        agent: Some(AGENT),
     };
     link.send(&hello, None).unwrap();
     let begin = FromReader::Begin {

@@ -13,7 +13,7 @@ use evidence::{
     keys::{KeyError, SigningKey},
     records::{Counts, Person, Refusal},
 };
-use protocol::messages::HandedOrder;
+use protocol::{messages::HandedOrder, profile::Limits};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -61,6 +61,9 @@ pub struct Known {
     pub untold: VecDeque<Refusal>,
     /// The last custody checkpoint that was proven to continue those before.
     pub checkpoint: Option<String>,
+    /// The seal key of an enrolment that was begun.
+    #[serde(default)]
+    pub candidate: Option<Candidate>,
     /// The identity that was begun in the place of a cloned one.
     #[serde(default)]
     pub fork: Option<Fork>,
@@ -103,6 +106,9 @@ pub struct Enrolment {
     pub root_sha256: Digest,
     /// The deployment token's envelope: what certifies agency and labels.
     pub token: String,
+    /// What any run may cost here, by the deployment file.
+    #[serde(default)]
+    pub limits: Limits,
     /// The custody receipt of the enrolment.
     pub receipt: String,
     /// When.
@@ -135,6 +141,39 @@ impl Drop for Secret {
 impl std::fmt::Debug for Enrolment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Enrolment({})", self.agent)
+    }
+}
+
+/// A seal key that is made before it is asked to be certified, so that whoever asks again asks for the same agent.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Candidate {
+    /// PKCS#8, base64.
+    seal_key: Secret,
+}
+
+impl std::fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Candidate")
+    }
+}
+
+impl Candidate {
+    /// A new key.
+    ///
+    /// # Errors
+    /// No random numbers, or the key can't be encoded.
+    pub fn new() -> Result<Self, KeyError> {
+        let seal_key = Secret::of(&SigningKey::generate()?)?;
+        Ok(Self { seal_key })
+    }
+
+    /// The key.
+    ///
+    /// # Errors
+    /// What lies in the state is none.
+    pub fn key(&self) -> Result<SigningKey, KeyError> {
+        self.seal_key.key()
     }
 }
 
@@ -191,6 +230,8 @@ pub struct Given {
     pub root_sha256: Digest,
     /// The token's envelope.
     pub token: String,
+    /// What any run may cost here, by the deployment file.
+    pub limits: Limits,
     /// The custody receipt.
     pub receipt: String,
     /// When.
@@ -212,6 +253,7 @@ impl Enrolment {
             root_certificate: given.root_certificate,
             root_sha256: given.root_sha256,
             token: given.token,
+            limits: given.limits,
             receipt: given.receipt,
             enrolled: given.enrolled,
         })
@@ -347,12 +389,22 @@ pub struct Refused {
     reason = "changes are made one at a time and written at once"
 )]
 pub enum Change {
+    /// An enrolment is about to be asked for.
+    EnrolmentBegun {
+        /// What was made for it.
+        candidate: Candidate,
+        /// Which host asks.
+        host: HostId,
+    },
     /// The host is enrolled, under this root and policy.
     Enrolled {
         /// What enrolment gave.
         enrolment: Enrolment,
         /// The pinned root's envelope.
         root: String,
+        /// Those that follow it.
+        #[serde(default)]
+        more_roots: Vec<String>,
         /// The policy's envelope.
         policy: String,
     },
@@ -480,9 +532,18 @@ impl Known {
             refused: VecDeque::new(),
             untold: VecDeque::new(),
             checkpoint: None,
+            candidate: None,
             fork: None,
             log_alarm: None,
         })
+    }
+
+    /// The stricter of `own`, the host's limits, and those that it was enrolled with.
+    pub fn stricter_limits(&self, own: &Limits) -> Limits {
+        match &self.enrolment {
+            Some(enrolment) => own.stricter(&enrolment.limits),
+            None => *own,
+        }
     }
 
     /// The answer that an order of this digest got before, if it was refused.
@@ -494,13 +555,20 @@ impl Known {
 
     pub(super) fn apply(&mut self, change: Change) {
         match change {
+            Change::EnrolmentBegun { candidate, host } => {
+                self.host = host;
+                self.candidate = Some(candidate);
+            }
             Change::Enrolled {
                 enrolment,
                 root,
+                more_roots,
                 policy,
             } => {
                 self.enrolment = Some(enrolment);
+                self.candidate = None;
                 self.roots = vec![root];
+                self.roots.extend(more_roots);
                 self.policy = Some(policy);
                 // Of another deployment's log, perhaps; who enrols a host anew has seen the alarm.
                 self.log_alarm = None;

@@ -80,7 +80,7 @@ impl<'t> Tables<'t> {
             "true, false" => json!({"type": "boolean"}),
             "state" => json!({"enum": code(what)}),
             "report" => self.report(),
-            "text" | "PEM" | "envelope" | "receipt" => json!({"type": "string"}),
+            "text" | "network" | "PEM" | "envelope" | "receipt" => json!({"type": "string"}),
             "time" => json!({"anyOf": [
                 {"type": "string", "format": "date-time"},
                 {"type": "object", "required": ["seconds", "ns"]},
