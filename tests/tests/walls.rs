@@ -117,7 +117,7 @@ fn all_walls_stand_around_both_halves_here() {
 #[test]
 fn the_reader_sees_what_it_is_for() {
     let (host, somebody) = (Host::new(), Somebody::start().unwrap());
-    let proc = |below: &str| format!("/proc/{}/{below}", somebody.id().to_string());
+    let proc = |below: &str| format!("/proc/{}/{below}", somebody.id());
     let (maps, environ, exe, fd) = (proc("maps"), proc("environ"), proc("exe"), proc("fd"));
     let through = proc(&format!("root{}", host.text("secret")));
     let acts = [
@@ -230,7 +230,7 @@ fn the_courier_sees_its_own_folder_and_reaches_its_server_alone() {
         host.text("reader/state"),
     );
     let new = host.text("new");
-    let environ = format!("/proc/{}/environ", somebody.id().to_string());
+    let environ = format!("/proc/{}/environ", somebody.id());
     let refused = [
         ("read", &*shared),
         ("read", &secret),

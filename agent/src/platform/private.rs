@@ -102,9 +102,61 @@ pub fn owner(path: &Path) -> io::Result<u32> {
     }
 }
 
+/// Gives what root has made in `folder` to whom the folder belongs; by anybody else, nothing happens.
+///
+/// # Errors
+/// The folder can't be read, or the system refuses.
+pub fn hand_over(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt as _, lchown};
+        let owner = std::fs::metadata(folder)?;
+        if !rustix::process::geteuid().is_root() || owner.uid() == 0 {
+            return Ok(());
+        }
+        let mut folders = vec![folder.to_path_buf()];
+        while let Some(one) = folders.pop() {
+            for entry in std::fs::read_dir(&one)? {
+                let path = entry?.path();
+                let seen = std::fs::symlink_metadata(&path)?;
+                // A second name of a file elsewhere is none that we have made.
+                if seen.uid() == 0 && (seen.is_dir() || seen.nlink() == 1) {
+                    lchown(&path, Some(owner.uid()), Some(owner.gid()))?;
+                }
+                if seen.is_dir() {
+                    folders.push(path);
+                }
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_root_makes_in_anothers_folder_is_the_others() {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("spool")).unwrap();
+        std::fs::write(at("spool/part"), "").unwrap();
+        let owner = |path: &Path| std::fs::symlink_metadata(path).unwrap().uid();
+        hand_over(folder.path()).unwrap();
+        assert_eq!(owner(&at("spool/part")), owner(folder.path()));
+        if rustix::process::geteuid().is_root() {
+            std::fs::hard_link(at("spool/part"), at("linked")).unwrap();
+            std::fs::write(at("spool/own"), "").unwrap();
+            chown(folder.path(), Some(64_711), Some(64_711)).unwrap();
+            hand_over(folder.path()).unwrap();
+            assert_eq!(owner(&at("spool/own")), 64_711);
+            assert_eq!((owner(&at("spool")), owner(&at("linked"))), (64_711, 0));
+        }
+    }
 
     #[test]
     fn a_file_system_that_can_sync_no_folder_is_no_fault() {
