@@ -11,6 +11,11 @@ has_systemd() { [ -d /run/systemd/system ]; }
 # Enabling works without a running systemd too, in an image that is being made.
 has_systemctl() { command -v systemctl >/dev/null 2>&1; }
 
+# A package is installed even where its services don't start: what they lack may come later.
+tell_of_services() {
+    echo "The services did not all start: systemctl status $units" >&2
+}
+
 make_users() {
     getent group "$group" >/dev/null || groupadd --system "$group"
     for user in $users; do
@@ -39,11 +44,11 @@ installed() {
     if [ -z "${1:-}" ] || [ -e "$again" ]; then
         rm -f "$again"
         systemctl enable --quiet $units
-        if has_systemd; then systemctl start $units; fi
+        if has_systemd; then systemctl start $units || tell_of_services; fi
     elif has_systemd; then
         # In one call, so that all are told together: the reader seals what it has read while the courier makes it
         # durable, and goes on with the collection when both are back.
-        systemctl try-restart $units
+        systemctl try-restart $units || tell_of_services
     fi
 }
 

@@ -20,7 +20,7 @@ use crate::{
 /// manager, and is written down for whoever plays it.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 case " $* " in
-*" enable "* | *" disable "* | *" is-enabled "*) exec /usr/bin/systemctl "$@" ;;
+*" enable "* | *" disable "* | *" is-enabled "*) SYSTEMD_OFFLINE=1 exec /usr/bin/systemctl "$@" ;;
 *) echo "$*" >>/run/systemctl.log ;;
 esac
 "#;
