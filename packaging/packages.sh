@@ -90,7 +90,8 @@ pack() {
 }
 
 mkdir -p "$source/target/release"
-cargo manual --output "$work/share"
+# Of the date crates with C code would make themselves anew, and pages have none.
+env -u SOURCE_DATE_EPOCH cargo manual --output "$work/share"
 copy_source
 list_what_is_linked_in
 for pair in fieldseal-agent:agent fieldseal-server:collector-server fieldseal:investigator; do

@@ -20,7 +20,7 @@ use crate::{
 /// manager, and is written down for whoever plays it.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 case " $* " in
-*" enable "* | *" disable "* | *" is-enabled "*) SYSTEMD_OFFLINE=1 exec /usr/bin/systemctl "$@" ;;
+*" enable "* | *" disable "* | *" is-enabled "*) SYSTEMD_OFFLINE=1 exec /usr/bin/systemctl.real "$@" ;;
 *) echo "$*" >>/run/systemctl.log ;;
 esac
 "#;
@@ -97,8 +97,19 @@ impl Packaged {
 /// # Errors
 /// The root can't be written to.
 pub fn play_systemd(root: &Distribution) -> anyhow::Result<()> {
-    root.write("/usr/local/bin/systemctl", SYSTEMCTL)?;
-    root.shell("mkdir -p /run/systemd/system").map(drop)
+    // In its place: rpm gives scripts a path of its own.
+    root.shell("mv /usr/bin/systemctl /usr/bin/systemctl.real; mkdir -p /run/systemd/system")?;
+    root.write("/usr/bin/systemctl", SYSTEMCTL)
+}
+
+/// Leaves nothing of that behind.
+///
+/// # Errors
+/// The root can't be written to.
+pub fn stop_playing(root: &Distribution) -> anyhow::Result<()> {
+    let back =
+        "mv /usr/bin/systemctl.real /usr/bin/systemctl; rm -r /run/systemd /run/systemctl.log";
+    root.shell(back).map(drop)
 }
 
 /// What the service manager was asked for since it was last looked.

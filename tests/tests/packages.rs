@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use fieldseal_tests::{
     distribution::{Distribution, Suite, must},
-    packaged::{Packaged, asked_of_systemd, play_systemd},
+    packaged::{Packaged, asked_of_systemd, play_systemd, stop_playing},
     programs::{Outcome, as_root},
 };
 
@@ -268,8 +268,7 @@ fn lives_and_dies<K: Kind>(suite: &Suite, packaged: &Packaged) {
     let server = K::purge(&root, "fieldseal-server");
     let tool = K::remove(&root, "fieldseal");
     assert_eq!((server.code, tool.code), (0, 0), "{server:?} {tool:?}");
-    root.shell("rm -r /usr/local/bin/systemctl /run/systemd /run/systemctl.log")
-        .unwrap();
+    stop_playing(&root).unwrap();
     let left: Vec<_> = paths(&root).difference(&before).cloned().collect();
     assert!(left.is_empty(), "a purge leaves {left:#?}");
     for user in ["fieldseal-reader", "fieldseal-courier", "fieldseal-server"] {

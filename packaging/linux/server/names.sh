@@ -18,7 +18,8 @@ secrets() {
 
 # What would be lost by a purge, a line each.
 precious() {
-    find "$state" -mindepth 1 -maxdepth 1 ! -path "$told" 2>/dev/null | sort
+    # Two files are the package's own.
+    find "$state" -mindepth 1 -maxdepth 1 ! -path "$told" ! -name enable-again 2>/dev/null | sort
 }
 
 is_precious="a deployment with its evidence, its custody log and its keys"
