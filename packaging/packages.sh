@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes deb and rpm of programs that are built: packages.sh PROGRAMS OUTPUT [gzip]
 #
-# They are compressed by xz, which any dpkg and rpm of the last ten years reads; for tests by gzip, which is fast.
+# They are compressed by xz, which any dpkg and rpm of the last ten years reads; with `gzip`, for tests, as fast as it goes.
 # PROGRAMS is a folder with fieldseal-agent, fieldseal-server and fieldseal. Manual pages, completions and the list of
 # what is linked in (CycloneDX) are made here. The same programs make the same packages, byte for byte: all times in them
 # are SOURCE_DATE_EPOCH, which is the last commit's unless it is set.
@@ -11,6 +11,8 @@ programs=$(cd "${1:?name the folder of the programs}" && pwd)
 mkdir -p "${2:?name the folder for the packages}"
 output=$(cd "$2" && pwd)
 how=${3:-xz}
+deb_how=(--compress-type xz)
+[ "$how" = xz ] || deb_how+=(--fast)
 cd "$(dirname "$0")/.."
 . packaging/tools.sh
 tool cargo-deb 3.8.0
@@ -84,7 +86,7 @@ write_scripts() {
 pack() {
     local name=$1 crate=$2
     (cd "$source" && CARGO_TARGET_DIR=$source/target cargo deb --quiet --no-build --no-strip --locked --package "$name" \
-        --compress-type "${how/gzip/gz}" --output "$output/")
+        "${deb_how[@]}" --output "$output/")
     (cd "$source" && cargo generate-rpm --package "$crate" --target-dir "$source/target" \
         --payload-compress "$how" --arch "$machine" --output "$output/")
 }

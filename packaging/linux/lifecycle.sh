@@ -55,7 +55,8 @@ installed() {
 removing() {
     has_systemctl || return 0
     for unit in $units; do
-        if systemctl --quiet is-enabled "$unit" 2>/dev/null; then : >"$again"; fi
+        # After a purge there is no state, and nothing to come back to.
+        if [ -d "$state" ] && systemctl --quiet is-enabled "$unit" 2>/dev/null; then : >"$again"; fi
     done
     if has_systemd; then systemctl stop $units; fi
     systemctl disable --quiet $units

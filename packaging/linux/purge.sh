@@ -13,9 +13,11 @@ remove)
 *) exit 0 ;;
 esac
 
-for unit in $units; do
-    if [ -d /run/systemd/system ]; then systemctl disable --quiet --now "$unit" 2>/dev/null || true; fi
-done
+# The units of a deb are gone by now, so what systemctl says of them is of no interest.
+systemd() { if [ -d /run/systemd/system ]; then systemctl "$@" 2>/dev/null || true; fi; }
+
+# Before the look at what would be lost: what is told to stop seals what it has.
+systemd stop $units
 
 lost=$(precious)
 if [ -n "$lost" ] && [ ! -e "$told" ]; then
@@ -25,8 +27,12 @@ $lost
 $what_else
 To remove it for good: touch $told, and purge again.
 END
+    for unit in $units; do
+        if systemctl --quiet is-enabled "$unit" 2>/dev/null; then systemd start "$unit"; fi
+    done
     exit 1
 fi
+if command -v systemctl >/dev/null 2>&1; then systemctl disable --quiet $units 2>/dev/null || true; fi
 if [ -n "$lost" ]; then
     printf 'Removed for good, as %s says: %s.\n%s\n' "$told" "$is_precious" "$lost" >&2
 fi

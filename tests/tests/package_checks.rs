@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(target_os = "linux")]
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
 use fieldseal_tests::{
     distribution::{Distribution, Suite},
@@ -137,5 +137,79 @@ fn a_release_names_what_it_holds_and_nothing_of_this_machine() {
                 "{name} lists what is not linked in"
             );
         }
+    }
+}
+
+/// The calls below `groups` of the installed systemd, as `systemd-analyze syscall-filter` lists them.
+fn calls(groups: &str) -> BTreeSet<String> {
+    let mut listed = Command::new("systemd-analyze");
+    let listed = run(listed
+        .args(["--no-pager", "syscall-filter"])
+        .args(groups.split(' ')));
+    assert_eq!(listed.code, 0, "{listed:?}");
+    let mut found = BTreeSet::new();
+    for line in listed
+        .out
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+    {
+        match line.starts_with('@') {
+            true => found.extend(calls(line)),
+            false => found.extend((!line.starts_with('#')).then(|| line.to_owned())),
+        }
+    }
+    found
+}
+
+/// A unit that refuses a call which a half needs would keep it from its work, and no test here runs a unit by systemd.
+#[test]
+fn the_units_let_each_half_call_what_its_own_walls_let_it_call() {
+    let source = source();
+    let walls = source.join("agent/src/platform/sandbox/linux/calls.rs");
+    let walls = std::fs::read_to_string(walls).unwrap();
+    let lists = walls
+        .split("const ")
+        .filter(|list| list.starts_with("NEEDED"));
+    let named = lists.flat_map(|list| {
+        list.split("];")
+            .next()
+            .unwrap_or_default()
+            .split("SYS_")
+            .skip(1)
+    });
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut needed: BTreeSet<String> = named
+        .map(|rest| rest.chars().take_while(|c| is_of_name(*c)).collect())
+        .collect();
+    assert!(needed.len() > 60, "{needed:?}");
+    // Before they are up, and for them.
+    needed.extend(
+        [
+            "capset",
+            "prlimit64",
+            "seccomp",
+            "prctl",
+            "landlock_restrict_self",
+        ]
+        .map(str::to_owned),
+    );
+    // Of a higher priority nobody has a use.
+    needed.remove("sched_setscheduler");
+    for half in ["reader", "courier"] {
+        let unit = source.join(format!("packaging/linux/agent/fieldseal-{half}.service"));
+        let unit = std::fs::read_to_string(unit).unwrap();
+        let mut allowed = calls("@default");
+        for rule in unit
+            .lines()
+            .filter_map(|line| line.strip_prefix("SystemCallFilter="))
+        {
+            match rule.strip_prefix('~') {
+                Some(groups) => allowed = allowed.difference(&calls(groups)).cloned().collect(),
+                None if rule.starts_with('@') => allowed.extend(calls(rule)),
+                None => allowed.extend(rule.split(' ').map(str::to_owned)),
+            }
+        }
+        let refused: Vec<_> = needed.difference(&allowed).collect();
+        assert!(refused.is_empty(), "the {half}'s unit refuses {refused:?}");
     }
 }
