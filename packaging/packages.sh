@@ -45,7 +45,8 @@ lay_out() {
     mkdir -p "$to"/{man1,bash,zsh,fish,units,deb,rpm}
     cp "$programs/$name" "$source/target/release/$name"
     # Names and what debuggers read: a program of the dev profile has much of it, and a released one nothing.
-    if readelf --wide --sections "$source/target/release/$name" | grep -q ' \.symtab '; then
+    # (Not grep -q: it would end before readelf does, and that counts as a failure.)
+    if readelf --wide --sections "$source/target/release/$name" | grep ' \.symtab ' >/dev/null; then
         strip "$source/target/release/$name"
     fi
     # The pages of `fieldseal` are those that begin with it and are no other program's.
