@@ -68,7 +68,8 @@ $name ($version-1) unstable; urgency=medium
 
  -- The Fieldseal authors <packages@fieldseal.invalid>  $(date -R -d "@$SOURCE_DATE_EPOCH")
 END
-    sed "s/@package@/$name/" packaging/linux/overrides >"$to/overrides"
+    sed "s/@package@/$name/g" packaging/linux/overrides >"$to/overrides"
+    sed "s/@package@/$name/g" packaging/linux/rpm/postun >"$to/rpm/postun"
 }
 
 # The scripts of a package with services, out of what all such packages share and its own names.
@@ -78,8 +79,8 @@ write_scripts() {
     { echo '#!/bin/sh' && cat "$own/names.sh" packaging/linux/lifecycle.sh; } >"$to/lifecycle"
     { echo '#!/bin/sh' && cat "$own/names.sh" packaging/linux/purge.sh; } >"$to/purge"
     cp "$to/purge" "$to/deb/postrm"
-    for script in deb/postinst deb/prerm rpm/post rpm/preun rpm/postun; do
-        sed "s/@package@/$name/" "packaging/linux/$script" >"$to/$script"
+    for script in deb/postinst deb/prerm rpm/post rpm/preun; do
+        sed "s/@package@/$name/g" "packaging/linux/$script" >"$to/$script"
     done
     chmod 755 "$to"/deb/* "$to/lifecycle" "$to/purge"
 }
