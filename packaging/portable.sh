@@ -85,7 +85,7 @@ unset CC CXX CFLAGS CXXFLAGS AR HOST_CC HOST_CXX HOST_CFLAGS HOST_CXXFLAGS HOST_
 export PATH="$zig/bin:$PATH"
 export CARGO_TARGET_DIR="$target_dir" CARGO_ZIGBUILD_CACHE_DIR="$zig/cache" ZIG_GLOBAL_CACHE_DIR="$zig/cache/zig"
 
-# From one source come the same bytes, wherever it lies: the paths of this machine become names.
+# From one source shall come the same bytes, wherever it lies: the paths of this machine become names.
 rust=() c=
 for pair in "$PWD=/fieldseal" "$target_dir=/target" "${CARGO_HOME:-$HOME/.cargo}=/cargo"; do
     rust+=(--remap-path-prefix "$pair")

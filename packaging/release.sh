@@ -8,7 +8,7 @@
 #                                         the same of programs that are built, as tests do it: nothing is compiled
 #     packaging/release.sh --twice        builds what is committed in two new folders, and compares what comes out
 #
-# From one commit come the same bytes, wherever the source lies.
+# From one commit shall come the same bytes, wherever the source lies: --twice says whether they do.
 set -euo pipefail
 
 fail() {
