@@ -3,13 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The version that deny.toml was written for; kept below target/, so that it is built once.
-version=0.20.2
-tools="${CARGO_TARGET_DIR:-$PWD/target}/tools"
-export PATH="$tools/bin:$PATH"
-if [ "$(cargo deny --version 2>/dev/null)" != "cargo-deny $version" ]; then
-    CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root "$tools" cargo-deny --version "$version"
-fi
+. packaging/tools.sh
+# The version that deny.toml was written for.
+tool cargo-deny 0.20.2
 
 cargo deny --all-features check --hide-inclusion-graph licenses bans sources
 # The list of known faults comes from the network; a machine that can't reach it says so and goes on.

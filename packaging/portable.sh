@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Builds the agent's program for kits: one that runs on every Linux of this processor with glibc 2.17 (2012) or newer.
+# Builds programs that run on every Linux of this processor with glibc 2.17 (2012) or newer: the agent's for kits, and all
+# three for packages.
 #
-# It is linked by zig, which knows the symbols of every glibc; zig and the cargo command that drives it come from PyPI by
-# the digests in portable.txt, into a folder below target/. Nothing is installed.
+# They are linked by zig, which knows the symbols of every glibc; zig and the cargo command that drives it come from PyPI
+# by the digests in portable.txt, into a folder below target/. Nothing is installed. No path of this machine gets into
+# them, and what they are built of does (`cargo auditable`).
 #
-#     packaging/portable.sh [DIR]          builds it, checks it, and lays it into DIR (target/portable) under the name by
-#                                          which `fieldseal kit build` finds it beside `fieldseal`
-#     packaging/portable.sh --check FILE   checks a program alone
+#     packaging/portable.sh [DIR [PROGRAM...]]   builds PROGRAMs (fieldseal-agent), checks them, and lays them into DIR
+#                                                (target/portable); the agent under the name by which `fieldseal kit
+#                                                build` finds it beside `fieldseal`
+#     packaging/portable.sh --check FILE         checks a program alone
 set -euo pipefail
 
 readonly oldest=2.17
@@ -52,7 +55,11 @@ if [ "${1:-}" = --check ]; then
 fi
 [ -z "${1:-}" ] || mkdir -p "$1"
 output=${1:+$(cd "$1" && pwd)}
+programs=("${@:2}")
+((${#programs[@]})) || programs=(fieldseal-agent)
 cd "$(dirname "$0")/.."
+. packaging/tools.sh
+tool cargo-auditable 0.7.7
 
 target_dir=${CARGO_TARGET_DIR:-$PWD/target}
 output=${output:-$target_dir/portable}
@@ -62,26 +69,38 @@ case "$host" in
 *) missing "its Rust is for $host" ;;
 esac
 
-tools=$target_dir/tools/portable
-if ! cmp -s packaging/portable.txt "$tools/installed"; then
-    rm -rf "$tools"
-    python3 -m venv "$tools" || missing "python3 can't make a venv"
-    "$tools/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+zig=$target_dir/tools/portable
+if ! cmp -s packaging/portable.txt "$zig/installed"; then
+    rm -rf "$zig"
+    python3 -m venv "$zig" || missing "python3 can't make a venv"
+    "$zig/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
         --requirement packaging/portable.txt || missing "pip could not fetch what portable.txt names"
-    cp packaging/portable.txt "$tools/installed"
+    cp packaging/portable.txt "$zig/installed"
 fi
 
 # A compiler that is named for this machine would be taken for the host's, which has the same name as the target, and
 # would make C code for this machine's own glibc.
 unset CC CXX CFLAGS CXXFLAGS AR HOST_CC HOST_CXX HOST_CFLAGS HOST_CXXFLAGS HOST_AR TARGET_CC TARGET_CXX TARGET_CFLAGS \
-    TARGET_CXXFLAGS TARGET_AR CARGO_BUILD_TARGET
-export PATH="$tools/bin:$PATH"
-export CARGO_TARGET_DIR="$target_dir" CARGO_ZIGBUILD_CACHE_DIR="$tools/cache" ZIG_GLOBAL_CACHE_DIR="$tools/cache/zig"
-cargo zigbuild --release --locked --target "$host.$oldest" --package fieldseal-agent
+    TARGET_CXXFLAGS TARGET_AR CARGO_BUILD_TARGET RUSTFLAGS
+export PATH="$zig/bin:$PATH"
+export CARGO_TARGET_DIR="$target_dir" CARGO_ZIGBUILD_CACHE_DIR="$zig/cache" ZIG_GLOBAL_CACHE_DIR="$zig/cache/zig"
 
-built=$target_dir/$host/release/fieldseal-agent
-check "$built"
+# From one source shall come the same bytes, wherever it lies: the paths of this machine become names.
+rust=() c=
+for pair in "$PWD=/fieldseal" "$target_dir=/target" "${CARGO_HOME:-$HOME/.cargo}=/cargo"; do
+    rust+=(--remap-path-prefix "$pair")
+    c+=" -ffile-prefix-map=$pair"
+done
+separated=$(printf '%s\x1f' "${rust[@]}")
+export CARGO_ENCODED_RUSTFLAGS="${separated%?}" "CFLAGS_${host//-/_}=$c"
+
 mkdir -p "$output"
-named=$output/fieldseal-agent-linux-${host%%-*}
-install -m 755 "$built" "$named"
-echo "It is $named"
+for program in "${programs[@]}"; do
+    # Each alone: together they would get each other's features, and the agent is the same whoever builds it.
+    cargo auditable zigbuild --release --locked --target "$host.$oldest" --package "$program"
+    built=$target_dir/$host/release/$program
+    check "$built"
+    named=$output/$program-linux-${host%%-*}
+    install -m 755 "$built" "$named"
+    echo "It is $named"
+done

@@ -10,8 +10,10 @@ macro_rules! args {
 
 pub mod bare_host;
 pub mod browser;
+pub mod distribution;
 pub mod kit;
 pub mod manual;
+pub mod packaged;
 pub mod port;
 pub mod programs;
 pub mod proxy;

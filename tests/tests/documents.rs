@@ -13,6 +13,7 @@ const DOCUMENTS: &[&str] = &[
     "KEYS.md",
     "README.md",
     "SECURITY.md",
+    "docs/packages.md",
     "packaging/README.md",
 ];
 

@@ -1,0 +1,30 @@
+# What the agent's package brings to a host beside its files. /bin/sh.
+group=fieldseal
+users="fieldseal-reader fieldseal-courier"
+units="fieldseal-reader.service fieldseal-courier.service"
+settings=/etc/fieldseal
+state=/var/lib/fieldseal
+told=$settings/purge-unsent
+
+# Mode, owner and path; the group is $group.
+folders() {
+    cat <<END
+0750 root $settings
+0750 root $state
+0700 fieldseal-reader $state/reader
+0700 fieldseal-courier $state/courier
+END
+}
+
+# The settings that hold a secret, where they are there.
+secrets() {
+    echo "$settings/deployment.json"
+}
+
+# What would be lost by a purge, a line each.
+precious() {
+    find "$state/courier/spool" -type f -name 'part-*.zip.age' -printf '%p, %s bytes\n' 2>/dev/null | sort
+}
+
+is_precious="sealed evidence was not delivered"
+what_else="Install the package again to have it delivered, or copy it away: it stays encrypted to the vault."

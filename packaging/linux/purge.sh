@@ -1,0 +1,44 @@
+# Removes all that the package's programs have made on this host, their users included. names.sh stands above.
+#
+# It is the deb's postrm (`apt-get purge`), and lies in the rpm as a command, to be run before `rpm -e`: an rpm knows no
+# purge. Where it would lose what can't be had again, it says what, removes nothing, and fails, unless the file $told is there.
+set -eu
+
+case "${1:-purge}" in
+purge) ;;
+remove)
+    if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+    exit 0
+    ;;
+*) exit 0 ;;
+esac
+
+# The units of a deb are gone by now, so what systemctl says of them is of no interest.
+systemd() { if [ -d /run/systemd/system ]; then systemctl "$@" 2>/dev/null || true; fi; }
+
+# Before the look at what would be lost: what is told to stop seals what it has.
+systemd stop $units
+
+lost=$(precious)
+if [ -n "$lost" ] && [ ! -e "$told" ]; then
+    cat >&2 <<END
+Nothing was purged: $is_precious.
+$lost
+$what_else
+To remove it for good: touch $told, and purge again.
+END
+    for unit in $units; do
+        if systemctl --quiet is-enabled "$unit" 2>/dev/null; then systemd start "$unit"; fi
+    done
+    exit 1
+fi
+if command -v systemctl >/dev/null 2>&1; then systemctl disable --quiet $units 2>/dev/null || true; fi
+if [ -n "$lost" ]; then
+    printf 'Removed for good, as %s says: %s.\n%s\n' "$told" "$is_precious" "$lost" >&2
+fi
+
+rm -rf "$state" ${settings:+"$settings"}
+for user in $users; do
+    if getent passwd "$user" >/dev/null; then userdel "$user"; fi
+done
+if getent group "$group" >/dev/null; then groupdel "$group"; fi

@@ -1,0 +1,152 @@
+//! A release's folder out of the programs that tests have, made once; and packages of it in a distribution's root.
+
+use std::{
+    collections::hash_map::DefaultHasher,
+    ffi::OsStr,
+    fs::{self, File},
+    hash::{Hash as _, Hasher as _},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, ensure};
+
+use crate::{
+    distribution::{Distribution, must},
+    programs::Programs,
+};
+
+/// What the packages' scripts are told is `systemctl`: enabling is done, as in any root; the rest is for a running service
+/// manager, and is written down for whoever plays it.
+const SYSTEMCTL: &str = r#"#!/bin/sh
+case " $* " in
+*" enable "* | *" disable "* | *" is-enabled "*) SYSTEMD_OFFLINE=1 exec /usr/bin/systemctl.real "$@" ;;
+*) echo "$*" >>/run/systemctl.log ;;
+esac
+"#;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Packaged {
+    folder: PathBuf,
+}
+
+impl Packaged {
+    /// Makes it, or takes the one that was made of the same.
+    ///
+    /// # Errors
+    /// `packaging/release.sh` fails.
+    pub fn make() -> anyhow::Result<Self> {
+        let programs = Programs::build()?.path("");
+        let target = programs.parent().context("the programs lie nowhere")?;
+        let folder = target.join("packaged");
+        fs::create_dir_all(&folder)?;
+        let lock = File::create(folder.join("lock"))?;
+        lock.lock()?;
+        let made = folder.join(format!("{:016x}", state_of(&programs)?));
+        if !made.is_dir() {
+            for old in fs::read_dir(&folder)?.filter_map(Result::ok) {
+                if old.path().is_dir() {
+                    fs::remove_dir_all(old.path())?;
+                }
+            }
+            let half = folder.join("half");
+            let mut release = Command::new(source().join("packaging/release.sh"));
+            release.arg("--from").arg(&programs).arg(&half);
+            must(&mut release)?;
+            fs::rename(&half, &made)?;
+        }
+        Ok(Self { folder: made })
+    }
+
+    /// One that was made before, by whatever way.
+    pub fn of(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+        }
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The package of this name and kind (`deb`, `rpm`).
+    ///
+    /// # Errors
+    /// There is not one.
+    pub fn package(&self, name: &str, kind: &str) -> anyhow::Result<PathBuf> {
+        let separator = if kind == "deb" { '_' } else { '-' };
+        let is_it = |path: &PathBuf| {
+            let file = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            let rest = file
+                .strip_prefix(name)
+                .and_then(|r| r.strip_prefix(separator));
+            path.extension().is_some_and(|e| e == kind)
+                && rest.is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()))
+        };
+        let all = fs::read_dir(&self.folder)?.filter_map(|e| Some(e.ok()?.path()));
+        let found: Vec<_> = all.filter(is_it).collect();
+        ensure!(found.len() == 1, "packages of {name}: {found:?}");
+        Ok(found[0].clone())
+    }
+}
+
+/// Plays a running service manager to the scripts of packages in `root`, from here on.
+///
+/// # Errors
+/// The root can't be written to.
+pub fn play_systemd(root: &Distribution) -> anyhow::Result<()> {
+    // In its place: rpm gives scripts a path of its own.
+    root.shell("mv /usr/bin/systemctl /usr/bin/systemctl.real; mkdir -p /run/systemd/system")?;
+    root.write("/usr/bin/systemctl", SYSTEMCTL)
+}
+
+/// Leaves nothing of that behind.
+///
+/// # Errors
+/// The root can't be written to.
+pub fn stop_playing(root: &Distribution) -> anyhow::Result<()> {
+    let back =
+        "mv /usr/bin/systemctl.real /usr/bin/systemctl; rm -r /run/systemd /run/systemctl.log";
+    root.shell(back).map(drop)
+}
+
+/// What the service manager was asked for since it was last looked.
+///
+/// # Errors
+/// The root can't be read.
+pub fn asked_of_systemd(root: &Distribution) -> anyhow::Result<Vec<String>> {
+    let asked =
+        root.shell("touch /run/systemctl.log; cat /run/systemctl.log; : >/run/systemctl.log")?;
+    Ok(asked.lines().map(str::to_owned).collect())
+}
+
+/// The source's root.
+pub fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A number that is another one when what a release is made of is another.
+fn state_of(programs: &Path) -> anyhow::Result<u64> {
+    let mut hash = DefaultHasher::new();
+    for name in ["fieldseal-agent", "fieldseal-server", "fieldseal"] {
+        let seen = fs::metadata(programs.join(name))?;
+        (name, seen.len(), seen.modified()?).hash(&mut hash);
+    }
+    let mut waiting = vec![source().join("packaging")];
+    let manifests = ["agent", "collector-server", "investigator"];
+    waiting.extend(manifests.map(|m| source().join(m).join("Cargo.toml")));
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            let mut below: Vec<_> = fs::read_dir(&path)?
+                .filter_map(|e| Some(e.ok()?.path()))
+                .collect();
+            below.sort();
+            waiting.extend(below);
+        } else {
+            (path.as_os_str(), fs::read(&path)?).hash(&mut hash);
+        }
+    }
+    Ok(hash.finish())
+}

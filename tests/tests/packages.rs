@@ -1,0 +1,407 @@
+//! Packages in the userland of a distribution: installed, upgraded, removed and purged, and what is there after each.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![cfg(target_os = "linux")]
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use fieldseal_tests::{
+    distribution::{Distribution, Suite, must},
+    packaged::{Packaged, asked_of_systemd, play_systemd, stop_playing},
+    programs::{Outcome, as_root},
+};
+
+/// Folders of the agent, the server and their programs as they must be: type, mode, owner, group, path. Whatever else a
+/// package brings is root's, and nobody else may write to it.
+const AGENT: &[&str] = &[
+    "d 750 root fieldseal /etc/fieldseal",
+    "d 750 root fieldseal /var/lib/fieldseal",
+    "d 700 fieldseal-courier fieldseal /var/lib/fieldseal/courier",
+    "d 700 fieldseal-reader fieldseal /var/lib/fieldseal/reader",
+    "f 755 root root /usr/bin/fieldseal-agent",
+];
+const SERVER: &[&str] = &[
+    "d 700 fieldseal-server fieldseal-server /var/lib/fieldseal-server",
+    "f 755 root root /usr/bin/fieldseal-server",
+];
+const TOOL: &[&str] = &["f 755 root root /usr/bin/fieldseal"];
+
+const UNITS: &str = "fieldseal-reader.service fieldseal-courier.service";
+const PART: &str =
+    "/var/lib/fieldseal/courier/spool/c-aaaaaaaaaaaaaaaaaaaaaaaaaa/part-0001.zip.age";
+
+/// How packages of one kind are handled.
+trait Kind {
+    const NAME: &str;
+    /// Makes a root of `suite` ready for such packages.
+    fn prepare(_root: &Distribution) {}
+    /// Installs the file at this path in the root, or upgrades to it.
+    fn install(root: &Distribution, file: &str) -> Outcome;
+    /// The files of an installed package.
+    fn files(root: &Distribution, package: &str) -> String;
+    fn remove(root: &Distribution, package: &str) -> Outcome;
+    /// Removes what removing leaves; `package` is installed.
+    fn purge(root: &Distribution, package: &str) -> Outcome;
+}
+
+struct Deb;
+
+impl Kind for Deb {
+    const NAME: &str = "deb";
+
+    fn install(root: &Distribution, file: &str) -> Outcome {
+        root.run("dpkg", &["--install", file]).unwrap()
+    }
+
+    fn files(root: &Distribution, package: &str) -> String {
+        root.shell(&format!("dpkg --listfiles {package}")).unwrap()
+    }
+
+    fn remove(root: &Distribution, package: &str) -> Outcome {
+        root.run("dpkg", &["--remove", package]).unwrap()
+    }
+
+    fn purge(root: &Distribution, package: &str) -> Outcome {
+        root.run("dpkg", &["--purge", package]).unwrap()
+    }
+}
+
+/// By this machine's rpm: the root has none. What it has is told to rpm by a package without files.
+struct Rpm;
+
+const HOST: &str = "Name: host\nVersion: 1\nRelease: 1\nSummary: what is there\nLicense: none\nBuildArch: noarch\n\
+    Provides: /bin/sh\nProvides: /usr/sbin/useradd\nProvides: libc.so.6(GLIBC_2.17)(64bit)\n%description\n.\n%files\n";
+
+fn rpm(root: &Distribution, arguments: &[&str]) -> Outcome {
+    let mut rpm = as_root("rpm");
+    rpm.arg("--root").arg(root.path("/")).args(arguments);
+    fieldseal_tests::programs::run(&mut rpm, &|_: &str| {}).unwrap()
+}
+
+impl Kind for Rpm {
+    const NAME: &str = "rpm";
+
+    fn prepare(root: &Distribution) {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = dir.path().join("host.spec");
+        std::fs::write(&spec, HOST).unwrap();
+        let mut build = std::process::Command::new("rpmbuild");
+        build
+            .arg("--define")
+            .arg(format!("_topdir {}", dir.path().display()));
+        must(build.args(["--quiet", "-bb"]).arg(&spec)).unwrap();
+        root.bring(
+            &dir.path().join("RPMS/noarch/host-1-1.noarch.rpm"),
+            "/tmp/host.rpm",
+        )
+        .unwrap();
+        let host = root.path("/tmp/host.rpm");
+        assert_eq!(rpm(root, &["--initdb"]).code, 0);
+        let told = rpm(root, &["--install", host.to_str().unwrap()]);
+        assert_eq!(told.code, 0, "{told:?}");
+    }
+
+    fn install(root: &Distribution, file: &str) -> Outcome {
+        let file = root.path(file);
+        // The same once more is as good as a newer one to the scripts.
+        rpm(
+            root,
+            &["--upgrade", "--replacepkgs", file.to_str().unwrap()],
+        )
+    }
+
+    fn files(root: &Distribution, package: &str) -> String {
+        rpm(root, &["--query", "--list", package]).out
+    }
+
+    fn remove(root: &Distribution, package: &str) -> Outcome {
+        rpm(root, &["--erase", package])
+    }
+
+    fn purge(root: &Distribution, package: &str) -> Outcome {
+        let purged = root
+            .run::<&str>(&format!("/usr/sbin/{package}-purge"), &[])
+            .unwrap();
+        if purged.code != 0 {
+            return purged;
+        }
+        // What was said is the purge's.
+        Outcome {
+            code: Self::remove(root, package).code,
+            ..purged
+        }
+    }
+}
+
+/// A root with the packages of one kind lying in it.
+fn ready<K: Kind>(suite: &Suite, packaged: &Packaged) -> (tempfile::TempDir, Distribution) {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Distribution::install(suite, &dir.path().join("root")).unwrap();
+    K::prepare(&root);
+    for name in ["fieldseal-agent", "fieldseal-server", "fieldseal"] {
+        let package = packaged.package(name, K::NAME).unwrap();
+        root.bring(&package, &file::<K>(name)).unwrap();
+    }
+    (dir, root)
+}
+
+/// Where the package lies in the root.
+fn file<K: Kind>(name: &str) -> String {
+    format!("/tmp/{name}.{}", K::NAME)
+}
+
+fn install<K: Kind>(root: &Distribution, name: &str) {
+    let installed = K::install(root, &file::<K>(name));
+    assert_eq!(installed.code, 0, "{installed:#?}");
+}
+
+/// Every path in the root that packages have to do with; not what the system's own tools keep of their work.
+fn paths(root: &Distribution) -> BTreeSet<String> {
+    let found = root.shell(
+        "find / -xdev \\( -path /proc -o -path /dev -o -path /tmp -o -path /var/lib/dpkg -o -path /var/lib/rpm \
+         -o -path /root -o -path /var/log -o -path /var/cache \\) -prune -o -print",
+    );
+    let mut found: BTreeSet<_> = found.unwrap().lines().map(str::to_owned).collect();
+    for kept in [
+        "/etc/passwd-",
+        "/etc/shadow-",
+        "/etc/group-",
+        "/etc/gshadow-",
+        "/etc/subuid-",
+        "/etc/subgid-",
+    ] {
+        found.remove(kept);
+    }
+    found
+}
+
+/// Each line of `wanted` is so, and every other path of the package is root's and closed to writers.
+fn is_laid_out<K: Kind>(root: &Distribution, name: &str, wanted: &[&str]) {
+    let listed = K::files(root, name);
+    let own: Vec<_> = wanted
+        .iter()
+        .filter_map(|line| line.split(' ').nth(4))
+        .collect();
+    let mut paths: BTreeSet<&str> = listed
+        .lines()
+        .filter(|path| path.starts_with("/"))
+        .collect();
+    paths.extend(&own);
+    let list: Vec<_> = paths.into_iter().filter(|path| *path != "/.").collect();
+    let told = root
+        .shell(&format!("stat -c '%F|%a %U %G %n' {}", list.join(" ")))
+        .unwrap();
+    let mut seen = BTreeSet::new();
+    for line in told.lines() {
+        let (kind, rest) = line.split_once('|').unwrap();
+        let kind = if kind == "directory" { "d" } else { "f" };
+        let line = format!("{kind} {rest}");
+        let path = line.split(' ').nth(4).unwrap();
+        if own.contains(&path) {
+            seen.insert(line);
+        } else {
+            let is_plain = ["d 755 root root", "f 644 root root", "f 755 root root"];
+            assert!(
+                is_plain.iter().any(|plain| line.starts_with(plain)),
+                "{line}"
+            );
+        }
+    }
+    let wanted: BTreeSet<_> = wanted.iter().map(|line| (*line).to_owned()).collect();
+    assert_eq!(seen, wanted);
+    for page in ["man1", "completions"] {
+        assert!(listed.contains(page), "{listed}");
+    }
+}
+
+fn is_a_service_user(root: &Distribution, user: &str) {
+    let entry = root
+        .shell(&format!("getent passwd {user}; getent shadow {user}"))
+        .unwrap();
+    assert!(entry.contains(":/nonexistent:/usr/sbin/nologin"), "{entry}");
+    assert!(
+        entry.contains(&format!("{user}:!")),
+        "nobody can log in: {entry}"
+    );
+}
+
+/// From the first installation to the purge, on `suite`.
+fn lives_and_dies<K: Kind>(suite: &Suite, packaged: &Packaged) {
+    let (_dir, root) = ready::<K>(suite, packaged);
+    let before = paths(&root);
+    let lain = "mkdir -p /etc/fieldseal; echo '{}' >/etc/fieldseal/deployment.json; chmod 600 /etc/fieldseal/deployment.json";
+    root.shell(lain).unwrap();
+    play_systemd(&root).unwrap();
+    for (name, wanted) in [
+        ("fieldseal-agent", AGENT),
+        ("fieldseal-server", SERVER),
+        ("fieldseal", TOOL),
+    ] {
+        install::<K>(&root, name);
+        is_laid_out::<K>(&root, name, wanted);
+        let version = root.shell(&format!("{name} --version")).unwrap();
+        assert!(version.starts_with(&format!("{name} ")), "{version}");
+    }
+    for user in ["fieldseal-reader", "fieldseal-courier", "fieldseal-server"] {
+        is_a_service_user(&root, user);
+    }
+    let secret = root
+        .shell("stat -c '%a %U %G' /etc/fieldseal/deployment.json")
+        .unwrap();
+    assert_eq!(secret, "640 root fieldseal\n");
+    let asked = asked_of_systemd(&root).unwrap();
+    let started = format!("start {UNITS}");
+    assert_eq!(
+        asked,
+        [
+            "daemon-reload",
+            &started,
+            "daemon-reload",
+            "start fieldseal-server.service"
+        ]
+    );
+    root.shell(&format!(
+        "systemctl is-enabled {UNITS} fieldseal-server.service"
+    ))
+    .unwrap();
+
+    upgrades::<K>(&root);
+    removes_and_comes_back::<K>(&root);
+    purges_nothing_that_was_not_delivered::<K>(&root);
+    let server = K::purge(&root, "fieldseal-server");
+    let tool = K::remove(&root, "fieldseal");
+    assert_eq!((server.code, tool.code), (0, 0), "{server:?} {tool:?}");
+    stop_playing(&root).unwrap();
+    let mut left: Vec<_> = paths(&root).difference(&before).cloned().collect();
+    // Empty folders of the system's own, where it had no use for them before; any package with completions makes them.
+    left.retain(|path| !path.starts_with("/usr/share/") || path.contains("fieldseal"));
+    assert!(left.is_empty(), "a purge leaves {left:#?}");
+    for user in ["fieldseal-reader", "fieldseal-courier", "fieldseal-server"] {
+        root.shell(&format!(
+            "! getent passwd {user}; ! getent group {user}; ! getent group fieldseal"
+        ))
+        .unwrap();
+    }
+}
+
+fn upgrades<K: Kind>(root: &Distribution) {
+    root.shell("echo identity >/var/lib/fieldseal/reader/state")
+        .unwrap();
+    root.shell(&format!("mkdir -p $(dirname {PART}); echo sealed >{PART}"))
+        .unwrap();
+    install::<K>(root, "fieldseal-agent");
+    let asked = asked_of_systemd(root).unwrap();
+    assert_eq!(asked, ["daemon-reload", &format!("try-restart {UNITS}")]);
+    root.shell(&format!(
+        "grep identity /var/lib/fieldseal/reader/state; grep sealed {PART}"
+    ))
+    .unwrap();
+}
+
+/// What an administrator has switched off stays off, and what was on is on again.
+fn removes_and_comes_back<K: Kind>(root: &Distribution) {
+    let removed = K::remove(root, "fieldseal-agent");
+    assert_eq!(removed.code, 0, "{removed:?}");
+    let asked = asked_of_systemd(root).unwrap();
+    assert_eq!(asked[0], format!("stop {UNITS}"), "{asked:?}");
+    root.shell("! command -v fieldseal-agent; grep identity /var/lib/fieldseal/reader/state")
+        .unwrap();
+    root.shell("! ls /etc/systemd/system/multi-user.target.wants/fieldseal-reader.service")
+        .unwrap();
+    install::<K>(root, "fieldseal-agent");
+    let asked = asked_of_systemd(root).unwrap();
+    assert_eq!(asked.last().unwrap(), &format!("start {UNITS}"));
+    root.shell(&format!(
+        "systemctl is-enabled {UNITS}; grep identity /var/lib/fieldseal/reader/state"
+    ))
+    .unwrap();
+}
+
+fn purges_nothing_that_was_not_delivered<K: Kind>(root: &Distribution) {
+    let refused = K::purge(root, "fieldseal-agent");
+    assert_ne!(refused.code, 0, "{refused:?}");
+    let said = format!("{}{}", refused.out, refused.err);
+    for told in [
+        PART,
+        "7 bytes",
+        "Nothing was purged",
+        "touch /etc/fieldseal/purge-unsent",
+    ] {
+        assert!(said.contains(told), "{told} in {said}");
+    }
+    root.shell(&format!(
+        "grep identity /var/lib/fieldseal/reader/state; grep sealed {PART}"
+    ))
+    .unwrap();
+    root.shell("touch /etc/fieldseal/purge-unsent").unwrap();
+    let purged = K::purge(root, "fieldseal-agent");
+    assert_eq!(purged.code, 0, "{purged:?}");
+    assert!(
+        format!("{}{}", purged.out, purged.err).contains(PART),
+        "{purged:?}"
+    );
+}
+
+/// A server's folder holds all evidence and the keys.
+fn the_server_keeps_its_deployment<K: Kind>(suite: &Suite, packaged: &Packaged) {
+    let (_dir, root) = ready::<K>(suite, packaged);
+    install::<K>(&root, "fieldseal-server");
+    root.shell("mkdir /var/lib/fieldseal-server/deployment")
+        .unwrap();
+    let refused = K::purge(&root, "fieldseal-server");
+    assert_ne!(refused.code, 0, "{refused:?}");
+    let said = format!("{}{}", refused.out, refused.err);
+    assert!(
+        said.contains("/var/lib/fieldseal-server/deployment"),
+        "{said}"
+    );
+    root.shell("touch /var/lib/fieldseal-server/purge-evidence")
+        .unwrap();
+    let purged = K::purge(&root, "fieldseal-server");
+    assert_eq!(purged.code, 0, "{purged:?}");
+    root.shell("! ls /var/lib/fieldseal-server").unwrap();
+}
+
+#[test]
+fn a_deb_is_installed_upgraded_removed_and_purged() {
+    let (suite, packaged) = (Suite::own().unwrap(), Packaged::make().unwrap());
+    lives_and_dies::<Deb>(&suite, &packaged);
+}
+
+#[test]
+fn an_rpm_is_installed_upgraded_removed_and_purged() {
+    let (suite, packaged) = (Suite::own().unwrap(), Packaged::make().unwrap());
+    lives_and_dies::<Rpm>(&suite, &packaged);
+}
+
+#[test]
+fn the_servers_package_does_not_purge_a_deployment_unless_told() {
+    let (suite, packaged) = (Suite::own().unwrap(), Packaged::make().unwrap());
+    the_server_keeps_its_deployment::<Deb>(&suite, &packaged);
+    the_server_keeps_its_deployment::<Rpm>(&suite, &packaged);
+}
+
+/// Where a release lies that `packaging/release.sh` has built.
+const RELEASE: &str = "FIELDSEAL_RELEASE";
+/// Suites and where they come from: `jammy=ARCHIVE bullseye=ARCHIVE`; those of this system alone unless set.
+const SUITES: &str = "FIELDSEAL_SUITES";
+
+/// The portable programs, so that the distributions may be older than this machine.
+#[test]
+#[ignore = "it needs a release's folder, which takes long to build, and other distributions' archives"]
+fn a_release_is_installed_and_purged_on_other_distributions() {
+    let packaged = Packaged::of(&PathBuf::from(std::env::var_os(RELEASE).expect(RELEASE)));
+    let suites = std::env::var(SUITES).expect(SUITES);
+    for pair in suites.split_whitespace() {
+        let (name, archive) = pair.split_once('=').unwrap();
+        let own = Suite::own().unwrap();
+        let is_verified = archive == own.archive.trim_end_matches('/');
+        let suite = Suite {
+            name: name.to_owned(),
+            archive: archive.to_owned(),
+            is_verified,
+        };
+        lives_and_dies::<Deb>(&suite, &packaged);
+        lives_and_dies::<Rpm>(&suite, &packaged);
+    }
+}
