@@ -61,6 +61,11 @@ pub(super) fn keep_capabilities(whom: Confined<'_>) -> Result<(), String> {
     let refused = |error: rustix::io::Errno| format!("capabilities can't be given up: {error}");
     let had = capabilities(None).map_err(refused)?;
     let kept = had.permitted & wanted;
+    if had.permitted == kept && had.effective == kept {
+        // As a service manager has started it, which need not allow the calls below.
+        let _ = clear_ambient_capability_set();
+        return Ok(());
+    }
     // A change of user has put them to sleep; for the last thing that is done with them they are awake once more.
     let awake = CapabilitySets {
         effective: had.permitted,
