@@ -117,9 +117,14 @@ pub fn over_standard_input(
     sandbox: Sandbox,
     deployment: Option<&Path>,
 ) -> Result<(), Box<dyn Error>> {
+    let parent = signals::parent();
     take_user(half, state)?;
     // Who starts us ends us: without it nobody would see to both. After the change of user, which would undo it.
     signals::end_with_parent()?;
+    if signals::parent() != parent {
+        // It ended meanwhile, and nobody would tell us.
+        return Ok(());
+    }
     program::name_process()?;
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     let from = source_of(half, state, deployment)?;

@@ -95,6 +95,11 @@ fn each_obstacle_is_named_with_what_to_do() {
     ];
     assert_eq!(names, all);
 
+    // What it left behind tells nothing of now.
+    stage.stop_agent().unwrap();
+    assert!(fault(&stage, "running").contains("does not run"));
+    stage.run_agent().unwrap();
+
     set(&stage, "server", "https://no-such-host.invalid:8443");
     assert!(fault(&stage, "name").contains("no-such-host.invalid"));
 

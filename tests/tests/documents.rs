@@ -13,6 +13,8 @@ const DOCUMENTS: &[&str] = &[
     "KEYS.md",
     "README.md",
     "SECURITY.md",
+    "docs/backup.md",
+    "docs/guest.md",
     "docs/packages.md",
     "packaging/README.md",
 ];

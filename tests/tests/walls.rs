@@ -120,6 +120,7 @@ fn the_reader_sees_what_it_is_for() {
     let proc = |below: &str| format!("/proc/{}/{below}", somebody.id());
     let (maps, environ, exe, fd) = (proc("maps"), proc("environ"), proc("exe"), proc("fd"));
     let through = proc(&format!("root{}", host.text("secret")));
+    let (memory, process) = (proc("mem"), somebody.id().to_string());
     let acts = [
         ("read", &*host.text("secret")),
         ("read", "/etc/shadow"),
@@ -128,6 +129,8 @@ fn the_reader_sees_what_it_is_for() {
         ("link", &exe),
         ("list", &fd),
         ("read", &through),
+        ("open", &memory),
+        ("priority", &process),
     ];
     host.expect("reader", Came::Done, &acts);
 }
@@ -231,6 +234,10 @@ fn the_courier_sees_its_own_folder_and_reaches_its_server_alone() {
     );
     let new = host.text("new");
     let environ = format!("/proc/{}/environ", somebody.id());
+    let (process, memory) = (
+        somebody.id().to_string(),
+        format!("/proc/{}/mem", somebody.id()),
+    );
     let refused = [
         ("read", &*shared),
         ("read", &secret),
@@ -243,13 +250,17 @@ fn the_courier_sees_its_own_folder_and_reaches_its_server_alone() {
         ("remove", &shared),
         ("append", "/etc/hosts"),
         ("connect", &elsewhere),
+        ("multipath", &elsewhere),
+        ("fast_open", &elsewhere),
+        ("connector", ""),
+        ("priority", &process),
+        ("open", &memory),
         ("listen", ""),
         ("spawn", ""),
         ("signal", "1"),
         ("writable_code", ""),
     ];
     host.expect("courier", Came::Refused, &refused);
-    let process = somebody.id().to_string();
     let killed = [
         ("exec", ""),
         ("trace", &*process),

@@ -6,6 +6,7 @@ mod way;
 
 use std::{
     fmt,
+    io::ErrorKind,
     path::Path,
     time::{Duration, Instant},
 };
@@ -18,7 +19,7 @@ use protocol::{messages::TimeRequest, time::SignedTime};
 use serde::Serialize;
 
 use super::{
-    folder::{Folder, Settings},
+    folder::{Folder, FolderError, Settings},
     http::{Access, Client, HttpError, way as way_to},
     status,
     tls::{self, Identity},
@@ -93,19 +94,37 @@ type Seen = Result<String, String>;
 pub fn examine(state_dir: &Path) -> Vec<Finding> {
     let folder = Folder::below(state_dir);
     let mut found = Findings::default();
-    let settings = match folder.settings() {
+    let settings = match folder.look() {
         Ok(settings) => settings,
         Err(error) => {
-            found.note(Step::Enrolment, Err(error.to_string()));
+            found.note(Step::Enrolment, Err(not_enrolled(&error)));
             return found.0;
         }
     };
     let whose = format!("{} at {}", settings.agent, settings.server);
     found.note(Step::Enrolment, Ok(whose));
     if along(&settings, &folder, &mut found).is_some() {
-        found.note(Step::Running, running(state_dir));
+        found.note(Step::Running, running(state_dir, &folder));
     }
     found.0
+}
+
+/// With the cause, but for a line of the settings: it may hold the proxy's password.
+fn not_enrolled(error: &FolderError) -> String {
+    match error {
+        FolderError::Disk(disk) if disk.source.kind() == ErrorKind::PermissionDenied => {
+            format!("{disk} ({}). Run this as root.", disk.source)
+        }
+        FolderError::Disk(disk) => format!("{disk} ({})", disk.source),
+        FolderError::Settings { path, source } => {
+            format!(
+                "{} can't be understood: {}",
+                path.display(),
+                source.message()
+            )
+        }
+        other => other.to_string(),
+    }
 }
 
 #[derive(Default)]
@@ -261,13 +280,22 @@ fn agent(access: Access<'_>) -> Seen {
     }
 }
 
-fn running(state_dir: &Path) -> Seen {
-    match status::read(state_dir) {
-        Ok(Some(told)) => match told.last_error {
-            Some(error) => Err(format!("the agent says: {}", error.text)),
-            None => Ok("the agent that runs tells of no trouble".to_owned()),
-        },
-        Ok(None) => Err("the agent has not run yet. Start its services.".to_owned()),
-        Err(error) => Err(error.to_string()),
+fn running(state_dir: &Path, folder: &Folder) -> Seen {
+    const NOT_YET: &str = "the agent has not run yet. Start its services.";
+    let told = match status::read(state_dir) {
+        Ok(told) => told.ok_or(NOT_YET)?,
+        Err(error) => return Err(error.to_string()),
+    };
+    // A status that was left behind says nothing about now.
+    match folder.is_held() {
+        Ok(true) => {}
+        Ok(false) => {
+            return Err("the agent does not run. Start its services, and see what the journal says of them (journalctl -u fieldseal-courier -u fieldseal-reader).".to_owned());
+        }
+        Err(error) => return Err(format!("whether the agent runs can't be seen: {error}")),
+    }
+    match told.last_error {
+        Some(error) => Err(format!("the agent says: {}", error.text)),
+        None => Ok("the agent that runs tells of no trouble".to_owned()),
     }
 }

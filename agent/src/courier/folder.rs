@@ -203,6 +203,34 @@ impl Folder {
         self.read_settings(path)
     }
 
+    /// Reads the settings, and takes up nothing.
+    ///
+    /// # Errors
+    /// There is no whole enrolment, or the settings can't be read, with the reason.
+    pub(super) fn look(&self) -> Result<Settings, FolderError> {
+        let path = self.settings_path();
+        match std::fs::metadata(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(FolderError::NotEnrolled(path))
+            }
+            Err(error) => Err(failed("read", &path)(error).into()),
+            Ok(_) => self.read_settings(path),
+        }
+    }
+
+    /// Whether a courier works in the folder now; nothing is made.
+    ///
+    /// # Errors
+    /// It can't be looked at.
+    pub(super) fn is_held(&self) -> std::io::Result<bool> {
+        let lock = File::open(self.0.join("lock"))?;
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(true),
+            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     fn read_settings(&self, path: PathBuf) -> Result<Settings, FolderError> {
         let text = self.text(&path)?;
         toml::from_str(&text).map_err(|e| FolderError::Settings {

@@ -1,20 +1,22 @@
 //! The way to the server below TLS: a name, a connection, a proxy.
 
 use std::{
-    io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
+    io::{self, ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpStream, ToSocketAddrs as _},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use super::Seen;
-use crate::courier::http::{Place, ProxyPlace};
+use crate::courier::http::{Place, ProxyPlace, inert};
 
+/// All addresses of a name together are tried for no longer.
+const PATIENCE_ALL: Duration = Duration::from_secs(30);
 /// Who has not answered by then is not there.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// No sensible answer of a proxy is longer.
-const HEAD_BYTES_MAX: u64 = 16 * 1024;
+const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// What the host's name stands for.
 pub(super) fn addresses(place: &Place) -> Result<Vec<SocketAddr>, String> {
@@ -40,7 +42,12 @@ pub(super) fn listed(addresses: &[SocketAddr]) -> String {
 /// The first of `addresses` that takes a connection.
 pub(super) fn connect(addresses: &[SocketAddr]) -> Result<(SocketAddr, TcpStream), String> {
     let mut wrong = Vec::new();
+    let begun = Instant::now();
     for address in addresses {
+        if begun.elapsed() > PATIENCE_ALL {
+            wrong.push("the rest was not tried".to_owned());
+            break;
+        }
         match TcpStream::connect_timeout(address, PATIENCE) {
             Ok(connection) => return Ok((*address, connection)),
             Err(error) => wrong.push(format!("{address}: {}", because(&error))),
@@ -98,7 +105,6 @@ pub(super) fn tunnel(mut connection: TcpStream, proxy: &ProxyPlace, server: &Pla
 
 /// The first line of its answer.
 fn asked(connection: &mut TcpStream, proxy: &ProxyPlace, server: &Place) -> io::Result<String> {
-    connection.set_read_timeout(Some(PATIENCE))?;
     connection.set_write_timeout(Some(PATIENCE))?;
     let target = match server.host.contains(':') {
         true => format!("[{}]:{}", server.host, server.port),
@@ -111,10 +117,29 @@ fn asked(connection: &mut TcpStream, proxy: &ProxyPlace, server: &Place) -> io::
     }
     question.push_str("\r\n");
     connection.write_all(question.as_bytes())?;
-    let mut line = String::new();
-    BufReader::new(connection.take(HEAD_BYTES_MAX)).read_line(&mut line)?;
+    let line = first_line(connection, Instant::now() + PATIENCE)?;
     match line.is_empty() {
         true => Err(ErrorKind::UnexpectedEof.into()),
-        false => Ok(line.chars().take(200).filter(|c| !c.is_control()).collect()),
+        false => Ok(inert(String::from_utf8_lossy(&line).trim())),
     }
+}
+
+/// Until its end, a ceiling, or `until`, however slowly it drips.
+fn first_line(connection: &mut TcpStream, until: Instant) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let mut some = [0; 256];
+    while line.len() < HEAD_BYTES_MAX && !line.contains(&b'\n') {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        connection.set_read_timeout(Some(left))?;
+        match connection.read(&mut some)? {
+            0 => break,
+            read => line.extend_from_slice(some.get(..read).unwrap_or_default()),
+        }
+    }
+    let end = line.iter().position(|byte| *byte == b'\n');
+    line.truncate(end.unwrap_or(line.len()));
+    Ok(line)
 }

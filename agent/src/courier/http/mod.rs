@@ -17,13 +17,11 @@ use ureq::{
     http::{Request, Response, header::HeaderMap, request::Builder},
 };
 
+use self::address::{base, proxy};
+pub(super) use self::error::inert;
 pub use self::{
     address::{AccessError, Place, ProxyPlace, way},
     error::HttpError,
-};
-use self::{
-    address::{base, proxy},
-    error::inert,
 };
 use super::tls::{self, Identity};
 

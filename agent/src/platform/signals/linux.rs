@@ -81,6 +81,11 @@ pub fn ask_to_end(child: &Child) -> io::Result<()> {
     Ok(kill_process(Pid::from_child(child), Signal::TERM)?)
 }
 
+/// Who has started this process, or has taken its place since.
+pub fn parent() -> Option<i32> {
+    rustix::process::getppid().map(|parent| parent.as_raw_pid())
+}
+
 /// Whether the kernel ended it for a system call that its walls forbid.
 pub fn is_forbidden_call(ended: &ExitStatus) -> bool {
     ended.signal() == Some(libc::SIGSYS)

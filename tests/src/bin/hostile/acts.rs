@@ -5,6 +5,7 @@ use std::{
     fs::{self, File},
     io::{self, Read as _, Write as _},
     net::{TcpListener, TcpStream, UdpSocket},
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
     os::unix::{net::UnixDatagram, process::CommandExt as _},
     process::Command,
     ptr,
@@ -63,6 +64,20 @@ const ACTS: &[(&str, Act)] = &[
     }),
     ("listen", |_| TcpListener::bind("127.0.0.1:0").map(drop)),
     ("connect", |port| connect(port)),
+    ("multipath", |port| {
+        reached(port, IPPROTO_MPTCP, by_connecting)
+    }),
+    ("fast_open", |port| reached(port, 0, by_first_bytes)),
+    ("connector", |_| {
+        socket(libc::AF_NETLINK, libc::SOCK_DGRAM, NETLINK_CONNECTOR).map(drop)
+    }),
+    ("open", |path| File::open(path).map(drop)),
+    ("priority", |process| {
+        called(
+            libc::SYS_getpriority,
+            [libc::PRIO_PROCESS.into(), number(process), 0],
+        )
+    }),
     ("trace", |process| {
         called(
             libc::SYS_ptrace,
@@ -92,6 +107,52 @@ const ACTS: &[(&str, Act)] = &[
         code(libc::PROT_WRITE | libc::PROT_EXEC)
     }),
 ];
+
+/// Multipath TCP (RFC 8684), which falls back to plain TCP with whoever knows nothing of it.
+const IPPROTO_MPTCP: libc::c_int = 262;
+/// Where the kernel tells of processes that begin and end.
+const NETLINK_CONNECTOR: libc::c_int = 11;
+
+fn socket(family: libc::c_int, kind: libc::c_int, protocol: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: a new descriptor, or none.
+    match unsafe { libc::socket(family, kind, protocol) } {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: the kernel has just given it to us, and nobody else has it.
+        made => Ok(unsafe { OwnedFd::from_raw_fd(made) }),
+    }
+}
+
+/// Reaches a port of this host by a socket of its own kind.
+fn reached(
+    port: &str,
+    protocol: libc::c_int,
+    reach: fn(&OwnedFd, &libc::sockaddr_in) -> io::Result<()>,
+) -> io::Result<()> {
+    let port: u16 = port.parse().map_err(io::Error::other)?;
+    // SAFETY: all zeroes are an address.
+    let mut place: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+    place.sin_family = libc::AF_INET as libc::sa_family_t;
+    place.sin_port = port.to_be();
+    place.sin_addr.s_addr = u32::from_ne_bytes([127, 0, 0, 1]);
+    reach(&socket(libc::AF_INET, libc::SOCK_STREAM, protocol)?, &place)
+}
+
+fn by_connecting(socket: &OwnedFd, place: &libc::sockaddr_in) -> io::Result<()> {
+    let length = size_of_val(place) as libc::socklen_t;
+    let place = std::ptr::from_ref(place).cast();
+    // SAFETY: the address is as long as is said.
+    checked(unsafe { libc::connect(socket.as_raw_fd(), place, length) }.into())
+}
+
+fn by_first_bytes(socket: &OwnedFd, place: &libc::sockaddr_in) -> io::Result<()> {
+    let length = size_of_val(place) as libc::socklen_t;
+    let place = std::ptr::from_ref(place).cast();
+    let (bytes, flags) = (c"x".as_ptr().cast(), libc::MSG_FASTOPEN);
+    // SAFETY: bytes and address are as long as is said.
+    checked(
+        unsafe { libc::sendto(socket.as_raw_fd(), bytes, 1, flags, place, length) } as libc::c_long,
+    )
+}
 
 fn number(text: &str) -> i64 {
     text.parse().unwrap_or(1)

@@ -56,7 +56,7 @@ pub(super) const NEEDED: &[Call] = &[
     SYS_read, SYS_readv, SYS_pread64, SYS_preadv, SYS_write, SYS_writev, SYS_pwrite64,
     SYS_pwritev, SYS_close, SYS_openat, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_statfs,
     SYS_fstatfs, SYS_lseek, SYS_getdents64, SYS_readlinkat, SYS_faccessat, SYS_faccessat2,
-    SYS_getcwd, SYS_fcntl, SYS_flock, SYS_fsync, SYS_fdatasync, SYS_sync_file_range,
+    SYS_getcwd, SYS_fsync, SYS_fdatasync, SYS_sync_file_range,
     SYS_fallocate, SYS_ftruncate, SYS_fadvise64, SYS_dup, SYS_dup3, SYS_pipe2,
     SYS_copy_file_range, SYS_sendfile,
     // memory
@@ -64,21 +64,20 @@ pub(super) const NEEDED: &[Call] = &[
     SYS_membarrier,
     // threads and signals
     SYS_futex, SYS_set_robust_list, SYS_get_robust_list, SYS_rseq, SYS_set_tid_address,
-    SYS_sched_yield, SYS_sched_getaffinity, SYS_rt_sigaction, SYS_rt_sigprocmask,
-    SYS_rt_sigreturn, SYS_rt_sigtimedwait, SYS_rt_sigpending, SYS_sigaltstack,
+    SYS_sched_yield, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_rt_sigtimedwait,
+    SYS_rt_sigpending, SYS_sigaltstack,
     SYS_restart_syscall, SYS_exit, SYS_exit_group,
     // waiting
     SYS_ppoll, SYS_pselect6, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_eventfd2,
     SYS_nanosleep, SYS_clock_nanosleep, SYS_timerfd_create, SYS_timerfd_settime,
     // sockets that are there
-    SYS_recvmsg, SYS_recvfrom, SYS_sendmsg, SYS_getsockopt, SYS_setsockopt, SYS_getsockname,
+    SYS_recvmsg, SYS_recvfrom, SYS_getsockopt, SYS_setsockopt, SYS_getsockname,
     SYS_getpeername, SYS_shutdown,
     // who and when
     SYS_getpid, SYS_gettid, SYS_getppid, SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid,
     SYS_getresuid, SYS_getresgid, SYS_getgroups, SYS_capget, SYS_uname, SYS_sysinfo,
     SYS_getrusage, SYS_times, SYS_clock_gettime, SYS_clock_getres, SYS_gettimeofday,
-    SYS_getrandom, SYS_getpriority, SYS_setpriority, SYS_ioprio_get, SYS_ioprio_set,
-    SYS_sched_getscheduler, SYS_sched_setscheduler, SYS_sched_getparam, SYS_getcpu,
+    SYS_getrandom, SYS_getcpu,
 ];
 
 /// What the reader needs beside.
@@ -86,12 +85,14 @@ pub(super) const NEEDED: &[Call] = &[
 pub(super) const NEEDED_BY_READER: &[Call] = &[
     SYS_flistxattr, SYS_fgetxattr, SYS_llistxattr, SYS_lgetxattr, SYS_listxattr, SYS_getxattr,
     SYS_inotify_init1, SYS_inotify_add_watch, SYS_inotify_rm_watch,
+    // whether a process is there that the lists hide (`procfs::answers`)
+    SYS_getpriority,
 ];
 
 /// What the courier needs beside.
 #[rustfmt::skip]
 pub(super) const NEEDED_BY_COURIER: &[Call] = &[
-    SYS_connect, SYS_bind, SYS_sendto, SYS_sendmmsg, SYS_recvmmsg, SYS_unlinkat, SYS_renameat,
+    SYS_connect, SYS_bind, SYS_recvmmsg, SYS_flock, SYS_unlinkat, SYS_renameat,
     SYS_renameat2, SYS_linkat, SYS_mkdirat, SYS_fchmod, SYS_fchmodat, SYS_utimensat,
 ];
 
@@ -108,10 +109,36 @@ pub(super) const IOCTL: &[u64] = &[
     TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX,
 ];
 
-/// The network, its own tables, and look-up services on this host.
+/// Those about a process's place among others, and the argument that says of whom: 0 is oneself. Of others they would tell
+/// that there are any.
+pub(super) const OF_ITSELF: &[(Call, u8)] = &[
+    (SYS_sched_getaffinity, 0),
+    (SYS_sched_getscheduler, 0),
+    (SYS_sched_setscheduler, 0),
+    (SYS_sched_getparam, 0),
+    (SYS_getpriority, 1),
+    (SYS_setpriority, 1),
+    (SYS_ioprio_get, 1),
+    (SYS_ioprio_set, 1),
+];
+
+/// Flags and copies of descriptors; no locks, which would hold up others, and no signals.
 #[rustfmt::skip]
-pub(super) const FAMILIES: &[u64] = &[
-    AF_UNIX as u64, AF_INET as u64, AF_INET6 as u64, AF_NETLINK as u64,
+pub(super) const FCNTL: &[u64] = &[
+    F_GETFD as u64, F_SETFD as u64, F_GETFL as u64, F_SETFL as u64, F_DUPFD as u64,
+    F_DUPFD_CLOEXEC as u64,
+];
+
+/// Family, kind and protocol of the sockets that may be made: TCP to the server and UDP to name servers, the network's
+/// tables by which names are looked up, and look-up services on this host. Not Multipath TCP, which Landlock lets pass.
+#[rustfmt::skip]
+pub(super) const SOCKETS: &[(c_int, c_int, c_int)] = &[
+    (AF_INET, SOCK_STREAM, 0), (AF_INET, SOCK_STREAM, IPPROTO_TCP),
+    (AF_INET, SOCK_DGRAM, 0), (AF_INET, SOCK_DGRAM, IPPROTO_UDP),
+    (AF_INET6, SOCK_STREAM, 0), (AF_INET6, SOCK_STREAM, IPPROTO_TCP),
+    (AF_INET6, SOCK_DGRAM, 0), (AF_INET6, SOCK_DGRAM, IPPROTO_UDP),
+    (AF_UNIX, SOCK_STREAM, 0), (AF_UNIX, SOCK_DGRAM, 0),
+    (AF_NETLINK, SOCK_RAW, NETLINK_ROUTE), (AF_NETLINK, SOCK_DGRAM, NETLINK_ROUTE),
 ];
 
 /// What these processors have beside, from before each such call took a folder or flags.

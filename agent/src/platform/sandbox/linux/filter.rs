@@ -50,11 +50,30 @@ pub(super) fn install(whom: Confined<'_>) -> Result<(), String> {
 fn compile(whom: Confined<'_>) -> Result<[BpfProgram; 2], BackendError> {
     let processor: TargetArch = std::env::consts::ARCH.try_into()?;
     let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
-    let (end, pass) = (SeccompAction::KillProcess, SeccompAction::Allow);
+    let (end, pass) = (ending(), SeccompAction::Allow);
     let deadly = SeccompFilter::new(deadly(whom)?, pass.clone(), end, processor)?;
     let needed = SeccompFilter::new(needed(whom)?, absent, pass, processor)?;
     // What is installed later is asked first, and `prctl` must still be there for it.
     Ok([deadly.try_into()?, needed.try_into()?])
+}
+
+/// What ends the whole process: kernels before 4.14 would end the calling thread alone, so that there it is the signal,
+/// which ends a process that does not handle it.
+fn ending() -> SeccompAction {
+    let wanted = libc::SECCOMP_RET_KILL_PROCESS;
+    // SAFETY: the kernel reads one number, which outlives the call.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_GET_ACTION_AVAIL,
+            0,
+            &raw const wanted,
+        )
+    };
+    match answer {
+        0 => SeccompAction::KillProcess,
+        _ => SeccompAction::Trap,
+    }
 }
 
 /// `prctl`, since the call `seccomp` is younger (3.17) than the filters (3.5).
@@ -101,12 +120,21 @@ fn needed(whom: Confined<'_>) -> Result<Calls, BackendError> {
         libc::SYS_clone,
         vec![masked(0, thread | NAMESPACES, thread)?],
     );
-    // Asking whether a process is there; and `abort`, which sends to oneself.
-    calls.insert(libc::SYS_kill, vec![is(1, 0)?]);
+    // `abort` sends to oneself.
     let own = u64::from(std::process::id());
     calls.insert(libc::SYS_tgkill, vec![is(0, own)?]);
     calls.insert(libc::SYS_mprotect, vec![masked(2, executable, 0)?]);
-    calls.insert(libc::SYS_prlimit64, vec![is(2, 0)?]);
+    calls.insert(
+        libc::SYS_prlimit64,
+        vec![all(&[on(0, 0)?, pointer(2, 0)?])?],
+    );
+    for (call, argument) in calls::OF_ITSELF {
+        calls.insert(*call, vec![is(*argument, 0)?]);
+    }
+    // A connection that is made by the first bytes passes no other rule for connections.
+    let fast = libc::MSG_FASTOPEN;
+    calls.insert(libc::SYS_sendmsg, vec![masked(2, fast, 0)?]);
+    calls.insert(libc::SYS_fcntl, one_of(1, calls::FCNTL)?);
     calls.insert(libc::SYS_prctl, one_of(0, calls::PRCTL)?);
     calls.insert(libc::SYS_ioctl, one_of(1, calls::IOCTL)?);
     match whom {
@@ -114,7 +142,8 @@ fn needed(whom: Confined<'_>) -> Result<Calls, BackendError> {
             calls.extend(plain(calls::NEEDED_BY_READER, &[]));
             calls.insert(libc::SYS_mmap, vec![masked(2, executable, 0)?]);
             // To whom a socket is connected, and to nobody else.
-            calls.insert(libc::SYS_sendto, vec![wide(4, 0)?]);
+            let told = all(&[pointer(4, 0)?, on_mask(3, fast, 0)?])?;
+            calls.insert(libc::SYS_sendto, vec![told]);
         }
         Confined::Courier { .. } => {
             calls.extend(plain(
@@ -124,10 +153,25 @@ fn needed(whom: Confined<'_>) -> Result<Calls, BackendError> {
             // A C library may still load how names are looked up.
             let no_code = [masked(2, executable, 0)?, masked(2, writable, 0)?];
             calls.insert(libc::SYS_mmap, no_code.into());
-            calls.insert(libc::SYS_socket, one_of(0, calls::FAMILIES)?);
+            calls.insert(libc::SYS_sendto, vec![masked(3, fast, 0)?]);
+            calls.insert(libc::SYS_sendmmsg, vec![masked(3, fast, 0)?]);
+            calls.insert(libc::SYS_socket, sockets()?);
         }
     }
     Ok(calls)
+}
+
+/// Sockets of the families, kinds and protocols that are listed: others are made by the same call and go other ways.
+fn sockets() -> Result<Vec<Rule>, BackendError> {
+    const KIND: libc::c_int = 0xf;
+    let rule = |(family, kind, protocol): &(libc::c_int, libc::c_int, libc::c_int)| {
+        all(&[
+            on(0, u64::from(family.cast_unsigned()))?,
+            on_mask(1, KIND, *kind)?,
+            on(2, u64::from(protocol.cast_unsigned()))?,
+        ])
+    };
+    calls::SOCKETS.iter().map(rule).collect()
 }
 
 fn plain(calls: &[c_long], old: &[c_long]) -> Calls {
@@ -140,11 +184,7 @@ fn one_of(argument: u8, values: &[u64]) -> Result<Vec<Rule>, BackendError> {
 }
 
 fn is(argument: u8, value: u64) -> Result<Rule, BackendError> {
-    rule(argument, Width::Dword, Op::Eq, value)
-}
-
-fn wide(argument: u8, value: u64) -> Result<Rule, BackendError> {
-    rule(argument, Width::Qword, Op::Eq, value)
+    all(&[on(argument, value)?])
 }
 
 fn has(argument: u8, flag: libc::c_int) -> Result<Rule, BackendError> {
@@ -152,10 +192,25 @@ fn has(argument: u8, flag: libc::c_int) -> Result<Rule, BackendError> {
 }
 
 fn masked(argument: u8, mask: libc::c_int, value: libc::c_int) -> Result<Rule, BackendError> {
-    let (mask, value) = (u64::from(mask.cast_unsigned()), value.cast_unsigned());
-    rule(argument, Width::Dword, Op::MaskedEq(mask), value.into())
+    all(&[on_mask(argument, mask, value)?])
 }
 
-fn rule(argument: u8, width: Width, op: Op, value: u64) -> Result<Rule, BackendError> {
-    Rule::new(vec![Condition::new(argument, width, op, value)?])
+/// A rule whose conditions must all hold.
+fn all(conditions: &[Condition]) -> Result<Rule, BackendError> {
+    Rule::new(conditions.to_vec())
+}
+
+/// An argument that is a number of 32 bits.
+fn on(argument: u8, value: u64) -> Result<Condition, BackendError> {
+    Condition::new(argument, Width::Dword, Op::Eq, value)
+}
+
+/// An argument that is an address.
+fn pointer(argument: u8, value: u64) -> Result<Condition, BackendError> {
+    Condition::new(argument, Width::Qword, Op::Eq, value)
+}
+
+fn on_mask(argument: u8, mask: libc::c_int, value: libc::c_int) -> Result<Condition, BackendError> {
+    let (mask, value) = (u64::from(mask.cast_unsigned()), value.cast_unsigned());
+    Condition::new(argument, Width::Dword, Op::MaskedEq(mask), value.into())
 }
