@@ -192,10 +192,10 @@ impl TokenArgs {
 /// What `deployment` was told: what `token` takes, and what goes with it.
 #[derive(Debug, Args)]
 pub struct DeploymentArgs {
-    /// The server, as the hosts reach it: https://HOST[:PORT].
+    /// The server, as the hosts reach it: `https://HOST[:PORT]`.
     #[arg(long, value_name = "URL")]
     pub server: String,
-    /// An HTTP proxy between hosts and server: http://[USER:PASSWORD@]HOST:PORT.
+    /// An HTTP proxy between hosts and server: `http://[USER:PASSWORD@]HOST:PORT`.
     #[arg(long, value_name = "URL")]
     pub proxy: Option<String>,
     /// A file with what any run may cost on these hosts, as TOML: cpu_percent, io_bytes_per_second, memory_bytes,
