@@ -164,22 +164,11 @@ fn the_reader_changes_nothing_starts_nothing_and_talks_to_nobody() {
     let acts = [
         ("create", &*new),
         ("nameless", folder),
-        ("exec", ""),
         ("by_handle", ""),
         ("socket", ""),
         ("local_socket", &socket),
         ("listen", ""),
         ("connect", "1"),
-        ("trace", &process),
-        ("write_memory", &process),
-        ("take_descriptor", ""),
-        ("mount", ""),
-        ("namespace", ""),
-        ("module", ""),
-        ("bpf", ""),
-        ("ring", ""),
-        ("keys", ""),
-        ("user", ""),
     ];
     host.expect("reader", Came::Killed, &acts);
     let refused = [
@@ -261,20 +250,37 @@ fn the_courier_sees_its_own_folder_and_reaches_its_server_alone() {
         ("writable_code", ""),
     ];
     host.expect("courier", Came::Refused, &refused);
-    let killed = [
-        ("exec", ""),
-        ("trace", &*process),
-        ("write_memory", &process),
-        ("take_descriptor", ""),
-        ("mount", ""),
-        ("namespace", ""),
-        ("module", ""),
-        ("bpf", ""),
-        ("ring", ""),
-        ("keys", ""),
-        ("user", ""),
-        ("special", &own),
-        ("by_struct", &own),
-    ];
-    host.expect("courier", Came::Killed, &killed);
+    host.expect(
+        "courier",
+        Came::Killed,
+        &[("special", &own), ("by_struct", &own)],
+    );
+}
+
+/// What neither half survives.
+const DEADLY: [&str; 11] = [
+    "exec",
+    "trace",
+    "write_memory",
+    "take_descriptor",
+    "mount",
+    "namespace",
+    "module",
+    "bpf",
+    "ring",
+    "keys",
+    "user",
+];
+
+#[test]
+fn no_half_survives_an_attempt_to_start_trace_mount_load_or_become_somebody() {
+    let (host, somebody) = (Host::new(), Somebody::start().unwrap());
+    let process = somebody.id().to_string();
+    for half in ["reader", "courier"] {
+        host.expect(
+            half,
+            Came::Killed,
+            &DEADLY.map(|act| (act, process.as_str())),
+        );
+    }
 }

@@ -1,9 +1,14 @@
 //! Fetches the server's signed time for the reader, quickly or not at all.
 
-use protocol::messages::TimeRequest;
+use std::time::Instant;
+
+use data_encoding::HEXLOWER;
+use evidence::{envelope, envelope::Envelope, instant::Instant as WallTime};
+use protocol::{messages::TimeRequest, time::SignedTime};
 
 use super::{
     context::{Context, CourierError},
+    http::Client,
     pause::Tray,
 };
 use crate::link::FromSpool;
@@ -45,6 +50,26 @@ pub(super) fn serve(context: &Context, questions: &Questions) -> Result<(), Cour
         }
     }
     Ok(())
+}
+
+/// How far this host's clock is ahead of the server's, as the courier reckons it: the reader's own measurement, with the
+/// signature checked, is what stands in evidence.
+pub(super) fn ahead_ms(client: &Client) -> Result<i64, String> {
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).map_err(|error| error.to_string())?;
+    let question = TimeRequest {
+        v: 1,
+        nonce: HEXLOWER.encode(&nonce),
+    };
+    let (asked, before) = (Instant::now(), WallTime::now());
+    let answer = client.post("/v1/time", &question, ANSWER_BYTES_MAX);
+    let answer = answer.map_err(|error| error.chain())?;
+    let half_ms = i64::try_from(asked.elapsed().as_millis() / 2).unwrap_or(0);
+    let signed: SignedTime = Envelope::parse(&answer.body)
+        .and_then(|envelope| envelope.document(envelope::TIME))
+        .map_err(|_| "the server tells no time that can be read".to_owned())?;
+    let ms = |time: WallTime| time.seconds * 1000 + i64::from(time.ns / 1_000_000);
+    Ok(ms(before) + half_ms - ms(signed.time))
 }
 
 fn fetch(context: &Context, nonce: &str) -> Option<String> {

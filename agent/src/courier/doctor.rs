@@ -4,21 +4,13 @@
 
 mod way;
 
-use std::{
-    fmt,
-    io::ErrorKind,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fmt, io::ErrorKind, path::Path, time::Duration};
 
-use data_encoding::HEXLOWER;
-use evidence::{
-    digest::Digest, envelope, envelope::Envelope, ids::CollectionId, instant::Instant as WallTime,
-};
-use protocol::{messages::TimeRequest, time::SignedTime};
+use evidence::{digest::Digest, ids::CollectionId, instant::Instant as WallTime};
 use serde::Serialize;
 
 use super::{
+    clock,
     folder::{Folder, FolderError, Settings},
     http::{Access, Client, HttpError, way as way_to},
     status,
@@ -206,7 +198,8 @@ fn server(access: Access<'_>) -> Seen {
 
 /// How far this host's clock is from the server's. The signature of the time is the reader's matter.
 fn clock(access: Access<'_>) -> Seen {
-    let ahead_ms = ahead_ms(access)?;
+    let client = Client::new(access).map_err(|error| error.to_string())?;
+    let ahead_ms = clock::ahead_ms(&client)?;
     let seconds = ahead_ms as f64 / 1000.0;
     let text = format!("{seconds:+.1} s from the server's");
     match ahead_ms.unsigned_abs() <= CLOCK_MOST.as_millis() as u64 {
@@ -215,25 +208,6 @@ fn clock(access: Access<'_>) -> Seen {
             "{text}. Set it right (timedatectl, chrony): orders and certificates are judged by time."
         )),
     }
-}
-
-fn ahead_ms(access: Access<'_>) -> Result<i64, String> {
-    let client = Client::new(access).map_err(|error| error.to_string())?;
-    let mut nonce = [0; 16];
-    getrandom::fill(&mut nonce).map_err(|error| error.to_string())?;
-    let question = TimeRequest {
-        v: 1,
-        nonce: HEXLOWER.encode(&nonce),
-    };
-    let (asked, before) = (Instant::now(), WallTime::now());
-    let answer = client.post("/v1/time", &question, ANSWER_BYTES_MAX);
-    let answer = answer.map_err(|error| error.chain())?;
-    let half_ms = i64::try_from(asked.elapsed().as_millis() / 2).unwrap_or(0);
-    let signed: SignedTime = Envelope::parse(&answer.body)
-        .and_then(|envelope| envelope.document(envelope::TIME))
-        .map_err(|_| "the server tells no time that can be read".to_owned())?;
-    let ms = |time: WallTime| time.seconds * 1000 + i64::from(time.ns / 1_000_000);
-    Ok(ms(before) + half_ms - ms(signed.time))
 }
 
 fn identity(folder: &Folder, settings: &Settings) -> Result<Identity, String> {

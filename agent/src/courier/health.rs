@@ -8,14 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use data_encoding::HEXLOWER;
-use evidence::{envelope, envelope::Envelope, instant::Instant as WallTime};
-use protocol::{
-    messages::{AgentHealth, Health, TimeRequest},
-    time::SignedTime,
-};
+use protocol::messages::{AgentHealth, Health};
 
 use super::{
+    clock,
     context::{Context, CourierError},
     http::HttpError,
     pause::Backoff,
@@ -55,7 +51,7 @@ fn tell(context: &Context, health: &Health) -> Result<(), HttpError> {
     let message = AgentHealth {
         v: 1,
         health: Health {
-            clock_ahead_ms: clock_ahead_ms(context),
+            clock_ahead_ms: clock::ahead_ms(&context.client()).ok(),
             ..health.clone()
         },
     };
@@ -84,29 +80,6 @@ fn health(context: &Context) -> Health {
         cpu_day_ms: used.map(|used| used.cpu_ms),
         memory_peak_bytes: used.map(|used| used.memory_peak_bytes),
     }
-}
-
-/// How far the host's clock is ahead of the server's, as the courier reckons it: the reader's own measurement is
-/// what stands in evidence.
-fn clock_ahead_ms(context: &Context) -> Option<i64> {
-    let mut nonce = [0; 16];
-    getrandom::fill(&mut nonce).ok()?;
-    let question = TimeRequest {
-        v: 1,
-        nonce: HEXLOWER.encode(&nonce),
-    };
-    let (asked, before) = (Instant::now(), WallTime::now());
-    let answer = context
-        .client()
-        .post("/v1/time", &question, ANSWER_BYTES_MAX)
-        .ok()?;
-    let half_ms = i64::try_from(asked.elapsed().as_millis() / 2).ok()?;
-    let signed: SignedTime = Envelope::parse(&answer.body)
-        .ok()?
-        .document(envelope::TIME)
-        .ok()?;
-    let ms = |time: WallTime| time.seconds * 1000 + i64::from(time.ns / 1_000_000);
-    Some(ms(before) + half_ms - ms(signed.time))
 }
 
 fn short(text: String) -> String {
