@@ -46,6 +46,13 @@ struct Wanted {
     tls_key: Digest,
 }
 
+impl Wanted {
+    /// Those for the TLS certificate and for the seal's.
+    fn requests(&self) -> (&str, &str) {
+        (&self.asked.tls_csr, &self.asked.seal_csr)
+    }
+}
+
 /// `POST /v1/enrol`.
 pub(crate) async fn enrol(
     State(server): App,
@@ -129,7 +136,7 @@ async fn again(
     if server.index.is_cloned(agent).await? {
         return Err(Refusal::Cloned);
     }
-    let response = certified(server, wanted, agent, now)?;
+    let response = certified(server, agent, wanted.requests(), now)?;
     log_again(server, agent, wanted.seal_key, wanted.tls_key).await?;
     Ok(EnrolResponse {
         receipt,
@@ -155,7 +162,7 @@ pub(super) async fn log_again(
 
 async fn first(server: &Server, wanted: Wanted, now: Instant) -> Result<EnrolResponse, Refusal> {
     let agent = AgentId::random().map_err(|e| Refusal::failed(e.to_string()))?;
-    let response = certified(server, &wanted, agent, now)?;
+    let response = certified(server, agent, wanted.requests(), now)?;
     let action = Action::Enrolled {
         agent,
         host: wanted.asked.host.id,
@@ -187,17 +194,17 @@ async fn first(server: &Server, wanted: Wanted, now: Instant) -> Result<EnrolRes
 }
 
 /// The certificates, before anything is kept: a request that can't be certified leaves no trace.
-fn certified(
+pub(super) fn certified(
     server: &Server,
-    wanted: &Wanted,
     agent: AgentId,
+    (tls_csr, seal_csr): (&str, &str),
     now: Instant,
 ) -> Result<EnrolResponse, Refusal> {
     Ok(EnrolResponse {
         v: VERSION,
         agent,
-        tls_chain: tls_chain(server, agent, &wanted.asked.tls_csr, now)?,
-        seal_chain: seal_chain(server, agent, &wanted.asked.seal_csr, now)?,
+        tls_chain: tls_chain(server, agent, tls_csr, now)?,
+        seal_chain: seal_chain(server, agent, seal_csr, now)?,
         policy: server.documents().shown.policy.clone(),
         receipt: String::new(),
     })

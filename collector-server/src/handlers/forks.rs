@@ -11,14 +11,11 @@ use evidence::{
     ids::AgentId,
     instant::Instant,
 };
-use protocol::{
-    enrolment::{EnrolResponse, Fork, ForkRequest},
-    version::VERSION,
-};
+use protocol::enrolment::{EnrolResponse, Fork, ForkRequest};
 
 use super::{
     Answer, App, Message,
-    enrolment::{admit, check_facts, log_again, requested_keys, seal_chain, seal_keys, tls_chain},
+    enrolment::{admit, certified, check_facts, log_again, requested_keys, seal_keys},
     json,
 };
 use crate::{
@@ -38,6 +35,13 @@ struct Wanted {
     asked: ForkRequest,
     seal_key: Digest,
     tls_key: Digest,
+}
+
+impl Wanted {
+    /// Those for the TLS certificate and for the seal's.
+    fn requests(&self) -> (&str, &str) {
+        (&self.asked.tls_csr, &self.fork.csr)
+    }
 }
 
 /// `POST /v1/agent/fork`.
@@ -96,7 +100,7 @@ async fn again(
     receipt: String,
     now: Instant,
 ) -> Result<EnrolResponse, Refusal> {
-    let response = certified(server, wanted, agent, now)?;
+    let response = certified(server, agent, wanted.requests(), now)?;
     log_again(server, agent, wanted.seal_key, wanted.tls_key).await?;
     Ok(EnrolResponse {
         receipt,
@@ -106,7 +110,7 @@ async fn again(
 
 async fn first(server: &Server, wanted: Wanted, now: Instant) -> Result<EnrolResponse, Refusal> {
     let agent = AgentId::random().map_err(|e| Refusal::failed(e.to_string()))?;
-    let response = certified(server, &wanted, agent, now)?;
+    let response = certified(server, agent, wanted.requests(), now)?;
     let (token, token_sha256) = token_of(server, wanted.origin.agent).await?;
     let action = Action::Enrolled {
         agent,
@@ -135,23 +139,6 @@ async fn first(server: &Server, wanted: Wanted, now: Instant) -> Result<EnrolRes
     Ok(EnrolResponse {
         receipt,
         ..response
-    })
-}
-
-/// The certificates, before anything is kept: a request that can't be certified leaves no trace.
-fn certified(
-    server: &Server,
-    wanted: &Wanted,
-    agent: AgentId,
-    now: Instant,
-) -> Result<EnrolResponse, Refusal> {
-    Ok(EnrolResponse {
-        v: VERSION,
-        agent,
-        tls_chain: tls_chain(server, agent, &wanted.asked.tls_csr, now)?,
-        seal_chain: seal_chain(server, agent, &wanted.fork.csr, now)?,
-        policy: server.documents().shown.policy.clone(),
-        receipt: String::new(),
     })
 }
 
