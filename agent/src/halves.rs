@@ -277,8 +277,9 @@ fn reader(
     from: Option<Source>,
 ) -> Result<(), Box<dyn Error>> {
     let folder = reader_folder(state);
-    let brought = from.map(|from| from.read()).transpose()?;
+    // First of all: another agent's state is no matter of what this one was brought.
     let mut known = State::open(&folder)?;
+    let brought = from.map(|from| from.read()).transpose()?;
     let (own, limits) = (state.canonicalize()?, limits(&folder.join("limits.toml"))?);
     neighbours::prepare();
     let walls = confine(Confined::Reader, &courier_folder(state), sandbox)?;

@@ -50,7 +50,11 @@ fn a_second_agent_on_the_same_state_ends_and_says_why() {
     // As the first one's reader holds it.
     let held = File::open(&folder).unwrap();
     held.lock().unwrap();
-    let ended = agent(&["half", "reader"], state.path());
+    // With a deployment file it would enrol, were it alone.
+    let file = state.path().join("deployment.json");
+    fs::write(&file, "").unwrap();
+    let file = file.to_str().unwrap();
+    let ended = agent(&["half", "reader", "--deployment", file], state.path());
     assert_eq!(ended.status.code(), UNFIT, "{}", said(&ended));
     assert!(
         said(&ended).contains("another reader uses"),
