@@ -215,7 +215,7 @@ impl Half {
 pub enum Sandbox {
     /// It does not start.
     Required,
-    /// It does not start without Landlock either, which kernels before 5.13 lack.
+    /// It does not start without the others either: Landlock in full, locked memory.
     Full,
     /// It starts with those that can be put up, and says which are missing.
     Available,

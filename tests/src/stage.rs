@@ -486,6 +486,15 @@ impl Stage {
         let profile = self.path("small.yaml");
         let yaml = "v: 1\nname: small\nabout: the system alone\nartifacts: [{name: system}]\n";
         fs::write(&profile, yaml)?;
+        let more: Vec<OsString> = more.iter().map(Into::into).collect();
+        self.collect(&profile, &more)
+    }
+
+    /// Orders a collection by `profile` from every host; `more` goes to `collect` as it is.
+    ///
+    /// # Errors
+    /// The program can't be started.
+    pub fn collect(&self, profile: &Path, more: &[OsString]) -> anyhow::Result<Outcome> {
         let mut arguments = Vec::from(args![
             "collect",
             "--where",
@@ -497,7 +506,7 @@ impl Stage {
             "--reason",
             "r"
         ]);
-        arguments.extend(more.iter().map(Into::into));
+        arguments.extend_from_slice(more);
         self.fieldseal(&arguments)
     }
 

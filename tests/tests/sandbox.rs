@@ -90,12 +90,14 @@ fn a_triage_is_gathered_and_delivered_inside_all_walls() {
     .unwrap();
     let (reader, courier) = halves(agent.id()).unwrap();
     wait_until("both are confined", || {
-        let confined = |process| fact(process, "Seccomp") == "2";
+        // The second filter is the last wall.
+        let confined = |process| fact(process, "Seccomp_filters") == "2";
         Ok(confined(reader) && confined(courier))
     })
     .unwrap();
     for process in [reader, courier] {
         assert_eq!(fact(process, "NoNewPrivs"), "1");
+        assert_eq!(fact(process, "Seccomp"), "2");
         assert_eq!(fact(process, "Seccomp_filters"), "2");
         assert_eq!(fact(process, "Groups").trim(), "");
     }
@@ -211,22 +213,8 @@ fn collected(stage: &Stage, tree: &Path) -> std::path::PathBuf {
     let yaml = "v: 1\nname: walled\nabout: most of all\nartifacts: [{name: system}, {name: processes}, {name: network}, \
         {name: users}, {name: file_hashes}]\n";
     fs::write(&profile, yaml).unwrap();
-    let arguments = args![
-        "collect",
-        "--where",
-        "*",
-        "--profile",
-        profile,
-        "--case",
-        "2026-1",
-        "--reason",
-        "walls",
-        "--path",
-        tree,
-        "--watch",
-        "--json"
-    ];
-    let outcome = stage.fieldseal(&arguments).unwrap();
+    let more = args!["--path", tree, "--watch", "--json"];
+    let outcome = stage.collect(&profile, &more).unwrap();
     assert!([0, 2].contains(&outcome.code), "{outcome:?}");
     // One line a state; the first is the order's.
     let first = outcome.out.lines().next().unwrap();

@@ -164,8 +164,11 @@ fn along(settings: &Settings, folder: &Folder, found: &mut Findings) -> Option<(
         root_pem: &root_pem,
         identity: None,
     };
-    found.note(Step::Server, server(stranger))?;
-    let clock = found.note(Step::Clock, clock(stranger));
+    let client = Client::new(stranger).map_err(|error| error.to_string());
+    let seen = client.as_ref().map_err(Clone::clone).and_then(server);
+    found.note(Step::Server, seen)?;
+    let seen = client.as_ref().map_err(Clone::clone).and_then(clock);
+    let clock = found.note(Step::Clock, seen);
     let identity = identity(folder, settings);
     let seen = identity
         .as_ref()
@@ -180,8 +183,7 @@ fn along(settings: &Settings, folder: &Folder, found: &mut Findings) -> Option<(
     clock.and(certificate).and(agent)
 }
 
-fn server(access: Access<'_>) -> Seen {
-    let client = Client::new(access).map_err(|error| error.to_string())?;
+fn server(client: &Client) -> Seen {
     match client.get("/v1/trust", ANSWER_BYTES_MAX) {
         Ok(_) => Ok("the deployment's server answers, shown by root.crt".to_owned()),
         Err(error @ HttpError::Certificate { .. }) => Err(format!(
@@ -197,9 +199,8 @@ fn server(access: Access<'_>) -> Seen {
 }
 
 /// How far this host's clock is from the server's. The signature of the time is the reader's matter.
-fn clock(access: Access<'_>) -> Seen {
-    let client = Client::new(access).map_err(|error| error.to_string())?;
-    let ahead_ms = clock::ahead_ms(&client)?;
+fn clock(client: &Client) -> Seen {
+    let ahead_ms = clock::ahead_ms(client)?;
     let seconds = ahead_ms as f64 / 1000.0;
     let text = format!("{seconds:+.1} s from the server's");
     match ahead_ms.unsigned_abs() <= CLOCK_MOST.as_millis() as u64 {

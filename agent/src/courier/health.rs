@@ -16,7 +16,10 @@ use super::{
     http::HttpError,
     pause::Backoff,
 };
-use crate::{host, platform::disk};
+use crate::{
+    host,
+    platform::{disk, sandbox::Walls},
+};
 
 /// How often it is told without need; each agent at a time of its own.
 const PERIOD: Duration = Duration::from_secs(3 * 3600);
@@ -63,22 +66,21 @@ fn tell(context: &Context, health: &Health) -> Result<(), HttpError> {
 fn health(context: &Context) -> Health {
     let identity = host::identity(Path::new("/"));
     let space = disk::space(&context.folder.spool()).ok();
-    let (parts_waiting, bytes_waiting) = context.board.waiting();
-    let [reader_walls, courier_walls] = context.board.walls();
-    let used = context.board.used();
+    let told = context.board.told();
+    let walls = |walls: Option<Walls>| walls.map(|walls| short(walls.to_string()));
     Health {
         hostname: short(identity.hostname),
         system: short(identity.os_version.or(identity.kernel).unwrap_or_default()),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         free_bytes: space.map(|space| space.free_bytes),
-        parts_waiting,
-        bytes_waiting,
+        parts_waiting: told.parts_waiting,
+        bytes_waiting: told.bytes_waiting,
         clock_ahead_ms: None,
         problem: context.board.problem(),
-        reader_walls: reader_walls.map(short),
-        courier_walls: courier_walls.map(short),
-        cpu_day_ms: used.map(|used| used.cpu_ms),
-        memory_peak_bytes: used.map(|used| used.memory_peak_bytes),
+        reader_walls: walls(told.reader_walls),
+        courier_walls: walls(told.courier_walls),
+        cpu_day_ms: told.used.map(|used| used.cpu_ms),
+        memory_peak_bytes: told.used.map(|used| used.memory_peak_bytes),
     }
 }
 

@@ -124,22 +124,10 @@ impl Board {
         Some(error.text.chars().take(PROBLEM_CHARS).collect())
     }
 
-    /// How many sealed parts wait, and their bytes.
-    pub(super) fn waiting(&self) -> (u32, u64) {
+    /// All of it, as it is now.
+    pub(super) fn told(&self) -> Status {
         let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        (now.0.parts_waiting, now.0.bytes_waiting)
-    }
-
-    /// The walls around the reader and the courier, for people.
-    pub(super) fn walls(&self) -> [Option<String>; 2] {
-        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        [&now.0.reader_walls, &now.0.courier_walls].map(|walls| Some(walls.as_ref()?.to_string()))
-    }
-
-    /// What the agent has used in the last day.
-    pub(super) fn used(&self) -> Option<Use> {
-        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        now.0.used
+        now.0.clone()
     }
 
     /// Writes the file where something changed, or says when that is due; a status that can't be written is no reason
