@@ -164,7 +164,7 @@ impl Brought {
     pub fn limits(&self) -> Limits {
         self.file
             .as_ref()
-            .map_or_else(Limits::default, |f| f.1.limits)
+            .map_or_else(Limits::default, |f| f.1.limits.clone())
     }
 
     /// Checks that admins of `policy` made it for this deployment, that it agrees with itself, and that it has not ended.

@@ -17,6 +17,7 @@ use evidence::{
     wrap::Recipient,
 };
 use protocol::{
+    hours::Hours,
     profile::{self, Chosen, Limits, Parameters, Profile, ProfileError},
     scope::Scope,
 };
@@ -350,6 +351,7 @@ impl Plan {
 
     /// The limits as they stand in the archive, `lanes` parts being filled at once.
     pub fn limits_told(&self, lanes: usize) -> BTreeMap<String, u64> {
+        let hours = self.limits.hours.as_ref().map_or(0, Hours::minutes_a_week);
         let all = [
             ("part_bytes", self.part_bytes),
             ("lanes", lanes as u64),
@@ -359,6 +361,8 @@ impl Plan {
             ("cpu_percent", self.limits.cpu_percent),
             ("io_bytes_per_second", self.limits.io_bytes_per_second),
             ("memory_bytes", self.limits.memory_bytes),
+            ("mains_only", self.limits.mains_only.into()),
+            ("hours_minutes_a_week", hours),
         ];
         let given = all.into_iter().filter(|(_, limit)| *limit > 0);
         given

@@ -107,7 +107,7 @@ pub fn make(
         root: plan.root.clone(),
         root_certificate: plan.root_certificate.clone(),
         token: token::make(token, key, policy, now)?,
-        limits: plan.limits,
+        limits: plan.limits.clone(),
         expires: token.expires(now),
         issuer: token.issuer.clone(),
     };

@@ -51,6 +51,14 @@ impl Instant {
     }
 }
 
+/// The minute of the week, which begins on Monday at 00:00, by the host's own clock and time zone.
+pub fn local_minute_of_week() -> u16 {
+    let now = jiff::ZonedDateTime::now();
+    let days = i32::from(now.weekday().to_monday_zero_offset());
+    let minute = (days * 24 + i32::from(now.hour())) * 60 + i32::from(now.minute());
+    u16::try_from(minute).unwrap_or_default()
+}
+
 /// For people: RFC 3339, or the seconds since 1970 where no calendar reaches.
 impl std::fmt::Display for Instant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -313,10 +313,14 @@ fn scope_in_words(scope: &Scope) -> String {
 
 /// The limits that are set, by their names.
 fn limits(profile: &Profile) -> anyhow::Result<String> {
-    let limits = serde_json::to_value(profile.limits)?;
+    let limits = serde_json::to_value(&profile.limits)?;
     let set = limits.as_object().into_iter().flatten();
     let set = set.filter(|(_, value)| value.as_u64() != Some(0));
-    let set: Vec<_> = set.map(|(name, value)| format!("{name} {value}")).collect();
+    let set = set.map(|(name, value)| match value.as_str() {
+        Some(text) => format!("{name} {text}"),
+        None => format!("{name} {value}"),
+    });
+    let set: Vec<_> = set.collect();
     Ok(set.join(", "))
 }
 

@@ -10,6 +10,7 @@ pub mod deployment;
 pub mod enrolment;
 pub mod error;
 pub mod hold;
+pub mod hours;
 pub mod kit;
 pub mod live;
 pub mod messages;

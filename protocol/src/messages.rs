@@ -238,6 +238,39 @@ pub struct Progress {
     pub files_waiting: u64,
     /// How long it still takes, where that can be said.
     pub rest: Option<Rest>,
+    /// What its limits make it wait for, if it does not go on.
+    #[serde(default)]
+    pub waits_for: Option<WaitsFor>,
+}
+
+impl Progress {
+    /// For people: what it waits for, or how long it still takes; empty where neither can be said.
+    pub fn rest_words(&self) -> String {
+        let waits = self.waits_for.map(|waits| waits.words().to_owned());
+        waits
+            .or_else(|| self.rest.map(Rest::words))
+            .unwrap_or_default()
+    }
+}
+
+/// What a collection waits for before it reads on from the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitsFor {
+    /// The host runs on its battery.
+    Mains,
+    /// It is outside of the hours that its limits leave.
+    Hours,
+}
+
+impl WaitsFor {
+    /// For people: "waits for mains power".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Mains => "waits for mains power",
+            Self::Hours => "waits for its hours",
+        }
+    }
 }
 
 /// How long a collection still takes, its delivery apart.

@@ -9,7 +9,7 @@ use evidence::digest::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{name::Name, scope::Scope, version::VERSION};
+use crate::{hours::Hours, name::Name, scope::Scope, version::VERSION};
 
 /// The longest profile that is read.
 ///
@@ -73,7 +73,9 @@ pub struct Chosen {
 }
 
 /// What a run may cost; 0 is no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// The last two hold back what lies on the disk; what is gone in seconds is gathered whenever the order comes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Bytes of collected files.
@@ -88,6 +90,12 @@ pub struct Limits {
     pub io_bytes_per_second: u64,
     /// Peak memory of the agent.
     pub memory_bytes: u64,
+    /// Whether it waits while the host runs on its battery.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mains_only: bool,
+    /// It waits outside of these hours of the host; none are as good as all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Hours>,
 }
 
 impl Limits {
@@ -104,6 +112,11 @@ impl Limits {
             cpu_percent: pick(self.cpu_percent, other.cpu_percent),
             io_bytes_per_second: pick(self.io_bytes_per_second, other.io_bytes_per_second),
             memory_bytes: pick(self.memory_bytes, other.memory_bytes),
+            mains_only: self.mains_only || other.mains_only,
+            hours: match (&self.hours, &other.hours) {
+                (Some(own), Some(others)) => Some(own.both(others)),
+                (own, others) => own.clone().or_else(|| others.clone()),
+            },
         }
     }
 
@@ -317,9 +330,13 @@ mod tests {
             files: 10,
             wall_seconds: 1_000_000,
             io_bytes_per_second: 5,
+            mains_only: true,
+            hours: Some("Mon-Fri 18:00-08:00".parse().unwrap()),
             ..Limits::default()
         };
         let paths = vec!["/etc".to_owned()];
+        let mut profile = profile;
+        profile.limits.hours = Some("Mon 00:00-24:00".parse().unwrap());
         let more = Parameters {
             paths,
             limits,
@@ -329,6 +346,9 @@ mod tests {
         assert_eq!(applied.limits.files, 10);
         assert_eq!(applied.limits.wall_seconds, profile.limits.wall_seconds);
         assert_eq!(applied.limits.io_bytes_per_second, 5);
+        assert!(applied.limits.mains_only);
+        let both = applied.limits.hours.unwrap().to_string();
+        assert_eq!(both, "Mon 18:00-24:00");
         assert_eq!(applied.limits.memory_bytes, profile.limits.memory_bytes);
         assert_eq!(applied.paths, ["/etc"]);
     }

@@ -15,6 +15,8 @@ use crate::platform::program;
 
 /// No sleep is longer, so that a stop is seen soon.
 const NAP: Duration = Duration::from_millis(50);
+/// The same while the run is held, which may last for hours.
+const HELD_NAP: Duration = Duration::from_millis(1000);
 /// The processor's time is looked at no more often.
 const LOOK: Duration = Duration::from_millis(20);
 /// Over so long the share of the processors is held.
@@ -28,6 +30,7 @@ struct Limiter {
     cpu_percent: u64,
     cores: u64,
     stop: AtomicBool,
+    held: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -60,6 +63,7 @@ impl Pace {
                 cpu_percent: limits.cpu_percent,
                 cores,
                 stop: AtomicBool::new(false),
+                held: AtomicBool::new(false),
                 state: Mutex::new(State {
                     free_at: now,
                     window: now,
@@ -94,23 +98,46 @@ impl Pace {
         self.limiter.stop.load(Ordering::Relaxed)
     }
 
-    /// After a read of `bytes`: waits as long as the limits want.
+    /// Holds every holder at its next read, or lets them go on.
+    pub fn hold(&self, is_held: bool) {
+        self.limiter.held.store(is_held, Ordering::Relaxed);
+    }
+
+    /// Whether the run is held.
+    pub fn is_held(&self) -> bool {
+        self.limiter.held.load(Ordering::Relaxed)
+    }
+
+    /// How long to wait before looking again, where `usually` would do: a run that is held leaves the host alone.
+    pub fn tick(&self, usually: Duration) -> Duration {
+        match self.is_held() && !self.is_stopped() {
+            true => usually.max(HELD_NAP),
+            false => usually,
+        }
+    }
+
+    /// After a read of `bytes`, or some other work: waits as long as the limits want.
     pub fn passed(&self, bytes: usize) {
         self.works();
         let limiter = &self.limiter;
-        if limiter.io_bytes_per_second == 0 && !(1..100).contains(&limiter.cpu_percent) {
-            return;
+        let is_limited = limiter.io_bytes_per_second > 0 || (1..100).contains(&limiter.cpu_percent);
+        if is_limited {
+            let until = limiter.until(bytes as u64);
+            self.wait(|| Some(until.saturating_duration_since(Instant::now()).min(NAP)));
         }
-        let until = limiter.until(bytes as u64);
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.is_stopped() {
+        self.wait(|| self.is_held().then_some(HELD_NAP));
+    }
+
+    /// While `nap` gives one, or until the stop.
+    fn wait(&self, nap: impl Fn() -> Option<Duration>) {
+        while let Some(nap) = nap().filter(|nap| !nap.is_zero()) {
+            if self.is_stopped() {
                 break;
             }
             self.waits();
-            thread::sleep(left.min(NAP));
+            thread::sleep(nap);
+            self.works();
         }
-        self.works();
     }
 
     /// The holder begins to wait for ourselves, not for the host.

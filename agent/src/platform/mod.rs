@@ -7,6 +7,7 @@ pub mod names;
 pub mod neighbours;
 pub mod own_mounts;
 pub mod pool;
+pub mod power;
 pub mod priority;
 pub mod private;
 pub mod procfs;

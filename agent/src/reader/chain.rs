@@ -171,6 +171,13 @@ impl<'r> Run<'r> {
         self.begun
     }
 
+    /// For how long this attempt has gone on, without the time that its limits made it wait.
+    pub(super) fn at_work(&self) -> Duration {
+        self.begun
+            .elapsed()
+            .saturating_sub(self.shared.waits.waited())
+    }
+
     /// Whether an earlier attempt began it.
     pub(super) fn is_resumed(&self) -> bool {
         self.facts.attempt > 1
@@ -180,7 +187,7 @@ impl<'r> Run<'r> {
     pub(super) fn must_stop(&self) -> bool {
         if self.shared.stopped().is_none() {
             let limit_s = self.shared.plan.limits.wall_seconds;
-            if limit_s > 0 && self.begun.elapsed() >= Duration::from_secs(limit_s) {
+            if limit_s > 0 && self.at_work() >= Duration::from_secs(limit_s) {
                 let why = format!("the time limit of {limit_s} s was reached");
                 self.shared.stop(Reason::Limit, why);
             } else if self.watch.pauses() {

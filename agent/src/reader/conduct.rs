@@ -3,6 +3,7 @@
 
 mod ending;
 mod hearing;
+mod held;
 
 use std::{
     collections::VecDeque,
@@ -80,6 +81,8 @@ pub(super) struct Conductor<'r> {
     progress: Progress,
     reckoning: Reckoning,
     looked: Instant,
+    /// What the log has yet to say of the run's being held.
+    turns: Vec<&'static str>,
 }
 
 impl<'r> Conductor<'r> {
@@ -105,6 +108,7 @@ impl<'r> Conductor<'r> {
             progress,
             reckoning: Reckoning::default(),
             looked: Instant::now(),
+            turns: Vec::new(),
         }
     }
 
@@ -124,6 +128,7 @@ impl<'r> Conductor<'r> {
         self.lane.log(None, "the collection begins".to_owned())?;
         self.unknown()?;
         self.short_of_memory()?;
+        self.tell_waits()?;
         self.strangers()?;
         self.foreseen()?;
         let (volatile, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.wanted)
@@ -143,6 +148,7 @@ impl<'r> Conductor<'r> {
         if !volatile.is_empty() {
             self.lane.close(false, None)?;
         }
+        self.begin_waits();
         self.with_lanes(lanes, &others)
     }
 
@@ -167,11 +173,13 @@ impl<'r> Conductor<'r> {
                 .collect();
             drop(ended);
             let gathered = others.iter().try_for_each(|next| {
+                self.wait_where_held()?;
                 let (artifact, speaker) = self.speaker(next);
                 self.artifact(artifact, speaker)
             });
             run.shared.queue.close();
             self.wait_for(&ends);
+            let gathered = gathered.and_then(|()| self.tell_turns());
             let stored = lanes.into_iter().map(|lane| match lane.join() {
                 Ok(outcome) => outcome,
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -192,7 +200,7 @@ impl<'r> Conductor<'r> {
     /// Until every lane has ended.
     fn wait_for(&mut self, ends: &Receiver<()>) {
         loop {
-            match ends.recv_timeout(TICK) {
+            match ends.recv_timeout(self.run.shared.pace.tick(TICK)) {
                 Err(RecvTimeoutError::Disconnected) => return,
                 Ok(()) | Err(RecvTimeoutError::Timeout) => self.look(),
             }
@@ -340,6 +348,7 @@ impl<'r> Conductor<'r> {
         }
         self.looked = Instant::now();
         self.run.must_stop();
+        self.look_whether_held();
         self.tell();
     }
 
@@ -359,7 +368,8 @@ impl<'r> Conductor<'r> {
         let (settled, waiting) = self.run.shared.tally.files();
         let at = self.run.watch.since(self.run.begun());
         let limit_s = self.run.shared.plan.limits.wall_seconds;
-        let limit = (limit_s > 0).then(|| Duration::from_secs(limit_s).saturating_sub(at));
+        let limit = Duration::from_secs(limit_s).saturating_sub(self.run.at_work());
+        let limit = (limit_s > 0).then_some(limit);
         self.progress.files_waiting = waiting;
         self.progress.rest = self.reckoning.rest(Look {
             at,

@@ -58,7 +58,7 @@ pub fn judge(
         root_certificate: held.root_certificate.clone(),
         root_sha256: held.root_sha256,
         token: held.token.clone(),
-        limits: held.limits,
+        limits: held.limits.clone(),
         receipt: answer.receipt,
         enrolled: now,
     };

@@ -50,7 +50,7 @@ impl Inbox {
                 return Some(word);
             }
             let fetcher = self.fetcher.as_ref()?;
-            match fetcher.receiver().recv_timeout(LOOK) {
+            match fetcher.receiver().recv_timeout(self.shared.pace.tick(LOOK)) {
                 Ok(batch) => self.words.extend(batch),
                 Err(RecvTimeoutError::Disconnected) => self.fetcher = None,
                 Err(RecvTimeoutError::Timeout) => self.look(),

@@ -43,4 +43,5 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod trust;
+mod waits;
 mod weight;

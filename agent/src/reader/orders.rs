@@ -304,7 +304,7 @@ pub fn whole_plan(
         own: house.own.clone(),
         recipients: order.recipients,
         case: Some(order.case),
-        limits: house.limits,
+        limits: house.limits.clone(),
         background: house.background,
         walls: house.walls.clone(),
     };

@@ -88,12 +88,14 @@ fn line(progress: &Progress, free_bytes: Option<u64>) -> String {
         records,
         files,
         file_bytes,
-        rest,
         ..
     } = progress;
     let turn = (artifacts_done + 1).min(*artifacts_total);
     let mib = file_bytes / MIB;
-    let rest = rest.map_or_else(String::new, |rest| format!(", {}", rest.words()));
+    let rest = match progress.rest_words() {
+        words if words.is_empty() => words,
+        words => format!(", {words}"),
+    };
     let room = free_bytes.map_or_else(String::new, |free| format!("; {} MiB free", free / MIB));
     format!(
         "{turn}/{artifacts_total} {artifact}: {records} records, {files} files, {mib} MiB{rest}{room}"

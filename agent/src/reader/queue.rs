@@ -65,7 +65,7 @@ impl Queue {
             if pace.is_stopped() {
                 return Err(Stopped);
             }
-            state = self.wait(state);
+            state = self.wait(state, pace);
         }
         if state.is_closed || pace.is_stopped() {
             return Err(Stopped);
@@ -98,7 +98,7 @@ impl Queue {
             if state.is_closed || is_over() {
                 return false;
             }
-            state = self.wait(state);
+            state = self.wait(state, pace);
         }
         !is_over()
     }
@@ -117,8 +117,8 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let waited = self.changed.wait_timeout(state, LOOK);
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, pace: &Pace) -> MutexGuard<'a, State> {
+        let waited = self.changed.wait_timeout(state, pace.tick(LOOK));
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 

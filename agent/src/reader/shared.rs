@@ -10,7 +10,12 @@ use std::{
 
 use evidence::{gap::Reason, names};
 
-use super::{queue::Queue, room::Room, tally::Tally};
+use super::{
+    queue::Queue,
+    room::Room,
+    tally::Tally,
+    waits::{Host, Waits},
+};
 use crate::platform::names::OsStrExt as _;
 use crate::{
     artifacts::passwd::Names,
@@ -41,6 +46,7 @@ pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) tally: Tally,
     pub(super) room: Room,
+    pub(super) waits: Waits,
     /// The order's scope on this host.
     pub(super) bounds: Option<Bounds>,
     /// Files that there was no room for.
@@ -62,8 +68,9 @@ impl Shared {
         Self {
             pace: Pace::new(&plan.limits),
             queue: Queue::default(),
-            tally: Tally::new(plan.limits, finished),
+            tally: Tally::new(&plan.limits, finished),
             room: Room::default(),
+            waits: Waits::new(&plan.limits, Host::default()),
             bounds: bounds(&plan),
             without_room: AtomicU64::new(0),
             seen: Mutex::default(),

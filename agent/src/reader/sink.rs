@@ -71,6 +71,8 @@ impl ArtifactSink {
     }
 
     fn say(&self, say: Say) -> Result<(), Stopped> {
+        // A walk costs as much as a read.
+        self.pace.passed(0);
         if self.pace.is_stopped() {
             return Err(Stopped);
         }

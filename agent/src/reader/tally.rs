@@ -22,7 +22,8 @@ pub(super) struct Tally {
     files: AtomicU64,
     file_bytes: AtomicU64,
     dealt_with: AtomicU64,
-    limits: Limits,
+    most_files: u64,
+    most_bytes: u64,
 }
 
 /// One artifact.
@@ -53,7 +54,7 @@ impl Standing {
 
 impl Tally {
     /// With the limits of the run, and what an earlier attempt has finished.
-    pub(super) fn new(limits: Limits, finished: &[String]) -> Self {
+    pub(super) fn new(limits: &Limits, finished: &[String]) -> Self {
         let before = Standing {
             is_said: true,
             is_before: true,
@@ -65,7 +66,8 @@ impl Tally {
             files: AtomicU64::new(0),
             file_bytes: AtomicU64::new(0),
             dealt_with: AtomicU64::new(0),
-            limits,
+            most_files: limits.files,
+            most_bytes: limits.size_bytes,
         }
     }
 
@@ -156,8 +158,8 @@ impl Tally {
         let fits = |used: &AtomicU64, more: u64, most: u64| {
             most == 0 || used.fetch_add(more, Ordering::Relaxed).saturating_add(more) <= most
         };
-        let is_taken = fits(&self.files, 1, self.limits.files)
-            && fits(&self.file_bytes, size_bytes, self.limits.size_bytes);
+        let is_taken = fits(&self.files, 1, self.most_files)
+            && fits(&self.file_bytes, size_bytes, self.most_bytes);
         if !is_taken {
             self.on(artifact, |s| s.beyond += 1);
         }
@@ -189,7 +191,7 @@ mod tests {
 
     #[test]
     fn an_artifact_is_finished_when_every_part_that_holds_it_is_durable() {
-        let tally = Tally::new(Limits::default(), &["old".to_owned()]);
+        let tally = Tally::new(&Limits::default(), &["old".to_owned()]);
         tally.named("a");
         tally.said("a");
         assert_eq!(tally.finished_with(0), ["old"]);
@@ -208,7 +210,7 @@ mod tests {
 
     #[test]
     fn what_the_scope_left_out_is_told_once_and_before_the_artifact_is_finished() {
-        let tally = Tally::new(Limits::default(), &[]);
+        let tally = Tally::new(&Limits::default(), &[]);
         tally.named("a");
         tally.out_of_scope("a", Outside::User, 2);
         tally.settled("a");
@@ -228,7 +230,7 @@ mod tests {
             size_bytes: 10,
             ..Limits::default()
         };
-        let tally = Tally::new(limits, &[]);
+        let tally = Tally::new(&limits, &[]);
         assert!(tally.takes("a", 10));
         assert!(!tally.takes("a", 1));
         assert!(!tally.takes("b", 0));

@@ -6,6 +6,7 @@ mod hostile;
 mod rest;
 mod scope;
 mod stopping;
+mod waiting;
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 

@@ -86,9 +86,10 @@ fn message(host: &HostView) -> String {
         (Some(progress), HostState::Running) => format!(
             "{name}: {}{}, {}, {}, {}, {}, {} of {} there",
             inert(&progress.artifact),
-            progress
-                .rest
-                .map_or_else(String::new, |rest| format!(" ({})", rest.words())),
+            match progress.rest_words() {
+                words if words.is_empty() => words,
+                words => format!(" ({words})"),
+            },
             count::of(progress.records, "record", "records"),
             count::of(progress.files, "file", "files"),
             HumanBytes(progress.file_bytes),

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, io::Write};
 
 use evidence::{count, ids::AgentId};
-use protocol::messages::{Captures, HostState, Progress};
+use protocol::messages::{Captures, HostState, Progress, WaitsFor};
 
 use super::{HostView, Show, View, word};
 use crate::{commands::table, inert::inert, remote::RemoteError};
@@ -120,8 +120,10 @@ fn captured(captures: &Captures) -> String {
 
 /// The artifact at work, without numbers that change with every look.
 fn working(progress: &Progress) -> String {
+    let waits = progress.waits_for.map_or("", WaitsFor::words);
+    let comma = if waits.is_empty() { "" } else { ", " };
     format!(
-        "artifact {} of {} ({})",
+        "artifact {} of {} ({}){comma}{waits}",
         progress
             .artifacts_done
             .saturating_add(1)

@@ -24,13 +24,13 @@ use protocol::{
         AgentHealth, AgentOrders, AgentReport, Bound, CancelOrder, Captures, CollectionRow,
         Collections, Consistency, HandedOrder, Health, HostRow, HostState, Hosts, Leaves, Logged,
         OrderHost, OrderRow, OrderStatus, Orders, PartFrame, PartRow, Progress, Report, Rest,
-        SignOrder, SubmitEvent, SubmitOrder, TimeRequest, Totals, Trust,
+        SignOrder, SubmitEvent, SubmitOrder, TimeRequest, Totals, Trust, WaitsFor,
     },
     name::Name,
     order::{Cancel, Order, RefusalNotice, Rollout},
     order_check::Refusal,
     policy::{Class, Person, Policy, Role},
-    profile::{self, Parameters, Profile},
+    profile::{self, Limits, Parameters, Profile},
     recurrence::{Day, Recurrence, Window},
     retention::{Due, DueRow, Expired, Retention, RetentionRule, RuleRow, SetRetention},
     root::Root,
@@ -119,6 +119,14 @@ pub(crate) fn policy() -> Policy {
 /// The profile, read.
 pub(crate) fn profile() -> Profile {
     Profile::parse(PROFILE).unwrap()
+}
+
+pub(crate) fn limits() -> Limits {
+    Limits {
+        mains_only: true,
+        hours: Some("Mon-Fri 18:00-08:00".parse().unwrap()),
+        ..profile().limits
+    }
 }
 
 /// The order by Ann for three agents.
@@ -917,6 +925,7 @@ pub(crate) fn holds() -> Holds {
 pub(crate) fn progress() -> Progress {
     Progress {
         rest: Some(rest()),
+        waits_for: Some(WaitsFor::Hours),
         ..Progress::default()
     }
 }

@@ -69,7 +69,7 @@ pub(crate) fn types() -> Vec<Type> {
         of::<Person>("Person", &policy.people[0]),
         of::<Policy>("Policy", &policy),
         of::<Chosen>("Chosen", &profile.artifacts[0]),
-        of::<Limits>("Limits", &profile.limits),
+        of::<Limits>("Limits", &samples::limits()),
         of::<Profile>("Profile", &profile),
         of::<Parameters>("Parameters", &samples::parameters()),
         of::<Scope>("Scope", &samples::scope()),

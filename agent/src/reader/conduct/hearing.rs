@@ -90,7 +90,7 @@ impl Conductor<'_> {
         let patience = self.run.shared.plan.patience;
         let mut stopped_at = None;
         loop {
-            match hears.recv_timeout(TICK) {
+            match hears.recv_timeout(self.run.shared.pace.tick(TICK)) {
                 Ok(Say::Done(took)) => {
                     if self.run.shared.stopped().is_none() {
                         self.run.shared.tally.said(name);
@@ -116,6 +116,7 @@ impl Conductor<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.look();
+            self.tell_turns()?;
             if self.run.shared.stopped().is_some() {
                 let at: &mut Instant = stopped_at.get_or_insert_with(Instant::now);
                 if at.elapsed() >= STOP_PATIENCE {

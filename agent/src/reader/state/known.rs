@@ -542,7 +542,7 @@ impl Known {
     pub fn stricter_limits(&self, own: &Limits) -> Limits {
         match &self.enrolment {
             Some(enrolment) => own.stricter(&enrolment.limits),
-            None => *own,
+            None => own.clone(),
         }
     }
 

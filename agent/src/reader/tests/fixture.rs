@@ -178,7 +178,7 @@ impl Fixture {
             profile_sha256: Digest::of(b""),
             wanted,
             paths: vec![PathBuf::from("/")],
-            limits: self.limits,
+            limits: self.limits.clone(),
             output: self.output.path().to_path_buf(),
             own: vec![PathBuf::from("/own/output")],
             recipients: Vec::new(),

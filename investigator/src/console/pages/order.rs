@@ -122,7 +122,7 @@ fn row(host: &HostView) -> Row {
         artifact: progress.artifact.clone(),
         rest: match host.is_settled() {
             true => String::new(),
-            false => progress.rest.map(Rest::words).unwrap_or_default(),
+            false => progress.rest_words(),
         },
         figures: match &host.progress {
             None => Figures::default(),
