@@ -99,7 +99,10 @@ fn judge(
 }
 
 /// A profile with file hashes alone, over `tree` alone.
-fn profile(tree: &Path, work: &Path) -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// It can't be written.
+pub(crate) fn profile(tree: &Path, work: &Path) -> anyhow::Result<PathBuf> {
     let path = work.join("hashing.yaml");
     let root = serde_json::to_string(tree.to_str().context("the tree's path is not UTF-8")?)?;
     let text = format!(

@@ -8,6 +8,8 @@ mod console;
 mod fleet;
 mod hashing;
 mod idle;
+mod limits;
+mod load;
 mod process;
 mod programs;
 mod report;
@@ -15,6 +17,7 @@ mod stages;
 mod stick;
 mod tree;
 mod triage;
+mod walled;
 
 use std::{
     fs,
@@ -81,6 +84,10 @@ enum Part {
     Stages,
     /// Size of the program, memory of an idle agent.
     Idle,
+    /// Whether limits are kept, and what a host at work notices; only where it is named.
+    Limits,
+    /// The cost of the walls around the reader; only where it is named.
+    Walls,
     /// A case's database: loading, searching, summing.
     Case,
     /// A server with thousands of agents at rest, against nginx with as many connections.
@@ -90,6 +97,12 @@ enum Part {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
+    let told: Vec<_> = std::env::args_os().skip(1).collect();
+    if let [first, rest @ ..] = told.as_slice()
+        && first == walled::RUN
+    {
+        return walled::one_run(rest).map(|()| ExitCode::SUCCESS);
+    }
     let arguments = Arguments::parse();
     fs::create_dir_all(&arguments.work)
         .with_context(|| format!("{} can't be made", arguments.work.display()))?;
@@ -112,7 +125,9 @@ fn main() -> anyhow::Result<ExitCode> {
         add(&mut report, section);
     }
     let agent = [Part::Stages, Part::Hashing, Part::Triage, Part::Idle];
-    if agent.into_iter().any(wants) || arguments.only.contains(&Part::Stick) {
+    let named = [Part::Stick, Part::Limits, Part::Walls];
+    let is_named = |part| arguments.only.contains(&part);
+    if agent.into_iter().any(wants) || named.into_iter().any(is_named) {
         measure_agent(&arguments, &work, &mut report)?;
     }
     if let Some(path) = &arguments.json {
@@ -147,6 +162,12 @@ fn measure_agent(arguments: &Arguments, work: &Path, report: &mut Report) -> any
     }
     if arguments.only.contains(&Part::Stick) {
         add(report, stick::measure(&programs, work, arguments.runs)?);
+    }
+    if arguments.only.contains(&Part::Limits) {
+        add(report, limits::measure(&programs, work, arguments.runs)?);
+    }
+    if arguments.only.contains(&Part::Walls) {
+        add(report, walled::measure(&programs, work, arguments.runs)?);
     }
     if wants(Part::Idle) {
         add(report, idle::measure(&programs, work)?);

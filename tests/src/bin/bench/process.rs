@@ -126,8 +126,17 @@ pub(crate) fn cpu_seconds(pid: u32) -> Option<f64> {
 
 /// What a process has written by now, into whatever; none where it has ended.
 pub(crate) fn written_bytes(pid: u32) -> Option<u64> {
+    passed_bytes(pid, "wchar:")
+}
+
+/// What a process has read by now, from whatever; none where it has ended.
+pub(crate) fn read_bytes(pid: u32) -> Option<u64> {
+    passed_bytes(pid, "rchar:")
+}
+
+fn passed_bytes(pid: u32, key: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
-    let count = text.lines().find_map(|line| line.strip_prefix("wchar:"))?;
+    let count = text.lines().find_map(|line| line.strip_prefix(key))?;
     count.trim().parse().ok()
 }
 

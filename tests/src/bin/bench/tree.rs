@@ -89,12 +89,35 @@ pub(crate) struct Contents {
     pub(crate) bytes: u64,
 }
 
+/// Drops what the system keeps of a tree in memory.
+///
+/// # Errors
+/// Something in it can't be opened.
+pub(crate) fn cool(tree: &Path) -> anyhow::Result<()> {
+    each_file(tree, &mut |path| {
+        let file = File::open(path)?;
+        // What was just written must reach the disk first.
+        file.sync_data()?;
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+        Ok(())
+    })
+}
+
 /// Counts a tree, and reads it once so that it is warm.
 ///
 /// # Errors
 /// Something in it can't be read.
 pub(crate) fn warm(tree: &Path) -> anyhow::Result<Contents> {
     let mut found = Contents { files: 0, bytes: 0 };
+    each_file(tree, &mut |path| {
+        found.files += 1;
+        found.bytes += std::io::copy(&mut File::open(path)?, &mut std::io::sink())?;
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn each_file(tree: &Path, see: &mut dyn FnMut(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut folders = vec![tree.to_owned()];
     while let Some(folder) = folders.pop() {
         let entries = fs::read_dir(&folder)
@@ -105,13 +128,11 @@ pub(crate) fn warm(tree: &Path) -> anyhow::Result<Contents> {
             if kind.is_dir() {
                 folders.push(entry.path());
             } else if kind.is_file() {
-                let mut file = File::open(entry.path())?;
-                found.files += 1;
-                found.bytes += std::io::copy(&mut file, &mut std::io::sink())?;
+                see(&entry.path())?;
             }
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 #[cfg(test)]
