@@ -30,7 +30,7 @@ const MIB: f64 = (1 << 20) as f64;
 /// Over so long a limit holds.
 const WINDOW: Duration = Duration::from_secs(10);
 /// How long a limited run is looked at.
-const WATCHED: Duration = Duration::from_secs(40);
+const WATCHED: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(100);
 /// From start to the first window: the program is loaded, the other half started.
 const SETTLED: Duration = Duration::from_secs(1);
