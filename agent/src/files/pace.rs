@@ -19,6 +19,8 @@ const NAP: Duration = Duration::from_millis(50);
 const HELD_NAP: Duration = Duration::from_millis(1000);
 /// The processor's time is looked at no more often.
 const LOOK: Duration = Duration::from_millis(20);
+/// So far a run that was held up by something else may catch up with its rate.
+const CREDIT: Duration = Duration::from_millis(500);
 /// Over so long the share of the processors is held.
 const WINDOW: Duration = Duration::from_secs(1);
 
@@ -172,7 +174,8 @@ impl Limiter {
         let mut until = now;
         if self.io_bytes_per_second > 0 {
             let took = Duration::from_secs_f64(bytes as f64 / self.io_bytes_per_second as f64);
-            state.free_at = state.free_at.max(now) + took;
+            let earliest = now.checked_sub(CREDIT).unwrap_or(now);
+            state.free_at = state.free_at.max(earliest) + took;
             until = state.free_at;
         }
         if (1..100).contains(&self.cpu_percent) && now.duration_since(state.looked) >= LOOK {
@@ -200,15 +203,29 @@ mod tests {
 
     #[test]
     fn bytes_are_paid_for_with_time() {
+        let begun = Instant::now();
         let pace = Pace::new(&Limits {
             io_bytes_per_second: 1000,
             ..Limits::default()
         });
-        let begun = Instant::now();
         let first = pace.limiter.until(500);
         let second = pace.limiter.until(500);
         assert!(first >= begun + Duration::from_millis(500));
         assert!(second >= begun + Duration::from_millis(1000));
+    }
+
+    #[test]
+    fn who_was_held_up_catches_up_by_half_a_second_and_no_more() {
+        let pace = Pace::new(&Limits {
+            io_bytes_per_second: 1000,
+            ..Limits::default()
+        });
+        let before = Instant::now().checked_sub(2 * CREDIT).unwrap();
+        pace.limiter.state.lock().unwrap().free_at = before;
+        let now = Instant::now();
+        let until = pace.limiter.until(1000);
+        assert!(until >= now + Duration::from_millis(500));
+        assert!(until <= Instant::now() + Duration::from_millis(500));
     }
 
     #[test]

@@ -39,18 +39,7 @@ pub(crate) fn measure(programs: &Programs, work: &Path) -> anyhow::Result<Sectio
     section.figure("fieldseal-agent, release, stripped", "MB", vec![size]);
     section.at_most("size of the program", "MB", size, SIZE_GOAL);
 
-    let folder = work.join("deployment");
-    let _ = fs::remove_dir_all(&folder);
-    let mut stage = Stage::new(&folder, |_| {})?;
-    if !stage.programs().ends_with("release") {
-        section.note("the deployment's programs are not built in release: their memory is higher");
-    }
-    stage.make_person("ann", "Ann Example", &["investigator", "admin"])?;
-    let vaults = [stage.make_vault("one")?, stage.make_vault("two")?];
-    stage.init(&["ann"], &vaults, &[])?;
-    stage.serve()?;
-    stage.enrol("ann", &["bench"])?;
-    stage.run_agent()?;
+    let mut stage = enrolled(&work.join("deployment"), &mut section)?;
     let held = at_rest(&mut section)?;
     stage.set_up("ann")?;
     for _ in 0..ORDERS {
@@ -64,6 +53,25 @@ pub(crate) fn measure(programs: &Programs, work: &Path) -> anyhow::Result<Sectio
     section.figure("from a triage's order to part 1 at the server", "s", waits);
     section.at_most("part 1 after its order", "s", wait, PART_1_GOAL);
     Ok(section)
+}
+
+/// A deployment in the new folder `folder` with one agent, which runs.
+///
+/// # Errors
+/// It can't be set up on this machine.
+pub(crate) fn enrolled(folder: &Path, section: &mut Section) -> anyhow::Result<Stage> {
+    let _ = fs::remove_dir_all(folder);
+    let mut stage = Stage::new(folder, |_| {})?;
+    if !stage.programs().ends_with("release") {
+        section.note("the deployment's programs are not built in release: their memory is higher");
+    }
+    stage.make_person("ann", "Ann Example", &["investigator", "admin"])?;
+    let vaults = [stage.make_vault("one")?, stage.make_vault("two")?];
+    stage.init(&["ann"], &vaults, &[])?;
+    stage.serve()?;
+    stage.enrol("ann", &["bench"])?;
+    stage.run_agent()?;
+    Ok(stage)
 }
 
 /// Orders a triage and waits until it is delivered.
@@ -135,17 +143,20 @@ fn at_rest(section: &mut Section) -> anyhow::Result<f64> {
         let is_whole = now.len() >= 3;
         if (is_whole && now == before) || start.elapsed() > PATIENCE {
             ensure!(is_whole, "only {} of the agent's processes run", now.len());
-            for (name, bytes) in &now {
+            for (name, _, bytes) in &now {
                 section.note(format!("{name}: {:.1} MB", megabytes(*bytes)));
             }
-            return Ok(megabytes(now.iter().map(|(_, bytes)| bytes).sum()));
+            return Ok(megabytes(now.iter().map(|(_, _, bytes)| bytes).sum()));
         }
         before = now;
     }
 }
 
-/// The agent's processes below this one, by their command lines, and what each holds.
-fn agents() -> anyhow::Result<Vec<(String, u64)>> {
+/// The agent's processes below this one, by their command lines, their ids, and what each holds.
+///
+/// # Errors
+/// One of them ends meanwhile.
+pub(crate) fn agents() -> anyhow::Result<Vec<(String, u32, u64)>> {
     let mut found = Vec::new();
     for pid in process::with_descendants(std::process::id()) {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -161,7 +172,7 @@ fn agents() -> anyhow::Result<Vec<(String, u64)>> {
         {
             let name: Vec<_> = words.iter().skip(1).take(2).map(|w| &**w).collect();
             let bytes = process::pss_bytes(pid).context("a process of the agent ended")?;
-            found.push((format!("agent {}", name.join(" ")), bytes));
+            found.push((format!("agent {}", name.join(" ")), pid, bytes));
         }
     }
     Ok(found)

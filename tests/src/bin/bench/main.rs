@@ -12,6 +12,7 @@ mod limits;
 mod load;
 mod process;
 mod programs;
+mod quiet;
 mod report;
 mod stages;
 mod stick;
@@ -30,6 +31,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::{
     programs::Programs,
+    quiet::Peer,
     report::{Report, Section},
 };
 
@@ -64,6 +66,12 @@ struct Arguments {
     /// How many agents the simulated fleets have, from small to large.
     #[arg(long, value_delimiter = ',', default_values_t = [1_000, 5_000])]
     agents: Vec<usize>,
+    /// Another agent that runs on this machine, by its name and the first of its processes, for the part `quiet`.
+    #[arg(long, value_name = "NAME=PID")]
+    beside: Vec<Peer>,
+    /// For how long agents at rest are looked at, seconds.
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(10..100_000))]
+    seconds: u32,
     /// The acquire program, where it isn't on PATH.
     #[arg(long, value_name = "FILE")]
     acquire: Option<PathBuf>,
@@ -86,6 +94,8 @@ enum Part {
     Idle,
     /// Whether limits are kept, and what a host at work notices; only where it is named.
     Limits,
+    /// An agent at rest for minutes, beside those that --beside names; only where it is named.
+    Quiet,
     /// The cost of the walls around the reader; only where it is named.
     Walls,
     /// A case's database: loading, searching, summing.
@@ -122,6 +132,10 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     if arguments.only.contains(&Part::Console) {
         let section = console::measure(&work, arguments.records, arguments.runs)?;
+        add(&mut report, section);
+    }
+    if arguments.only.contains(&Part::Quiet) {
+        let section = quiet::measure(&work, &arguments.beside, arguments.seconds)?;
         add(&mut report, section);
     }
     let agent = [Part::Stages, Part::Hashing, Part::Triage, Part::Idle];

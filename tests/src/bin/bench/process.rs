@@ -124,6 +124,29 @@ pub(crate) fn cpu_seconds(pid: u32) -> Option<f64> {
         .map(|ticks| ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
+/// As [`cpu_seconds`], to the nanosecond, by the scheduler's own count of each of its threads.
+pub(crate) fn scheduled_seconds(pid: u32) -> Option<f64> {
+    let of_thread = |text: String| text.split_whitespace().next()?.parse::<u64>().ok();
+    let all = each_thread(pid, "schedstat")?.into_iter().map(of_thread);
+    Some(all.sum::<Option<u64>>()? as f64 / 1e9)
+}
+
+/// How often its threads gave up a processor by themselves, so that each time was woken again; none where it has ended.
+pub(crate) fn wakes(pid: u32) -> Option<u64> {
+    let of_thread = |text: String| {
+        let mut lines = text.lines();
+        let line = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        line.trim().parse::<u64>().ok()
+    };
+    each_thread(pid, "status")?.into_iter().map(of_thread).sum()
+}
+
+fn each_thread(pid: u32, file: &str) -> Option<Vec<String>> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+    let texts = threads.map(|thread| fs::read_to_string(thread.path().join(file)));
+    texts.collect::<Result<_, _>>().ok()
+}
+
 /// What a process has written by now, into whatever; none where it has ended.
 pub(crate) fn written_bytes(pid: u32) -> Option<u64> {
     passed_bytes(pid, "wchar:")
