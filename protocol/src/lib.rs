@@ -9,6 +9,7 @@ pub mod artifacts;
 pub mod deployment;
 pub mod enrolment;
 pub mod error;
+pub mod health;
 pub mod hold;
 pub mod hours;
 pub mod kit;

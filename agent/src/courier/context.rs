@@ -18,7 +18,7 @@ use super::{
     http::{Access, AccessError, Client, HttpError},
     pause::{Backoff, Bell, Retry},
     spool::SpoolError,
-    status::{Board, Status},
+    status::{Board, LastError, Status},
     tls::{self, Identity, TlsError},
     used::Used,
 };
@@ -26,6 +26,7 @@ use crate::link::{FromSpool, Link, LinkError};
 use crate::platform::{
     handle::{AsFd as _, OwnedFd},
     program::Use,
+    sandbox::Walls,
     socket::Wake,
 };
 
@@ -174,6 +175,13 @@ impl Context {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let both = used.note(Instant::now(), reader, Use::own());
         self.board.change(|s| s.used = Some(both));
+        self.bell.ring();
+    }
+
+    /// The reader has told the walls around it.
+    pub(super) fn walled(&self, walls: Walls) {
+        self.board.change(|s| s.reader_walls = Some(walls));
+        self.bell.ring();
     }
 
     /// A part is durable in the spool.
@@ -287,12 +295,15 @@ impl Context {
 
     /// The server answered as it should.
     pub(super) fn heard(&self) {
-        self.board.change(|s| {
+        let is_well_again = self.board.change(|s| {
             s.last_contact = Some(WallTime::now());
-            s.last_error = None;
+            s.last_error.take().is_some()
         });
-        if self.is_silent.swap(false, Ordering::AcqRel) {
+        let is_back = self.is_silent.swap(false, Ordering::AcqRel);
+        if is_back {
             self.returns.fetch_add(1, Ordering::AcqRel);
+        }
+        if is_back || is_well_again {
             self.bell.ring();
         }
     }
@@ -321,16 +332,16 @@ impl Context {
 
     /// Something else went wrong that does not end the courier.
     pub(super) fn note(&self, what: &'static str, text: String) {
-        let mut is_new = true;
-        self.board.change(|s| {
-            is_new = s.last_error.as_ref().is_none_or(|e| e.text != text);
-            s.last_error = Some(super::status::LastError {
+        let is_new = self.board.change(|s| {
+            let before = s.last_error.replace(LastError {
                 time: WallTime::now(),
                 text: text.clone(),
             });
+            before.is_none_or(|before| before.text != text)
         });
         if is_new {
             tracing::warn!(error = text, "{what}");
+            self.bell.ring();
         }
     }
 

@@ -4,9 +4,10 @@
 
 mod way;
 
-use std::{fmt, io::ErrorKind, path::Path, time::Duration};
+use std::{fmt, io::ErrorKind, path::Path};
 
 use evidence::{digest::Digest, ids::CollectionId, instant::Instant as WallTime};
+use protocol::health::CLOCK_OFF_MS;
 use serde::Serialize;
 
 use super::{
@@ -17,8 +18,6 @@ use super::{
     tls::{self, Identity},
 };
 
-/// A clock that is off by more makes certificates and orders look over, or not begun.
-const CLOCK_MOST: Duration = Duration::from_secs(300);
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// A step of the way.
@@ -203,7 +202,7 @@ fn clock(client: &Client) -> Seen {
     let ahead_ms = clock::ahead_ms(client)?;
     let seconds = ahead_ms as f64 / 1000.0;
     let text = format!("{seconds:+.1} s from the server's");
-    match ahead_ms.unsigned_abs() <= CLOCK_MOST.as_millis() as u64 {
+    match ahead_ms.unsigned_abs() <= CLOCK_OFF_MS {
         true => Ok(text),
         false => Err(format!(
             "{text}. Set it right (timedatectl, chrony): orders and certificates are judged by time."

@@ -8,13 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use protocol::messages::{AgentHealth, Health};
+use protocol::{
+    health::{FACT_BYTES_MAX, TEXT_BYTES_MAX, fitting},
+    messages::{AgentHealth, Health},
+};
 
 use super::{
     clock,
     context::{Context, CourierError},
     http::HttpError,
     pause::Backoff,
+    status::Status,
 };
 use crate::{
     host,
@@ -25,13 +29,15 @@ use crate::{
 const PERIOD: Duration = Duration::from_secs(3 * 3600);
 /// A change is told no sooner than this after the last report, so that a host that blinks is no burden.
 const SOON: Duration = Duration::from_secs(60);
-/// How much of a text is told.
-const TEXT_CHARS: usize = 200;
+/// How long the first report waits for the reader's first words; what comes later is a change.
+const FIRST_WORDS: Duration = Duration::from_secs(20);
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 /// Reports until the courier ends.
 pub(super) fn serve(context: &Context) -> Result<(), CourierError> {
     let mut backoff = Backoff::default();
+    let begun = Instant::now();
+    context.wait_until(Some(begun + FIRST_WORDS), || context.board.is_whole());
     while !context.has_ended() {
         let health = health(context);
         match tell(context, &health) {
@@ -44,10 +50,20 @@ pub(super) fn serve(context: &Context) -> Result<(), CourierError> {
         }
         let told = Instant::now();
         let spread = Duration::from_secs(u64::from(context.settings.agent.as_bytes()[0]) * 20);
-        let has_changed = || told.elapsed() >= SOON && context.board.problem() != health.problem;
-        context.wait_until(Some(told + PERIOD + spread), has_changed);
+        context.wait_until(Some(told + PERIOD + spread), || {
+            has_changed(context, &health)
+        });
+        context.wait_until(Some(told + SOON), || false);
     }
     Ok(())
+}
+
+/// Whether something is otherwise than it was told, that is told before its time.
+fn has_changed(context: &Context, told: &Health) -> bool {
+    let now = context.board.told();
+    problem(&now) != told.problem
+        || walls(now.reader_walls) != told.reader_walls
+        || walls(now.courier_walls) != told.courier_walls
 }
 
 fn tell(context: &Context, health: &Health) -> Result<(), HttpError> {
@@ -67,16 +83,16 @@ fn health(context: &Context) -> Health {
     let identity = host::identity(Path::new("/"));
     let space = disk::space(&context.folder.spool()).ok();
     let told = context.board.told();
-    let walls = |walls: Option<Walls>| walls.map(|walls| short(walls.to_string()));
+    let system = identity.os_version.or(identity.kernel).unwrap_or_default();
     Health {
-        hostname: short(identity.hostname),
-        system: short(identity.os_version.or(identity.kernel).unwrap_or_default()),
+        hostname: fitting(&identity.hostname, FACT_BYTES_MAX),
+        system: fitting(&system, FACT_BYTES_MAX),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         free_bytes: space.map(|space| space.free_bytes),
         parts_waiting: told.parts_waiting,
         bytes_waiting: told.bytes_waiting,
         clock_ahead_ms: None,
-        problem: context.board.problem(),
+        problem: problem(&told),
         reader_walls: walls(told.reader_walls),
         courier_walls: walls(told.courier_walls),
         cpu_day_ms: told.used.map(|used| used.cpu_ms),
@@ -84,6 +100,11 @@ fn health(context: &Context) -> Health {
     }
 }
 
-fn short(text: String) -> String {
-    text.chars().take(TEXT_CHARS).collect()
+fn problem(now: &Status) -> Option<String> {
+    let error = now.last_error.as_ref()?;
+    Some(fitting(&error.text, TEXT_BYTES_MAX))
+}
+
+fn walls(walls: Option<Walls>) -> Option<String> {
+    Some(fitting(&walls?.to_string(), TEXT_BYTES_MAX))
 }

@@ -244,7 +244,7 @@ impl Desk<'_> {
                 Ok(())
             }
             FromReader::Walls { walls } => {
-                self.context.board.change(|s| s.reader_walls = Some(walls));
+                self.context.walled(walls);
                 Ok(())
             }
             FromReader::Used { used } => {

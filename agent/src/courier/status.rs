@@ -17,8 +17,6 @@ use crate::platform::{program::Use, sandbox::Walls, socket::Wake};
 
 /// The file is far shorter.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
-/// How much of a problem's text is told to the server.
-const PROBLEM_CHARS: usize = 200;
 
 /// How the courier fares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,19 +107,19 @@ impl Board {
         }
     }
 
-    /// Changes what is told.
-    pub(super) fn change(&self, change: impl FnOnce(&mut Status)) {
+    /// Changes what is told; gives what `change` gives.
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut Status) -> R) -> R {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut now.0);
+        let given = change(&mut now.0);
         now.1.is_current = false;
         self.wake.rouse();
+        given
     }
 
-    /// What is wrong now, for people.
-    pub(super) fn problem(&self) -> Option<String> {
+    /// Whether the reader has told all that it tells at its start.
+    pub(super) fn is_whole(&self) -> bool {
         let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        let error = now.0.last_error.as_ref()?;
-        Some(error.text.chars().take(PROBLEM_CHARS).collect())
+        now.0.reader_walls.is_some() && now.0.used.is_some()
     }
 
     /// All of it, as it is now.

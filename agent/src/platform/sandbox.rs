@@ -13,6 +13,7 @@ mod linux;
 
 use std::{fmt, path::Path};
 
+use protocol::health::{MISSING, NO_WALL};
 use serde::{Deserialize, Serialize};
 
 #[cfg(not(target_os = "linux"))]
@@ -117,11 +118,11 @@ impl fmt::Display for Walls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let up: Vec<_> = self.up.iter().map(|wall| wall.name()).collect();
         match up.is_empty() {
-            true => write!(f, "none")?,
-            false => write!(f, "{}", up.join(", "))?,
+            true => f.write_str(NO_WALL)?,
+            false => f.write_str(&up.join(", "))?,
         }
         for (at, missing) in self.missing.iter().enumerate() {
-            let before = if at == 0 { "; missing: " } else { ", " };
+            let before = if at == 0 { MISSING } else { ", " };
             write!(f, "{before}{} ({})", missing.wall.name(), missing.why)?;
         }
         Ok(())

@@ -2,7 +2,10 @@
 
 use axum::{Extension, extract::State, http::StatusCode, response::IntoResponse as _};
 use evidence::instant::Instant;
-use protocol::messages::AgentHealth;
+use protocol::{
+    health::{FACT_BYTES_MAX, TEXT_BYTES_MAX},
+    messages::AgentHealth,
+};
 
 use super::{Answer, App, Message};
 use crate::{
@@ -10,11 +13,6 @@ use crate::{
     refusal::Refusal,
     store::{agents::Change as AgentChange, index::Change},
 };
-
-/// The longest name or version.
-const MAX_FACT_BYTES: usize = 255;
-/// The longest problem.
-const MAX_PROBLEM_BYTES: usize = 1024;
 
 /// `POST /v1/agent/health`.
 pub(crate) async fn take(
@@ -33,9 +31,9 @@ pub(crate) async fn take(
     let told = [&health.problem, &health.reader_walls, &health.courier_walls];
     let is_long = |text: &Option<String>| {
         let text = text.as_ref();
-        text.is_some_and(|text| text.len() > MAX_PROBLEM_BYTES)
+        text.is_some_and(|text| text.len() > TEXT_BYTES_MAX)
     };
-    if facts.iter().any(|f| f.len() > MAX_FACT_BYTES) || told.into_iter().any(is_long) {
+    if facts.iter().any(|f| f.len() > FACT_BYTES_MAX) || told.into_iter().any(is_long) {
         return Err(Refusal::Malformed("a text is too long".into()));
     }
     let change = AgentChange::Health {

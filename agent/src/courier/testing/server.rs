@@ -29,7 +29,10 @@ use evidence::{
 use protocol::{
     enrolment::{EnrolRequest, EnrolResponse, ForkRequest, RenewRequest, RenewResponse},
     live::SendLogPiece,
-    messages::{AgentOrders, AgentReport, Consistency, HandedOrder, Report, TimeRequest, Trust},
+    messages::{
+        AgentHealth, AgentOrders, AgentReport, Consistency, HandedOrder, Health, Report,
+        TimeRequest, Trust,
+    },
 };
 use rustls::{
     RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
@@ -87,6 +90,7 @@ pub(in crate::courier) struct State {
     pub(in crate::courier) policy_version: u64,
     pub(in crate::courier) reports: Vec<Report>,
     pub(in crate::courier) log_pieces: Vec<SendLogPiece>,
+    pub(in crate::courier) health: Vec<Health>,
     pub(in crate::courier) requests: Vec<String>,
     pub(in crate::courier) renewals: usize,
     /// The requests to enrol that a token came with.
@@ -391,7 +395,11 @@ impl Inner {
                 self.state.lock().unwrap().log_pieces.push(piece);
                 Said::of(204)
             }
-            ("POST", "/v1/agent/health") => Said::of(204),
+            ("POST", "/v1/agent/health") => {
+                let told: AgentHealth = serde_json::from_slice(&body).unwrap();
+                self.state.lock().unwrap().health.push(told.health);
+                Said::of(204)
+            }
             ("POST", "/v1/agent/renew") => self.renew(&body),
             ("POST", "/v1/agent/fork") => self.fork(&body),
             ("POST", "/v1/parts") => self.create(head),

@@ -4,6 +4,7 @@ mod conversation;
 mod delivery;
 mod enrolment;
 mod fork;
+mod health;
 mod kill;
 mod live;
 mod orders;
