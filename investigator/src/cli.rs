@@ -24,7 +24,7 @@ use clap_complete::Shell;
 use evidence::ids::{AgentId, OrderId};
 use protocol::{name::Name, policy::Role};
 
-use crate::span::Span;
+use crate::{health::Concern, span::Span};
 
 /// The investigator's tool: order collections, fetch, check and open sealed evidence.
 #[derive(Debug, Parser)]
@@ -371,6 +371,9 @@ pub struct Hosts {
     /// Only the hosts for which every term holds, as in "label=dc os=linux seen<24h".
     #[arg(long = "where", value_name = "EXPR", id = "filter")]
     pub filter: Option<String>,
+    /// Only the hosts that there is this reason to look after.
+    #[arg(long, value_name = "WHY", conflicts_with = "removed")]
+    pub only: Option<Concern>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -2,6 +2,7 @@
 //!
 //! Every string that comes out of evidence or from a server is hostile and passes [`inert`] before it is shown.
 
+pub mod admit;
 pub mod approval;
 pub mod audit;
 pub mod cancel;
@@ -19,6 +20,7 @@ pub mod exit;
 pub mod fetch;
 pub mod follow;
 pub mod form;
+pub mod health;
 pub mod hits;
 pub mod hold;
 pub mod home;

@@ -12,6 +12,7 @@ use super::table;
 use crate::{
     cli::{Hosts, HostsAction},
     exit::Exit,
+    health::{concerns, is_looked_after},
     home::Home,
     session::Session,
     targets,
@@ -30,13 +31,21 @@ pub fn run(args: &Hosts, home: Home) -> anyhow::Result<Exit> {
         None => {}
     }
     let all = Session::open(home)?.remote.hosts()?.hosts;
-    let hosts: Vec<&HostRow> = match &args.filter {
-        Some(filter) => targets::by_expression(&all, filter, Instant::now())?.hosts,
+    let now = Instant::now();
+    let mut hosts: Vec<&HostRow> = match &args.filter {
+        Some(filter) => targets::by_expression(&all, filter, now)?.hosts,
         None => {
             let is_meant = |h: &&HostRow| h.removed.is_some() == args.removed;
             all.iter().filter(is_meant).collect()
         }
     };
+    if let Some(concern) = args.only {
+        hosts.retain(|host| {
+            concerns(host, now)
+                .iter()
+                .any(|(found, _)| *found == concern)
+        });
+    }
     let mut out = io::stdout().lock();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &hosts)?;
@@ -67,7 +76,7 @@ pub fn run(args: &Hosts, home: Home) -> anyhow::Result<Exit> {
             host.agent_version.clone(),
             free(host),
             clock(host),
-            health(host),
+            health(host, now),
         ]);
     }
     table::write(&mut out, &rows)?;
@@ -117,14 +126,21 @@ fn clock(host: &HostRow) -> String {
     ahead.map_or_else(String::new, |ms| format!("{:+.1} s", ms as f64 / 1000.0))
 }
 
-/// What its agent says is wrong.
-fn health(host: &HostRow) -> String {
-    let Some(health) = &host.health else {
-        return "not told yet".to_owned();
-    };
-    match (&health.problem, health.parts_waiting) {
-        (Some(problem), _) => problem.clone(),
-        (None, 0) => "well".to_owned(),
-        (None, parts) => format!("{parts} parts wait"),
+/// Every reason to look after it, or that it is well.
+fn health(host: &HostRow, now: Instant) -> String {
+    let found = concerns(host, now).into_iter();
+    let found: Vec<_> = found
+        .map(|(what, why)| format!("{}: {why}", what.words()))
+        .collect();
+    match (
+        found.is_empty(),
+        host.health
+            .as_ref()
+            .map_or(0, |health| health.parts_waiting),
+    ) {
+        (false, _) => found.join("; "),
+        (true, _) if !is_looked_after(host) => String::new(),
+        (true, 0) => "well".to_owned(),
+        (true, parts) => format!("well, {parts} parts wait"),
     }
 }

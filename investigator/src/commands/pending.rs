@@ -2,19 +2,14 @@
 
 use std::io::{self, Write as _};
 
-use anyhow::ensure;
-use evidence::{
-    envelope::{self, Envelope},
-    instant::Instant,
-};
 use protocol::{
-    admission::{Admission, DecideHost, PendingHost, Verdict},
+    admission::{PendingHost, Verdict},
     policy::Role,
-    version::VERSION,
 };
 
 use super::table;
 use crate::{
+    admit,
     cli::DecideHosts,
     exit::{Exit, misuse},
     home::Home,
@@ -69,64 +64,21 @@ pub(super) fn decide(args: &DecideHosts, verdict: Verdict, home: Home) -> anyhow
     let found = args.hosts.iter().map(|name| find(&all, name));
     let hosts = found.collect::<anyhow::Result<Vec<_>>>()?;
     for host in &hosts {
-        ensure!(
-            session.me.may(Role::Admin, &host.agency),
-            "The policy does not name {} as admin for {}. Ask one of its admins.",
-            session.me.id,
-            host.agency
-        );
-        writeln!(io::stderr(), "{}", words(&session, host, verdict))?;
+        admit::check(&session, host)?;
+        let words = admit::in_words(&session, host, verdict);
+        writeln!(io::stderr(), "{words}")?;
     }
     let key = session.unlock()?;
     for host in hosts {
-        let signed =
-            Envelope::sign_document(envelope::ADMISSION, &word(&session, host, verdict), &key)?;
-        let sent = DecideHost {
-            v: VERSION,
-            admission: String::from_utf8(signed.to_json()?)?,
-        };
-        let proven = session.prove_logged(&session.remote.decide_host(&sent)?.receipt)?;
+        let leaf = admit::hand_in(&session, &key, host, verdict)?;
         writeln!(
             io::stdout(),
-            "{} is {}: leaf {} of the custody log",
+            "{} is {}: leaf {leaf} of the custody log",
             host.host.id,
-            what(verdict),
-            proven.index
+            admit::what(verdict),
         )?;
     }
     Ok(Exit::Done)
-}
-
-fn words(session: &Session, host: &PendingHost, verdict: Verdict) -> String {
-    format!(
-        "To be signed by {}: {}, as it calls itself, at {}, with the seal key {} (its own journal shows the same), is {} for {}.",
-        session.me.id,
-        inert(&host.host.hostname),
-        inert(&host.address),
-        host.seal_key,
-        what(verdict),
-        host.agency,
-    )
-}
-
-fn what(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Approved => "let in",
-        Verdict::Rejected => "turned away",
-    }
-}
-
-fn word(session: &Session, host: &PendingHost, verdict: Verdict) -> Admission {
-    Admission {
-        v: VERSION,
-        deployment: session.believed.policy.deployment.clone(),
-        agency: host.agency.clone(),
-        host: host.host.id,
-        seal_key: host.seal_key,
-        verdict,
-        by: session.me.id.clone(),
-        time: Instant::now(),
-    }
 }
 
 /// The one host that waits under this name, id or beginning of its seal key.
@@ -159,7 +111,7 @@ fn find<'h>(all: &'h [PendingHost], name: &str) -> anyhow::Result<&'h PendingHos
 
 #[cfg(test)]
 mod tests {
-    use evidence::{digest::Digest, ids::HostId};
+    use evidence::{digest::Digest, ids::HostId, instant::Instant};
     use protocol::enrolment::HostFacts;
 
     use super::*;

@@ -9,6 +9,7 @@ pub mod assets;
 pub mod desk;
 pub mod drafts;
 pub mod fields;
+pub mod fleet;
 pub mod gate;
 pub mod guard;
 pub mod hunts;

@@ -11,8 +11,8 @@ use super::{
     app::App,
     assets, guard,
     pages::{
-        approve, browser, cancel, collections, custody, hits, host, hunt, log, new_order, order,
-        overview, policy, record, retry, revoke, session, sign,
+        approve, browser, cancel, collections, custody, hits, host, hosts, hunt, log, new_order,
+        order, overview, pending, policy, record, retry, revoke, session, sign,
     },
 };
 
@@ -23,6 +23,12 @@ fn routes() -> Vec<Route> {
         ("/", get(overview::page)),
         (guard::ENTER, get(guard::enter)),
         ("/end", post(session::end)),
+        ("/hosts", get(hosts::page)),
+        ("/hosts/pending", get(pending::list)),
+        (
+            "/hosts/pending/decide",
+            get(pending::page).post(pending::sign),
+        ),
         ("/hosts/{agent}", get(host::page)),
         (
             "/hosts/{agent}/revoke",

@@ -12,7 +12,12 @@ use indicatif::HumanBytes;
 use protocol::messages::{HostRow, HostState};
 
 use super::{gate::Gate, problem::Problem};
-use crate::{commands::table, inert, session::Session};
+use crate::{
+    commands::table,
+    health::{Concern, IN_TOUCH_SECONDS},
+    inert,
+    session::Session,
+};
 
 /// The escaper of all templates: what comes from a host or a server is inert, then escaped.
 #[derive(Debug, Clone, Copy)]
@@ -119,8 +124,21 @@ impl Mark {
         Self::new(kind, crate::follow::word(state))
     }
 
+    /// A reason to look after a host.
+    pub fn of_concern(concern: Concern) -> Self {
+        let kind = match concern {
+            Concern::Errors | Concern::Clock => "bad",
+            Concern::Silent | Concern::Spool | Concern::Walls => "fair",
+            Concern::Untold => "none",
+        };
+        Self::new(kind, concern.words())
+    }
+
     /// Whether a host is in touch.
     pub fn of_host(host: &HostRow, now: Instant) -> Self {
+        if host.kit.is_some() {
+            return Self::new("none", "a kit");
+        }
         if host.removed.is_some() {
             return Self::new("none", "removed");
         }
@@ -132,7 +150,7 @@ impl Mark {
         }
         match host.last_seen.map(|at| now.seconds - at.seconds) {
             None => Self::new("none", "never seen"),
-            Some(..=300) => Self::new("good", "in touch"),
+            Some(..=IN_TOUCH_SECONDS) => Self::new("good", "in touch"),
             Some(..=86_400) => Self::new("fair", "quiet"),
             Some(_) => Self::new("bad", "out of touch"),
         }

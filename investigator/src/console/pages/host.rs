@@ -1,4 +1,4 @@
-//! One host: who it is, and what was ordered from and collected on it.
+//! One host: who it is, how it fares, and what was ordered from and collected on it.
 
 use std::sync::Arc;
 
@@ -7,11 +7,14 @@ use axum::extract::{Path, State};
 use evidence::{ids::AgentId, instant::Instant};
 use protocol::{messages::HostRow, policy::Role};
 
-use super::{AT_ONCE, CollectionLine, OrderLine, id, unless_forbidden};
-use crate::console::{
-    app::App,
-    problem::Problem,
-    view::{Answer, Frame, Mark, When, show},
+use super::{AT_ONCE, CollectionLine, OrderLine, hosts::marked, id, unless_forbidden};
+use crate::{
+    console::{
+        app::App,
+        problem::Problem,
+        view::{Answer, Frame, Mark, When, show},
+    },
+    health,
 };
 
 /// Orders that are looked into for this host; older ones stand in the list of orders.
@@ -23,6 +26,10 @@ struct Page {
     frame: Frame,
     host: HostRow,
     mark: Mark,
+    concerns: Vec<(Mark, String)>,
+    is_looked_after: bool,
+    told: Option<Told>,
+    no_report: &'static str,
     seen: Option<When>,
     enrolled: When,
     revoked: Option<When>,
@@ -31,6 +38,33 @@ struct Page {
     orders: Vec<(OrderLine, Mark)>,
     collections: Vec<CollectionLine>,
     may_revoke: bool,
+}
+
+/// What its agent last said of itself; each fact, or why it is not known.
+struct Told {
+    at: Option<When>,
+    spool: String,
+    problem: Option<String>,
+    clock: String,
+    used: String,
+    reader_walls: String,
+    courier_walls: String,
+}
+
+impl Told {
+    fn new(host: &HostRow, now: Instant) -> Option<Self> {
+        let told = host.health.as_ref()?;
+        let or = |known: Option<String>, why: &str| known.unwrap_or_else(|| why.to_owned());
+        Some(Self {
+            at: host.health_told.map(|at| When::new(at, now)),
+            spool: health::spool(told),
+            problem: told.problem.clone(),
+            clock: or(told.clock_ahead_ms.map(health::clock), health::NO_CLOCK),
+            used: or(health::used(told), health::NO_USE),
+            reader_walls: or(told.reader_walls.clone(), health::NO_READER_WALLS),
+            courier_walls: or(told.courier_walls.clone(), health::NO_COURIER_WALLS),
+        })
+    }
 }
 
 /// The page.
@@ -43,7 +77,7 @@ fn host(app: &App, agent: AgentId) -> Answer {
     let (session, now) = (app.desk.session()?, Instant::now());
     let hosts = session.remote.hosts().map_err(anyhow::Error::from)?.hosts;
     let Some(host) = hosts.into_iter().find(|h| h.agent == agent) else {
-        let why = "No host of your agencies has this id. See the overview.";
+        let why = "No host of your agencies has this id. See the list of hosts.";
         return Err(Problem::not_found(why));
     };
     let orders = unless_forbidden(session.remote.orders())?;
@@ -59,8 +93,12 @@ fn host(app: &App, agent: AgentId) -> Answer {
     let collections = collections.iter().flat_map(|c| &c.collections);
     let title = crate::inert::inert(&host.hostname);
     show(&Page {
-        frame: Frame::new(&app.gate, &session, "overview", &title),
+        frame: Frame::new(&app.gate, &session, "hosts", &title),
         mark: Mark::of_host(&host, now),
+        concerns: marked(&host, now),
+        is_looked_after: health::is_looked_after(&host),
+        told: Told::new(&host, now),
+        no_report: health::no_report(&host),
         seen: host.last_seen.map(|at| When::new(at, now)),
         enrolled: When::new(host.enrolled, now),
         revoked: host.revoked.map(|at| When::new(at, now)),

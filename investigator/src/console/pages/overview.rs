@@ -1,4 +1,4 @@
-//! The fleet at a glance: what waits for a signature, what runs, and every host.
+//! The whole at a glance: what waits for a signature, what runs, and how the hosts fare.
 
 use std::sync::Arc;
 
@@ -9,27 +9,18 @@ use evidence::instant::Instant;
 use super::{OrderLine, Waiting, is_open, unless_forbidden, waiting};
 use crate::console::{
     app::App,
-    view::{Answer, Frame, Mark, When, show},
+    fleet::Fleet,
+    view::{Answer, Frame, Mark, show},
 };
 
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct Overview {
     frame: Frame,
-    hosts: Vec<HostLine>,
+    fleet: Fleet,
     in_touch: usize,
     running: Vec<OrderLine>,
     waiting: Vec<Waiting>,
-}
-
-struct HostLine {
-    agent: String,
-    hostname: String,
-    agency: String,
-    labels: Vec<String>,
-    system: String,
-    seen: Option<When>,
-    mark: Mark,
 }
 
 /// The page.
@@ -43,25 +34,14 @@ fn overview(app: &App) -> Answer {
     let orders = unless_forbidden(session.remote.orders())?;
     let orders = orders.map(|o| o.orders).unwrap_or_default();
     let open = orders.iter().filter(|row| is_open(row, now));
-    let mut hosts: Vec<_> = rows
+    let in_touch = rows
         .iter()
-        .filter(|host| host.removed.is_none())
-        .map(|host| HostLine {
-            agent: host.agent.to_string(),
-            hostname: host.hostname.clone(),
-            agency: host.agency.to_string(),
-            labels: host.labels.iter().map(ToString::to_string).collect(),
-            system: format!("{} {}", host.system, host.arch),
-            seen: host.last_seen.map(|at| When::new(at, now)),
-            mark: Mark::of_host(host, now),
-        })
-        .collect();
-    hosts.sort_by(|a, b| a.hostname.cmp(&b.hostname));
+        .filter(|host| Mark::of_host(host, now).kind == "good");
     show(&Overview {
         frame: Frame::new(&app.gate, &session, "overview", "Overview"),
-        in_touch: hosts.iter().filter(|h| h.mark.kind == "good").count(),
+        fleet: Fleet::of(&rows, None, now),
+        in_touch: in_touch.count(),
         running: open.map(|row| OrderLine::new(row, now)).collect(),
         waiting: waiting(&session, &orders, &rows, now),
-        hosts,
     })
 }

@@ -92,9 +92,9 @@ fn whole(
 ) -> anyhow::Result<Page> {
     let hosts = session.remote.hosts()?.hosts;
     let host = hosts.into_iter().find(|h| h.agent == agent);
-    let host = host.context("No host of your agencies has this id. See the overview.")?;
+    let host = host.context("No host of your agencies has this id. See the list of hosts.")?;
     Ok(Page {
-        frame: Frame::new(&app.gate, session, "overview", "Revoke an agent"),
+        frame: Frame::new(&app.gate, session, "hosts", "Revoke an agent"),
         errors,
         agent: agent.to_string(),
         hostname: host.hostname,
