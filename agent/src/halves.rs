@@ -19,6 +19,7 @@ use crate::{
     brought::Source,
     cli::{EnrolArgs, Half, Sandbox},
     courier::{self, enrol::Wait},
+    host,
     link::LinkError,
     platform::{
         handle::{AsFd as _, OwnedFd},
@@ -350,6 +351,8 @@ fn courier(
         folder: &folder,
         ports: &ports,
     };
+    // Told to the server later, and no more to be read then.
+    host::system();
     let walls = confine(whom, &reader_folder(state), sandbox)?;
     let stop = stop_flag(Half::Courier)?;
     if let Some(asking) = asking {

@@ -59,15 +59,25 @@ pub fn of_disk(root: &Path) -> HostIdentity {
 /// # Errors
 /// The system or the architecture has a name that is none.
 pub fn facts(identity: &HostIdentity, id: HostId) -> Result<HostFacts, NotAName> {
-    let system = identity.os_version.as_ref().or(identity.kernel.as_ref());
     Ok(HostFacts {
         id,
         hostname: tame(&identity.hostname),
         os: std::env::consts::OS.parse()?,
         arch: std::env::consts::ARCH.parse()?,
-        system: system.map_or_else(String::new, |text| tame(text)),
+        system: system_of(identity),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
     })
+}
+
+fn system_of(identity: &HostIdentity) -> String {
+    let system = identity.os_version.as_ref().or(identity.kernel.as_ref());
+    system.map_or_else(String::new, |text| tame(text))
+}
+
+/// The running system and its version, read once: behind the courier's walls it can't be read any more.
+pub fn system() -> &'static str {
+    static SYSTEM: OnceLock<String> = OnceLock::new();
+    SYSTEM.get_or_init(|| system_of(&identity(Path::new("/"))))
 }
 
 /// Which system the disk has, by what only such a system has.

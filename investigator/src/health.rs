@@ -163,7 +163,11 @@ fn untold(host: &HostRow, now: Instant) -> Vec<String> {
         ),
         (health.clock_ahead_ms.is_none(), "clock", NO_CLOCK),
         (health.free_bytes.is_none(), "free room", NO_ROOM),
-        (used(health).is_none(), "use of the host", NO_USE),
+        (
+            health.cpu_day_ms.is_none() || health.memory_peak_bytes.is_none(),
+            "use of the host",
+            NO_USE,
+        ),
     ];
     let lacking = lacking.into_iter().filter(|(is_so, ..)| *is_so);
     let mut untold: Vec<_> = lacking
@@ -215,20 +219,32 @@ pub fn spool(health: &Health) -> String {
     }
 }
 
-/// How far a clock is off.
-pub fn clock(ahead_ms: i64) -> String {
-    format!("{:+.1} s from the server's", ahead_ms as f64 / 1000.0)
+/// How far a clock is ahead of the server's, in seconds.
+pub fn ahead(ahead_ms: i64) -> String {
+    match (ahead_ms as f64 / 100.0).round() / 10.0 {
+        0.0 => "0.0 s".to_owned(),
+        seconds => format!("{seconds:+.1} s"),
+    }
 }
 
-/// What the agent costs the host: of the last day, or since its start where that is less.
-pub fn used(health: &Health) -> Option<String> {
-    let (cpu_ms, peak) = (health.cpu_day_ms?, health.memory_peak_bytes?);
+/// How far a clock is off.
+pub fn clock(ahead_ms: i64) -> String {
+    format!("{} from the server's", ahead(ahead_ms))
+}
+
+/// The processor time that the agent took in the last day, or since its start where that is less.
+pub fn cpu(health: &Health) -> Option<String> {
+    let ms = health.cpu_day_ms?;
+    let share = ms as f64 * 100.0 / DAY_MS as f64;
     Some(format!(
-        "{:.1} s of processor time in a day ({:.2} % of one core), {} of memory at most",
-        cpu_ms as f64 / 1000.0,
-        cpu_ms as f64 * 100.0 / DAY_MS as f64,
-        HumanBytes(peak)
+        "{:.1} s ({share:.2} % of a core)",
+        ms as f64 / 1000.0
     ))
+}
+
+/// The most memory that it held since its start.
+pub fn memory(health: &Health) -> Option<String> {
+    Some(HumanBytes(health.memory_peak_bytes?).to_string())
 }
 
 fn walls(health: &Health) -> Option<String> {
@@ -352,10 +368,12 @@ mod tests {
             assert!(concern.about().len() > 20, "{concern}");
         }
         assert_eq!(Concern::ALL.len(), Concern::value_variants().len());
-        let words = used(&well().health.unwrap()).unwrap();
+        let told = well().health.unwrap();
+        assert_eq!(cpu(&told).unwrap(), "8.6 s (0.01 % of a core)");
+        assert_eq!(memory(&told).unwrap(), "1.00 MiB");
         assert_eq!(
-            words,
-            "8.6 s of processor time in a day (0.01 % of one core), 1.00 MiB of memory at most"
+            [-49, 50, -600_000].map(ahead),
+            ["0.0 s", "+0.1 s", "-600.0 s"]
         );
     }
 }

@@ -29,7 +29,7 @@ try {
   step("ann sees how the hosts fare");
   await page.getByRole("link", { name: "All hosts" }).click();
   await page.waitForURL("**/hosts");
-  await look(page, "hosts-one", [told.hostShown, "in touch", "of processor time in a day", "from the server's", "free"]);
+  await look(page, "hosts-one", [told.hostShown, "in touch", "% of a core", "free"]);
   const before = await figures(page);
   must(before.errors === 0 && before.clock === 0 && before.silent === 0 && before.untold === 0, JSON.stringify(before));
 
@@ -37,7 +37,7 @@ try {
   await open("/hosts");
   await page.getByRole("link", { name: told.hostShown }).first().click();
   await page.waitForURL(/\/hosts\/a-/);
-  await look(page, "host-health", [told.hostShown, "none: all was well when it told", "nothing waits", "of memory at most", told.version]);
+  await look(page, "host-health", [told.hostShown, "none: all was well when it told", "nothing waits", "Most memory at once", "% of a core", told.version]);
   const facts = await page.locator("section[aria-labelledby=h-health]").textContent();
   must(!facts.includes("not known"), `something is not known of a host that told all: ${facts}`);
   for (const wall of told.walls) must(facts.includes(wall), `the wall ${wall} is not told: ${facts}`);
@@ -45,7 +45,7 @@ try {
   step("what is wrong with it is told, and is hostile");
   await ask("trouble");
   await page.reload();
-  await look(page, "host-trouble", [told.whyShown, "+600.0 s", "2 parts wait, 2.00 GiB", "landlock (the kernel has none)",
+  await look(page, "host-trouble", [told.whyShown, "+600.0 s from the server's", "2 parts wait, 2.00 GiB", "landlock (the kernel has none)",
     "not known: the reader had not told them"]);
   await open("/hosts");
   const after = await figures(page);

@@ -88,6 +88,8 @@ fn the_fleet_is_seen_and_hosts_are_let_in_or_turned_away() {
     }
     wait_until("two wait", || Ok(listed(&stage, &["pending"])?.len() == 2)).unwrap();
     let pending = listed(&stage, &["pending"]).unwrap();
+    // What the courier tells behind its walls is what the reader told before.
+    assert_eq!(health["system"], pending[0]["host"]["system"]);
     let name = json!({ "hostname": HOST_SHOWN.replace("\\u{202e}", "\u{202e}").replace("\\u{1b}", "\u{1b}") });
     tamper(
         &stage,

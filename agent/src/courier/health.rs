@@ -3,10 +3,7 @@
 //!
 //! It is the courier's word about itself and its disk, for people who look after many hosts; no decision rests on it.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use protocol::{
     health::{FACT_BYTES_MAX, TEXT_BYTES_MAX, fitting},
@@ -22,7 +19,7 @@ use super::{
 };
 use crate::{
     host,
-    platform::{disk, sandbox::Walls},
+    platform::{disk, program, sandbox::Walls},
 };
 
 /// How often it is told without need; each agent at a time of its own.
@@ -80,13 +77,12 @@ fn tell(context: &Context, health: &Health) -> Result<(), HttpError> {
 }
 
 fn health(context: &Context) -> Health {
-    let identity = host::identity(Path::new("/"));
+    let (hostname, _) = program::host_and_kernel();
     let space = disk::space(&context.folder.spool()).ok();
     let told = context.board.told();
-    let system = identity.os_version.or(identity.kernel).unwrap_or_default();
     Health {
-        hostname: fitting(&identity.hostname, FACT_BYTES_MAX),
-        system: fitting(&system, FACT_BYTES_MAX),
+        hostname: fitting(&hostname, FACT_BYTES_MAX),
+        system: fitting(host::system(), FACT_BYTES_MAX),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         free_bytes: space.map(|space| space.free_bytes),
         parts_waiting: told.parts_waiting,

@@ -12,7 +12,7 @@ use super::table;
 use crate::{
     cli::{Hosts, HostsAction},
     exit::Exit,
-    health::{concerns, is_looked_after},
+    health::{ahead as ahead_of, concerns, is_looked_after},
     home::Home,
     session::Session,
     targets,
@@ -123,7 +123,7 @@ fn clock(host: &HostRow) -> String {
         .health
         .as_ref()
         .and_then(|health| health.clock_ahead_ms);
-    ahead.map_or_else(String::new, |ms| format!("{:+.1} s", ms as f64 / 1000.0))
+    ahead.map_or_else(String::new, ahead_of)
 }
 
 /// Every reason to look after it, or that it is well.

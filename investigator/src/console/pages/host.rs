@@ -46,7 +46,8 @@ struct Told {
     spool: String,
     problem: Option<String>,
     clock: String,
-    used: String,
+    cpu: String,
+    memory: String,
     reader_walls: String,
     courier_walls: String,
 }
@@ -60,7 +61,8 @@ impl Told {
             spool: health::spool(told),
             problem: told.problem.clone(),
             clock: or(told.clock_ahead_ms.map(health::clock), health::NO_CLOCK),
-            used: or(health::used(told), health::NO_USE),
+            cpu: or(health::cpu(told), health::NO_USE),
+            memory: or(health::memory(told), health::NO_USE),
             reader_walls: or(told.reader_walls.clone(), health::NO_READER_WALLS),
             courier_walls: or(told.courier_walls.clone(), health::NO_COURIER_WALLS),
         })
