@@ -167,6 +167,24 @@ impl Brought {
             .map_or_else(Limits::default, |f| f.1.limits.clone())
     }
 
+    /// The token, for who shows it: nobody has judged it.
+    ///
+    /// # Errors
+    /// It is malformed.
+    pub fn token_shown(&self) -> Result<Token, DocumentError> {
+        Token::read(&Envelope::parse(self.token.as_bytes())?)
+    }
+
+    /// From when on it enrols nobody, as it says itself.
+    ///
+    /// # Errors
+    /// Its token is malformed.
+    pub fn ends(&self) -> Result<Instant, DocumentError> {
+        let token = self.token_shown()?.expires;
+        let file = self.file.as_ref().map(|(_, file)| file.expires);
+        Ok(file.map_or(token, |file| file.min(token)))
+    }
+
     /// Checks that admins of `policy` made it for this deployment, that it agrees with itself, and that it has not ended.
     ///
     /// # Errors

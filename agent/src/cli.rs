@@ -277,12 +277,29 @@ pub struct StatusArgs {
 /// What `doctor` was told.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 every step is well, 1 one is not, 64 usage.
-The steps: enrolment, name, route, proxy, server (TLS), clock, certificate, agent. Run it as root or as the courier's user.")]
+Exit codes: 0 every step is well, 1 one is not (a host that is not enrolled is not well), 64 usage.
+The steps: enrolment, name, route, proxy, server (TLS), clock, certificate, agent. On a host that is not enrolled: what was
+brought to enrol it, name, route, proxy, server, clock, and whether the server would take its token, of which no use is
+counted. Run it as root or as the courier's user.")]
 pub struct DoctorArgs {
     /// The folder that the agent keeps its state in.
     #[arg(long, value_name = "DIR")]
     pub state: PathBuf,
+    /// The deployment file that a host which is not enrolled has [default: /etc/fieldseal/deployment.json].
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "trust", "token", "proxy"])]
+    pub deployment: Option<PathBuf>,
+    /// The server, as `enrol` is told it.
+    #[arg(long, value_name = "URL", requires = "trust")]
+    pub server: Option<String>,
+    /// The trust folder, as `enrol` is told it.
+    #[arg(long, value_name = "DIR", requires_all = ["server", "token"])]
+    pub trust: Option<PathBuf>,
+    /// The token's file, as `enrol` is told it.
+    #[arg(long, value_name = "FILE", requires = "trust")]
+    pub token: Option<PathBuf>,
+    /// The proxy, as `enrol` is told it.
+    #[arg(long, value_name = "URL", requires = "server")]
+    pub proxy: Option<String>,
     /// Print JSON, one array.
     #[arg(long)]
     pub json: bool,

@@ -13,7 +13,11 @@ use crate::{
     artifacts::{ARTIFACTS, reference},
     cli::{CollectArgs, Command, DoctorArgs, EnrolArgs, KitArgs, RunArgs, StatusArgs},
     config::Plan,
-    courier::{doctor, local, room::Floor},
+    courier::{
+        doctor::{self, Offered},
+        local,
+        room::Floor,
+    },
     exit::Exit,
     halves,
     kit::command as kit,
@@ -24,7 +28,7 @@ use crate::{
     },
     status::Status,
     stop::Stop,
-    supervisor,
+    supervisor, unattended,
 };
 
 /// Runs `command` to its end.
@@ -97,7 +101,19 @@ fn status_command(args: &StatusArgs) -> Exit {
 }
 
 fn doctor_command(args: &DoctorArgs) -> Exit {
-    let found = doctor::examine(&args.state);
+    let source = halves::source(
+        args.trust.clone(),
+        args.token.clone(),
+        args.deployment.clone(),
+    );
+    let source = source.map_or_else(|| unattended::file(None), Ok);
+    let server = args.server.as_deref();
+    let offered = Offered {
+        source: source.map_err(|error| error.to_string()),
+        way: server.map(|server| (server, args.proxy.as_deref())),
+        judge: unattended::judge,
+    };
+    let found = doctor::examine(&args.state, &offered);
     let text = match args.json {
         true => format!("{:#}", json!(found)),
         false => {

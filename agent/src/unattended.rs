@@ -107,7 +107,11 @@ pub fn courier_source(
     }
 }
 
-fn file(given: Option<&Path>) -> Result<Source, UnattendedError> {
+/// Where the file lies to enrol with: `given`, or where packages expect it.
+///
+/// # Errors
+/// There is none.
+pub fn file(given: Option<&Path>) -> Result<Source, UnattendedError> {
     let path = given.unwrap_or(Path::new(DEPLOYMENT)).to_path_buf();
     match path.exists() {
         true => Ok(Source::File(path)),
@@ -147,6 +151,15 @@ pub fn reader(
         "this host was enrolled as {agent} by a deployment file; pinned root {root_sha256}"
     ));
     Ok(())
+}
+
+/// Whether a reader would believe a server's `Trust` message, and what was brought by it; why not, for people.
+///
+/// # Errors
+/// It would not.
+pub fn judge(brought: &Brought, message: &[u8], now: Instant) -> Result<(), String> {
+    let judged = enrol::judge_trust(message, brought, now);
+    judged.map(drop).map_err(|error| error.to_string())
 }
 
 /// Loud, and with the key by which an admin tells this host from others that wait for approval.

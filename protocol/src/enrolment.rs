@@ -69,12 +69,20 @@ impl Token {
         Ok(token)
     }
 
+    /// Reads a token without believing it: for who shows one.
+    ///
+    /// # Errors
+    /// It is malformed or of an unknown version.
+    pub fn read(envelope: &Envelope) -> Result<Self, DocumentError> {
+        version::read(envelope, envelope::TOKEN, KIND)
+    }
+
     /// Reads a token for what it certified of an agent that used it in time: its agency and labels.
     ///
     /// # Errors
     /// It is malformed, forged or foreign.
     pub fn open_certified(envelope: &Envelope, policy: &Policy) -> Result<Self, DocumentError> {
-        let token: Self = version::read(envelope, envelope::TOKEN, KIND)?;
+        let token = Self::read(envelope)?;
         let by_admin = policy
             .signers(envelope)
             .into_iter()
@@ -140,12 +148,19 @@ pub struct EnrolRequest {
     pub v: u64,
     /// The token's envelope, as JSON text.
     pub token: String,
-    /// The courier's request for a TLS certificate, PEM.
+    /// The courier's request for a TLS certificate, PEM; empty in a question.
     pub tls_csr: String,
-    /// The reader's request for a seal certificate, PEM.
+    /// The reader's request for a seal certificate, PEM; empty in a question.
     pub seal_csr: String,
     /// The host.
     pub host: HostFacts,
+}
+
+impl EnrolRequest {
+    /// Whether it only asks if its token would be taken from there: no key is to be certified, and nothing is kept.
+    pub fn is_question(&self) -> bool {
+        self.tls_csr.is_empty() && self.seal_csr.is_empty()
+    }
 }
 
 /// What an enrolled agent is given.

@@ -11,6 +11,7 @@ use std::{
     thread,
 };
 
+use evidence::{envelope::Envelope, keys::SigningKey};
 use fieldseal_tests::{
     args, kit::json, port, programs::Outcome, proxy::Proxy, running::Running, stage::Stage,
 };
@@ -149,6 +150,118 @@ fn each_obstacle_is_named_with_what_to_do() {
     stage.stop_server().unwrap();
     stage.serve().unwrap();
     assert!(fault(&stage, "certificate").contains("it ended"));
+    stage.stop().unwrap();
+}
+
+/// What doctor says of a host that is not enrolled, its state in a folder that is not there.
+fn before_enrolment(stage: &Stage, more: &[&str]) -> Outcome {
+    let mut arguments = Vec::from(args!["doctor", "--state", stage.path("none")]);
+    arguments.extend(more.iter().map(Into::into));
+    let outcome = stage.run("fieldseal-agent", &arguments).unwrap();
+    assert!(!stage.path("none").exists(), "something was made");
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    outcome
+}
+
+/// What it says of these steps, which are those at fault.
+#[track_caller]
+fn faults(outcome: &Outcome, steps: &[&str]) -> String {
+    let lines = outcome.out.lines().filter_map(|l| l.strip_prefix("FAULT "));
+    let lines: Vec<_> = lines.collect();
+    let named = |line: &str| line.split_whitespace().next().unwrap().to_owned();
+    let found: Vec<_> = lines.iter().map(|line| named(line)).collect();
+    assert_eq!(found, steps, "{outcome:?}");
+    lines.join("\n")
+}
+
+#[test]
+fn a_host_that_is_not_enrolled_learns_what_stands_in_the_way_and_uses_nothing_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let people: [(&str, &str, &[&str]); 2] = [
+        ("ann", "Ann Example", &["investigator", "admin"]),
+        ("bob", "Bob Example", &["approver"]),
+    ];
+    let mut stage = Stage::serving(&dir.path().join("stage"), |_| (), &people, &[]).unwrap();
+    let file = stage.path("deployment.json");
+    let given = file.display().to_string();
+    let with = ["--deployment", given.as_str()];
+
+    // Nothing was brought.
+    let told = faults(&before_enrolment(&stage, &[]), &["enrolment"]);
+    assert!(told.contains("/etc/fieldseal/deployment.json"), "{told}");
+    let told = faults(&before_enrolment(&stage, &with), &["brought"]);
+    assert!(told.contains("can't be read"), "{told}");
+
+    // All is there; asking twice uses nothing up.
+    stage
+        .deployment_file("ann", "1", &["--label", "web"])
+        .unwrap();
+    let url = stage.url();
+    for _ in 0..2 {
+        let outcome = before_enrolment(&stage, &with);
+        let told = faults(&outcome, &["enrolment"]);
+        assert!(told.contains("nothing stands in the way"), "{told}");
+        for said in [
+            url.as_str(),
+            "owner demo",
+            "pinned root ",
+            "labels web",
+            "good until ",
+            "would enrol one more host",
+        ] {
+            assert!(outcome.out.contains(said), "{said}: {outcome:?}");
+        }
+    }
+    let json_too = ["--deployment", given.as_str(), "--json"];
+    let Value::Array(steps) = json(&before_enrolment(&stage, &json_too).out).unwrap() else {
+        panic!("no array");
+    };
+    let names: Vec<_> = steps.iter().map(|s| s["step"].as_str().unwrap()).collect();
+    let all = [
+        "brought",
+        "name",
+        "route",
+        "server",
+        "clock",
+        "token",
+        "enrolment",
+    ];
+    assert_eq!(names, all);
+
+    // The file of somebody who may not, a network that is not this one, a time that is over.
+    let genuine = fs::read(&file).unwrap();
+    let envelope = Envelope::parse(genuine.trim_ascii()).unwrap();
+    let bob = fs::read_to_string(stage.path("keys/bob/signing.key")).unwrap();
+    let bob = SigningKey::from_pem(&bob).unwrap();
+    let forged = Envelope::sign(envelope.payload_type(), envelope.payload().to_vec(), &bob);
+    fs::write(&file, forged.to_json().unwrap()).unwrap();
+    let told = faults(&before_enrolment(&stage, &with), &["token"]);
+    assert!(told.contains("not signed by anybody who may"), "{told}");
+    stage
+        .deployment_file("ann", "1", &["--network", "192.0.2.0/24"])
+        .unwrap();
+    let told = faults(&before_enrolment(&stage, &with), &["token"]);
+    assert!(told.contains("may not be used from 127.0.0.1"), "{told}");
+    fs::write(&file, &genuine).unwrap();
+    stage.go_on_by(2).unwrap();
+    let told = faults(
+        &before_enrolment(&stage, &with),
+        &["brought", "clock", "token"],
+    );
+    assert!(told.contains("it ended"), "{told}");
+    stage.go_on_by(0).unwrap();
+
+    // The one use was left, and is none afterwards.
+    stage.run_agent().unwrap();
+    let listed = || stage.fieldseal(&args!["hosts", "--json"]).unwrap();
+    fieldseal_tests::stick::wait_until("it enrols", || Ok(listed().out.contains("web"))).unwrap();
+    let told = faults(&before_enrolment(&stage, &with), &["token"]);
+    assert!(told.contains("used as often as it may be"), "{told}");
+    assert_eq!(listed().out.matches("\"agent\":").count(), 1);
+
+    stage.stop_server().unwrap();
+    let told = faults(&before_enrolment(&stage, &with), &["route"]);
+    assert!(told.contains("nothing listens on that port"), "{told}");
     stage.stop().unwrap();
 }
 

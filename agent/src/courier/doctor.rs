@@ -1,24 +1,30 @@
 //! Why a host does not reach its server: each step of the way by itself, and what to do where one fails.
 //!
-//! It asks the server what any agent asks it, changes nothing, and stops at the first step that the rest rests on.
+//! It asks the server what any agent asks it, changes nothing, and stops at the first step that the rest rests on. On a
+//! host that is not enrolled it looks at what was brought to enrol it, and uses nothing of that up.
 
+mod newcomer;
+mod stranger;
 mod way;
 
-use std::{fmt, io::ErrorKind, path::Path};
+pub use newcomer::{Judge, Offered};
+
+use std::{fmt, io::ErrorKind, path::Path, time::Duration};
 
 use evidence::{digest::Digest, ids::CollectionId, instant::Instant as WallTime};
-use protocol::health::CLOCK_OFF_MS;
 use serde::Serialize;
 
+use self::stranger::Goal;
 use super::{
-    clock,
     folder::{Folder, FolderError, Settings},
-    http::{Access, Client, HttpError, way as way_to},
+    http::{Access, Client, HttpError},
     status,
     tls::{self, Identity},
 };
 
 const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// What is asked once is not waited for any longer, however slowly an answer drips.
+const PATIENCE_ALL: Duration = Duration::from_secs(30);
 
 /// A step of the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -26,6 +32,8 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 pub enum Step {
     /// The host is enrolled, and its settings read.
     Enrolment,
+    /// What was brought to enrol it, where it is not.
+    Brought,
     /// The name of the server, or of the proxy before it.
     Name,
     /// A connection to that address.
@@ -36,6 +44,8 @@ pub enum Step {
     Server,
     /// This host's clock.
     Clock,
+    /// An admin made what was brought, and the server would enrol one more host by its token.
+    Token,
     /// This agent's own certificate.
     Certificate,
     /// The server takes this agent for what it is.
@@ -48,11 +58,13 @@ impl Step {
     const fn name(self) -> &'static str {
         match self {
             Self::Enrolment => "enrolment",
+            Self::Brought => "brought",
             Self::Name => "name",
             Self::Route => "route",
             Self::Proxy => "proxy",
             Self::Server => "server",
             Self::Clock => "clock",
+            Self::Token => "token",
             Self::Certificate => "certificate",
             Self::Agent => "agent",
             Self::Running => "running",
@@ -81,12 +93,16 @@ impl fmt::Display for Finding {
 /// What a step says: what was seen, or what is wrong and what to do.
 type Seen = Result<String, String>;
 
-/// Looks at each step of the way from the host of `state_dir` to its server.
-pub fn examine(state_dir: &Path) -> Vec<Finding> {
+/// Looks at each step of the way from the host of `state_dir` to its server; `offered` is what enrols it where it is not.
+pub fn examine(state_dir: &Path, offered: &Offered<'_>) -> Vec<Finding> {
     let folder = Folder::below(state_dir);
     let mut found = Findings::default();
     let settings = match folder.look() {
         Ok(settings) => settings,
+        Err(FolderError::NotEnrolled(_)) => {
+            newcomer::examine(offered, &folder, &mut found);
+            return found.0;
+        }
         Err(error) => {
             found.note(Step::Enrolment, Err(not_enrolled(&error)));
             return found.0;
@@ -122,6 +138,11 @@ fn not_enrolled(error: &FolderError) -> String {
 struct Findings(Vec<Finding>);
 
 impl Findings {
+    /// Whether nothing is wrong so far.
+    fn is_well(&self) -> bool {
+        self.0.iter().all(|one| one.is_well)
+    }
+
     /// Notes it; none where the steps after it can't be tried.
     fn note(&mut self, step: Step, seen: Seen) -> Option<()> {
         let is_well = seen.is_ok();
@@ -137,37 +158,21 @@ impl Findings {
 
 /// From step to step; none once one has failed that the next rests on.
 fn along(settings: &Settings, folder: &Folder, found: &mut Findings) -> Option<()> {
-    let proxy = settings.proxy.as_deref();
-    let way = match way_to(&settings.server, proxy) {
-        Ok(way) => way,
-        Err(error) => return found.note(Step::Enrolment, Err(error.to_string())),
-    };
-    let addresses = way::addresses(way.first());
-    let seen = addresses.as_ref().map(|found| way::listed(found));
-    found.note(Step::Name, seen.map_err(Clone::clone))?;
-    let connected = way::connect(&addresses.unwrap_or_default());
-    let seen = connected
-        .as_ref()
-        .map(|(address, _)| format!("{address} answers"));
-    found.note(Step::Route, seen.map_err(Clone::clone))?;
-    if let (Some(proxy), Ok((_, connection))) = (&way.proxy, connected) {
-        found.note(Step::Proxy, way::tunnel(connection, proxy, &way.server))?;
-    }
     let root_pem = match folder.text(&folder.root()) {
         Ok(pem) => pem,
         Err(error) => return found.note(Step::Enrolment, Err(error.to_string())),
     };
-    let stranger = Access {
-        server: &settings.server,
-        proxy,
-        root_pem: &root_pem,
-        identity: None,
+    let goal = Goal {
+        access: Access {
+            server: &settings.server,
+            proxy: settings.proxy.as_deref(),
+            root_pem: &root_pem,
+            identity: None,
+        },
+        named_in: "courier.toml",
+        named_by: Step::Enrolment,
     };
-    let client = Client::new(stranger).map_err(|error| error.to_string());
-    let seen = client.as_ref().map_err(Clone::clone).and_then(server);
-    found.note(Step::Server, seen)?;
-    let seen = client.as_ref().map_err(Clone::clone).and_then(clock);
-    let clock = found.note(Step::Clock, seen);
+    let reached = stranger::reach(goal, found)?;
     let identity = identity(folder, settings);
     let seen = identity
         .as_ref()
@@ -176,38 +181,10 @@ fn along(settings: &Settings, folder: &Folder, found: &mut Findings) -> Option<(
     let certificate = found.note(Step::Certificate, seen);
     let known = Access {
         identity: identity.as_ref().ok(),
-        ..stranger
+        ..goal.access
     };
     let agent = found.note(Step::Agent, agent(known));
-    clock.and(certificate).and(agent)
-}
-
-fn server(client: &Client) -> Seen {
-    match client.get("/v1/trust", ANSWER_BYTES_MAX) {
-        Ok(_) => Ok("the deployment's server answers, shown by root.crt".to_owned()),
-        Err(error @ HttpError::Certificate { .. }) => Err(format!(
-            "{} Where the network inspects TLS, or asks for a login in a browser, this address must be exempted.",
-            error.chain()
-        )),
-        Err(error @ HttpError::Network(_)) => Err(format!(
-            "no TLS is spoken there: {}. Something else answers (another service, a captive portal), or the connection is cut.",
-            error.chain()
-        )),
-        Err(error) => Err(error.chain()),
-    }
-}
-
-/// How far this host's clock is from the server's. The signature of the time is the reader's matter.
-fn clock(client: &Client) -> Seen {
-    let ahead_ms = clock::ahead_ms(client)?;
-    let seconds = ahead_ms as f64 / 1000.0;
-    let text = format!("{seconds:+.1} s from the server's");
-    match ahead_ms.unsigned_abs() <= CLOCK_OFF_MS {
-        true => Ok(text),
-        false => Err(format!(
-            "{text}. Set it right (timedatectl, chrony): orders and certificates are judged by time."
-        )),
-    }
+    reached.clock.and(certificate).and(agent)
 }
 
 fn identity(folder: &Folder, settings: &Settings) -> Result<Identity, String> {
@@ -246,12 +223,13 @@ fn agent(access: Access<'_>) -> Seen {
     // Of all that only agents may ask this changes nothing: a receipt that there is not.
     let (collection, part) = (CollectionId::from_bytes([0; 16]), Digest::of(b""));
     let nothing = format!("/v1/parts/{collection}/1/{part}/receipt");
-    match client.get(&nothing, ANSWER_BYTES_MAX) {
+    let ask = |client: &Client| match client.get(&nothing, ANSWER_BYTES_MAX) {
         Ok(_) | Err(HttpError::Refused { status: 404, .. }) => {
             Ok("the server takes its certificate".to_owned())
         }
         Err(error) => Err(error.chain()),
-    }
+    };
+    stranger::within(PATIENCE_ALL, &client, ask)
 }
 
 fn running(state_dir: &Path, folder: &Folder) -> Seen {

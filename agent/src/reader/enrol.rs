@@ -170,7 +170,8 @@ impl Asking<'_> {
             };
             let outcome = match (heard, &trusted) {
                 ((FromSpool::Trust {}, Some(handed)), _) => {
-                    let judged = self.judge_trust(&read_handed(handed)?);
+                    let message = read_handed(handed)?;
+                    let judged = judge_trust(&message, self.brought, (self.clock)());
                     judged.and_then(|first| {
                         trusted = Some(first);
                         self.ask(link)
@@ -198,12 +199,6 @@ impl Asking<'_> {
         }
     }
 
-    fn judge_trust(&self, message: &[u8]) -> Result<First, EnrolError> {
-        let first = trust::first(message, &self.brought.root)?;
-        self.brought.check(&first.policy, (self.clock)())?;
-        Ok(first)
-    }
-
     fn ask(&mut self, link: &mut Link) -> Result<(), EnrolError> {
         let key = candidate(self.state)?;
         let host_id = self.state.known().host;
@@ -229,6 +224,16 @@ impl Asking<'_> {
         link.send(&FromReader::EnrolmentKept { agent, root_sha256 }, None)?;
         Ok(agent)
     }
+}
+
+/// Judges a server's `Trust` message by the pinned root, and what was brought by the policy in it.
+///
+/// # Errors
+/// The server's documents do not follow from the root, or no admin of the policy made what was brought, or it has ended.
+pub fn judge_trust(message: &[u8], brought: &Brought, now: Instant) -> Result<First, EnrolError> {
+    let first = trust::first(message, &brought.root)?;
+    brought.check(&first.policy, now)?;
+    Ok(first)
 }
 
 /// The seal key to ask with: the one that was made before, or one that is in the state from here on.

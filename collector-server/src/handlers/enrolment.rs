@@ -3,10 +3,13 @@
 //! The token alone lets a host in, and an admin's word beside it where the token holds hosts. A host is whole only when its leaf is in the custody log;
 //! what was cut off before that is undone at the next start.
 
+use std::collections::BTreeSet;
+
 use axum::{
     Extension,
     extract::State,
     http::{StatusCode, header::RETRY_AFTER},
+    response::IntoResponse as _,
 };
 use evidence::{
     custody::event::Action, digest::Digest, envelope::Envelope, ids::AgentId, instant::Instant,
@@ -17,6 +20,7 @@ use protocol::{
     enrolment::{
         EnrolRequest, EnrolResponse, HostFacts, RenewRequest, RenewResponse, SealRequest, Token,
     },
+    name::Name,
     version::VERSION,
 };
 
@@ -29,7 +33,7 @@ use crate::{
     serve::Origin,
     state::Server,
     store::{
-        agents::{Change as AgentChange, NewAgent, SealKey},
+        agents::{Change as AgentChange, NewAgent, SealKey, USED_UP},
         index::Change,
     },
 };
@@ -60,7 +64,19 @@ pub(crate) async fn enrol(
     Message(asked): Message<EnrolRequest>,
 ) -> Answer {
     let now = Instant::now();
-    let wanted = wanted(&server, asked, origin, now)?;
+    check_facts(&asked.host)?;
+    let (token, token_sha256) = admitted(&server, &asked.token, origin, now)?;
+    if asked.is_question() {
+        return would_take(&server, &token).await;
+    }
+    let (seal_key, tls_key) = requested_keys(&asked.seal_csr, &asked.tls_csr)?;
+    let wanted = Wanted {
+        asked,
+        token,
+        token_sha256,
+        seal_key,
+        tls_key,
+    };
     let known = server.index.enrolled_by(&wanted.token.id, wanted.seal_key);
     let response = match known.await? {
         Some((agent, Some(receipt))) => again(&server, &wanted, agent, receipt, now).await?,
@@ -74,30 +90,31 @@ pub(crate) async fn enrol(
     json(&response)
 }
 
-fn wanted(
+/// The token, good now and from there, and its digest.
+fn admitted(
     server: &Server,
-    asked: EnrolRequest,
+    token: &str,
     Origin(from): Origin,
     now: Instant,
-) -> Result<Wanted, Refusal> {
-    check_facts(&asked.host)?;
-    let envelope = Envelope::parse(asked.token.as_bytes())
+) -> Result<(Token, Digest), Refusal> {
+    let envelope = Envelope::parse(token.as_bytes())
         .map_err(|e| Refusal::Malformed(format!("the token: {e}")))?;
     let token = Token::open(&envelope, &server.documents().policy, now)?;
-    if !token.admits(from) {
-        return Err(Refusal::Unacceptable(format!(
+    match token.admits(from) {
+        true => Ok((token, envelope.digest())),
+        false => Err(Refusal::Unacceptable(format!(
             "The token may not be used from {}, where the server sees this host. Ask an admin for one that may, or enrol from its networks.",
             from.to_canonical()
-        )));
+        ))),
     }
-    let (seal_key, tls_key) = requested_keys(&asked.seal_csr, &asked.tls_csr)?;
-    Ok(Wanted {
-        token_sha256: envelope.digest(),
-        asked,
-        token,
-        seal_key,
-        tls_key,
-    })
+}
+
+/// Whether one more host could enrol by it.
+async fn would_take(server: &Server, token: &Token) -> Answer {
+    match server.index.token_is_used_up(token).await? {
+        true => Err(Refusal::Conflict(USED_UP)),
+        false => Ok(StatusCode::NO_CONTENT.into_response()),
+    }
 }
 
 async fn held(
@@ -161,36 +178,82 @@ pub(super) async fn log_again(
 }
 
 async fn first(server: &Server, wanted: Wanted, now: Instant) -> Result<EnrolResponse, Refusal> {
-    let agent = AgentId::random().map_err(|e| Refusal::failed(e.to_string()))?;
-    let response = certified(server, agent, wanted.requests(), now)?;
-    let action = Action::Enrolled {
-        agent,
-        host: wanted.asked.host.id,
-        token_sha256: wanted.token_sha256,
-        seal_key: wanted.seal_key,
-        tls_key: wanted.tls_key,
-        forked_from: None,
-    };
-    let new = NewAgent {
-        agent,
+    let newcomer = Newcomer {
         host: wanted.asked.host,
         agency: wanted.token.agency,
         labels: wanted.token.labels,
-        enrolled: now,
-        token: wanted.token.id,
+        token: (wanted.token.id, wanted.token_sha256),
         uses: wanted.token.uses,
         forked_from: None,
-        kit: None,
-        seal: SealKey {
-            key_sha256: wanted.seal_key,
-            chain: response.seal_chain.clone(),
-        },
+        keys: (wanted.seal_key, wanted.tls_key),
     };
-    let receipt = admit(server, new, action).await?;
-    Ok(EnrolResponse {
-        receipt,
-        ..response
-    })
+    let requests = (wanted.asked.tls_csr, wanted.asked.seal_csr);
+    newcomer
+        .enter(server, (&requests.0, &requests.1), now)
+        .await
+}
+
+/// Who becomes an agent that was none, by what.
+pub(super) struct Newcomer {
+    /// What it says of itself.
+    pub(super) host: HostFacts,
+    /// Its agency.
+    pub(super) agency: Name,
+    /// Its labels.
+    pub(super) labels: BTreeSet<Name>,
+    /// The token's id, and its digest.
+    pub(super) token: (String, Digest),
+    /// How often that may be used.
+    pub(super) uses: u64,
+    /// The cloned identity that it comes from.
+    pub(super) forked_from: Option<AgentId>,
+    /// Its seal key and its TLS key.
+    pub(super) keys: (Digest, Digest),
+}
+
+impl Newcomer {
+    /// Certifies it under a new id, and keeps it once its leaf is in the log.
+    ///
+    /// # Errors
+    /// It can't be certified, its token is used up, or the index or the log failed.
+    pub(super) async fn enter(
+        self,
+        server: &Server,
+        requests: (&str, &str),
+        now: Instant,
+    ) -> Result<EnrolResponse, Refusal> {
+        let agent = AgentId::random().map_err(|e| Refusal::failed(e.to_string()))?;
+        let response = certified(server, agent, requests, now)?;
+        let ((token, token_sha256), (seal_key, tls_key)) = (self.token, self.keys);
+        let action = Action::Enrolled {
+            agent,
+            host: self.host.id,
+            token_sha256,
+            seal_key,
+            tls_key,
+            forked_from: self.forked_from,
+        };
+        let new = NewAgent {
+            agent,
+            host: self.host,
+            agency: self.agency,
+            labels: self.labels,
+            enrolled: now,
+            token,
+            uses: self.uses,
+            forked_from: self.forked_from,
+            kit: None,
+            seal: SealKey {
+                key_sha256: seal_key,
+                chain: response.seal_chain.clone(),
+            },
+        };
+        let receipt = admit(server, new, action).await?;
+        Ok(EnrolResponse {
+            receipt,
+            ..response
+        })
+    }
 }
 
 /// The certificates, before anything is kept: a request that can't be certified leaves no trace.

@@ -15,17 +15,14 @@ use protocol::enrolment::{EnrolResponse, Fork, ForkRequest};
 
 use super::{
     Answer, App, Message,
-    enrolment::{admit, certified, check_facts, log_again, requested_keys, seal_keys},
+    enrolment::{Newcomer, certified, check_facts, log_again, requested_keys, seal_keys},
     json,
 };
 use crate::{
     access::{Caller, CallingAgent},
     refusal::Refusal,
     state::Server,
-    store::{
-        agents::{AgentRow, NewAgent, SealKey},
-        index::IndexError,
-    },
+    store::{agents::AgentRow, index::IndexError},
 };
 
 /// What is asked for, found good.
@@ -109,37 +106,19 @@ async fn again(
 }
 
 async fn first(server: &Server, wanted: Wanted, now: Instant) -> Result<EnrolResponse, Refusal> {
-    let agent = AgentId::random().map_err(|e| Refusal::failed(e.to_string()))?;
-    let response = certified(server, agent, wanted.requests(), now)?;
-    let (token, token_sha256) = token_of(server, wanted.origin.agent).await?;
-    let action = Action::Enrolled {
-        agent,
-        host: wanted.fork.host,
-        token_sha256,
-        seal_key: wanted.seal_key,
-        tls_key: wanted.tls_key,
-        forked_from: Some(wanted.origin.agent),
-    };
-    let new = NewAgent {
-        agent,
+    let newcomer = Newcomer {
         host: wanted.asked.host,
         agency: wanted.origin.agency,
         labels: wanted.origin.labels,
-        enrolled: now,
-        token,
+        token: token_of(server, wanted.origin.agent).await?,
         uses: 0,
         forked_from: Some(wanted.origin.agent),
-        kit: None,
-        seal: SealKey {
-            key_sha256: wanted.seal_key,
-            chain: response.seal_chain.clone(),
-        },
+        keys: (wanted.seal_key, wanted.tls_key),
     };
-    let receipt = admit(server, new, action).await?;
-    Ok(EnrolResponse {
-        receipt,
-        ..response
-    })
+    let requests = (wanted.asked.tls_csr, wanted.fork.csr);
+    newcomer
+        .enter(server, (&requests.0, &requests.1), now)
+        .await
 }
 
 /// The id of the token by which the agent came, and the digest that the log has of it.

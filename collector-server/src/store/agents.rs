@@ -7,7 +7,12 @@ use evidence::{
     ids::{AgentId, HostId, KitId},
     instant::Instant,
 };
-use protocol::{enrolment::HostFacts, messages::Health, name::Name, target::Subject};
+use protocol::{
+    enrolment::{HostFacts, Token},
+    messages::Health,
+    name::Name,
+    target::Subject,
+};
 use sqlx::{Row as _, SqliteConnection, query, query_scalar, sqlite::SqliteRow};
 
 use super::{
@@ -277,6 +282,10 @@ async fn revoke(
     })
 }
 
+/// What is said to who comes too late.
+pub(crate) const USED_UP: &str =
+    "The token was used as often as it may be. Ask an admin for a new one.";
+
 async fn use_token(to: &mut SqliteConnection, new: &NewAgent) -> Result<(), IndexError> {
     let used = query(
         "INSERT INTO tokens (id, used) SELECT ?1, 1 WHERE ?2 > 0 \
@@ -286,11 +295,10 @@ async fn use_token(to: &mut SqliteConnection, new: &NewAgent) -> Result<(), Inde
     .bind(i64::try_from(new.uses).unwrap_or(i64::MAX))
     .execute(&mut *to)
     .await?;
-    if used.rows_affected() == 0 {
-        let why = "The token was used as often as it may be. Ask an admin for a new one.";
-        return Err(IndexError::Conflict(why));
+    match used.rows_affected() {
+        0 => Err(IndexError::Conflict(USED_UP)),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Two requests with one seal key at once make one agent.
@@ -503,6 +511,18 @@ impl Index {
             .await?;
         row.map(|row| Ok((parsed(&row, "id")?, parsed_or_none(&row, "enrolment")?)))
             .transpose()
+    }
+
+    /// Whether it was used as often as it may be.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn token_is_used_up(&self, token: &Token) -> Result<bool, IndexError> {
+        let used: Option<i64> = query_scalar("SELECT used FROM tokens WHERE id = ?")
+            .bind(&token.id)
+            .fetch_optional(&self.reader)
+            .await?;
+        Ok(u64::try_from(used.unwrap_or(0)).unwrap_or(u64::MAX) >= token.uses)
     }
 
     /// Every seal certificate chain that the agent had, the newest first.

@@ -1,6 +1,6 @@
 //! Hosts become known by a token, renew, and are shut out.
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
 use evidence::{
     custody::{
@@ -11,7 +11,8 @@ use evidence::{
     keys::SigningKey,
 };
 use protocol::{
-    enrolment::{RenewRequest, RenewResponse, SealRequest},
+    admission::PendingHosts,
+    enrolment::{EnrolRequest, RenewRequest, RenewResponse, SealRequest, Token},
     messages::{Hosts, Logged, SubmitEvent, TimeRequest, Trust},
     policy::Policy,
     root::Root,
@@ -91,6 +92,43 @@ async fn a_token_lets_in_as_many_hosts_as_it_says_and_logs_each() {
         (&row.agency, row.labels.as_slice()),
         (&name("lab"), &[name("dc")][..])
     );
+}
+
+#[tokio::test]
+async fn a_question_is_answered_as_an_enrolment_would_be_and_uses_nothing_up() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let asked = async |token: &str| {
+        let question = EnrolRequest {
+            v: VERSION,
+            token: token.to_owned(),
+            tls_csr: String::new(),
+            seal_csr: String::new(),
+            host: crate::testing::facts(),
+        };
+        s.post(None, "/v1/enrol", &question).await
+    };
+    let token = d.token("lab", 1);
+    for _ in 0..3 {
+        assert_eq!(asked(&token).await.status, 204);
+    }
+    // Nobody waits by it either.
+    let held = d.token_named(|t| t.held = true, "eve");
+    assert_eq!(asked(&held).await.status, 204);
+    let waiting: PendingHosts = s.get_as("eve", "/v1/hosts/pending").await.message();
+    assert!(waiting.hosts.is_empty());
+    let elsewhere = |t: &mut Token| t.networks = BTreeSet::from(["192.0.2.0/24".parse().unwrap()]);
+    for (token, status) in [
+        (d.token_named(|_| {}, "ann"), 422),
+        (d.token_named(|t| t.expires = later(-1), "eve"), 422),
+        (d.token_named(elsewhere, "eve"), 422),
+    ] {
+        assert_eq!(asked(&token).await.status, status);
+    }
+    assert_eq!(s.try_enrol(token.clone()).await.0.status, 200);
+    assert_eq!(asked(&token).await.status, 409);
+    let hosts: Hosts = s.get_as("ann", "/v1/hosts").await.message();
+    assert_eq!(hosts.hosts.len(), 1);
 }
 
 #[tokio::test]
@@ -251,7 +289,7 @@ async fn the_two_keys_of_an_agent_must_differ() {
     let d = Deployment::new().await;
     let s = d.start().await;
     let csr = ca::request(&ca::new_key().unwrap()).unwrap();
-    let request = protocol::enrolment::EnrolRequest {
+    let request = EnrolRequest {
         v: VERSION,
         token: d.token("lab", 1),
         tls_csr: csr.clone(),

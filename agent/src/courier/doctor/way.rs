@@ -8,22 +8,20 @@ use std::{
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use super::Seen;
+use super::{PATIENCE_ALL, Seen};
 use crate::courier::http::{Place, ProxyPlace, inert};
 
-/// All addresses of a name together are tried for no longer.
-const PATIENCE_ALL: Duration = Duration::from_secs(30);
 /// Who has not answered by then is not there.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// No sensible answer of a proxy is longer.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// What the host's name stands for.
-pub(super) fn addresses(place: &Place) -> Result<Vec<SocketAddr>, String> {
+/// What the host's name stands for; `named_in` is where it is written.
+pub(super) fn addresses(place: &Place, named_in: &str) -> Result<Vec<SocketAddr>, String> {
     let told = (place.host.as_str(), place.port).to_socket_addrs();
     let wrong = |why: String| {
         format!(
-            "{:?} has no address here: {why}. Check the name in courier.toml, and this host's resolver (/etc/resolv.conf, /etc/hosts).",
+            "{:?} has no address here: {why}. Check the name in {named_in}, and this host's resolver (/etc/resolv.conf, /etc/hosts).",
             place.host
         )
     };
@@ -74,7 +72,11 @@ fn because(error: &io::Error) -> String {
 }
 
 /// Asks a proxy for a way to `server`.
-pub(super) fn tunnel(mut connection: TcpStream, proxy: &ProxyPlace, server: &Place) -> Seen {
+pub(super) fn tunnel(
+    mut connection: TcpStream,
+    (proxy, server): (&ProxyPlace, &Place),
+    named_in: &str,
+) -> Seen {
     let head = asked(&mut connection, proxy, server).map_err(|error| {
         format!("it does not answer: {error}. Check that a proxy listens there.")
     })?;
@@ -86,7 +88,7 @@ pub(super) fn tunnel(mut connection: TcpStream, proxy: &ProxyPlace, server: &Pla
     match status.filter(|_| head.starts_with("HTTP/")) {
         Some(200..=299) => Ok(format!("it opens a way to {}:{}", server.host, server.port)),
         Some(401 | 407) => Err(format!(
-            "it asks for other credentials ({said}). Correct user and password of `proxy` in courier.toml."
+            "it asks for other credentials ({said}). Correct user and password of `proxy` in {named_in}."
         )),
         Some(403 | 405) => Err(format!(
             "it forbids the way to {}:{} ({said}). Have it allow CONNECT to that address and port.",
