@@ -10,6 +10,7 @@ use tokio::{
     task::JoinHandle,
     time::{self, MissedTickBehavior},
 };
+use zeroize::Zeroizing;
 
 use crate::{
     certificate,
@@ -91,6 +92,7 @@ pub fn check(dir: &Path, config: &Config) -> anyhow::Result<()> {
     Anchors::load(&folder)?;
     Keys::load(&folder, &documents.policy)?;
     let pem = std::fs::read_to_string(folder.server_pem())
+        .map(Zeroizing::new)
         .with_context(|| format!("{} can't be read.", folder.server_pem().display()))?;
     serve::server_config(Arc::new(Shown::new(&pem)?))?;
     Ok(())

@@ -17,6 +17,7 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256, PublicKey, PublicKeyData as _, SanType, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use zeroize::Zeroizing;
 
 const DAY_S: i64 = 86_400;
 /// TLS certificates are renewed often; the key may stay the same.
@@ -103,13 +104,13 @@ impl Authority {
             let path = path.to_owned();
             fs::read_to_string(&path).map_err(|source| CaError::File { path, source })
         };
-        let key = KeyPair::from_pem(&read(key)?).map_err(CaError::Make)?;
+        let key = KeyPair::from_pem(&Zeroizing::new(read(key)?)).map_err(CaError::Make)?;
         Self::from_parts(read(certificate)?, key)
     }
 
     /// The key that signs, in PEM.
-    pub fn key_pem(&self) -> String {
-        self.issuer.key().serialize_pem()
+    pub fn key_pem(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.issuer.key().serialize_pem())
     }
 
     /// The authority's own certificate.

@@ -7,6 +7,7 @@ use evidence::{
     instant::Instant,
     seal::{Expected, Trust, certificates_from_pem, check_certificates},
 };
+use zeroize::Zeroizing;
 
 use crate::{
     ca::{self, Authority, TLS_DAYS},
@@ -26,10 +27,16 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(6 * 3_600);
 ///
 /// # Errors
 /// A name is no DNS name or address, or there are no random numbers.
-pub fn new_server(issuing: &Authority, names: &[String], now: Instant) -> anyhow::Result<String> {
-    let key = ca::new_key()?;
+pub fn new_server(
+    issuing: &Authority,
+    names: &[String],
+    now: Instant,
+) -> anyhow::Result<Zeroizing<String>> {
+    let key = Zeroizing::new(ca::new_key()?);
     let leaf = issuing.sign_server_tls(names, &ca::request(&key)?, now.seconds)?;
-    Ok(key.serialize_pem() + &leaf + issuing.certificate_pem())
+    let key = Zeroizing::new(key.serialize_pem());
+    let whole = [key.as_str(), &leaf, issuing.certificate_pem()].concat();
+    Ok(Zeroizing::new(whole))
 }
 
 /// The certificate to show, renewed first where it is time.
@@ -90,11 +97,14 @@ pub fn end_of(pem: &str) -> anyhow::Result<Instant> {
         .until)
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).with_context(|| {
-        format!(
-            "{} could not be read. Check that it exists and belongs to the server's user.",
-            path.display()
-        )
-    })
+/// A certificate and its key: wiped out of memory with the value.
+fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .with_context(|| {
+            format!(
+                "{} could not be read. Check that it exists and belongs to the server's user.",
+                path.display()
+            )
+        })
 }

@@ -27,6 +27,7 @@ use protocol::{
     root::Root,
     version::VERSION,
 };
+use zeroize::Zeroizing;
 
 use crate::{
     ca::Authority,
@@ -124,17 +125,17 @@ fn make_folders(folder: &Folder) -> anyhow::Result<()> {
 
 struct NewLog {
     signer: LogSigner,
-    key_pem: String,
+    key_pem: Zeroizing<String>,
 }
 
 fn log_signer(plan: &Plan) -> anyhow::Result<NewLog> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("No random numbers: {e}"))?;
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *seed).map_err(|e| anyhow::anyhow!("No random numbers: {e}"))?;
     let key = ed25519_dalek::SigningKey::from_bytes(&seed);
     let pem = key.to_pkcs8_pem(ed25519_dalek::pkcs8::spki::der::pem::LineEnding::LF)?;
     let name = format!("{}/custody", plan.deployment);
     Ok(NewLog {
-        key_pem: pem.to_string(),
+        key_pem: pem,
         signer: LogSigner::new(&name, key)?,
     })
 }

@@ -5,6 +5,7 @@ use std::{fmt::Write as _, fs, path::Path};
 use anyhow::Context as _;
 use evidence::instant::Instant;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::{
     certificate,
@@ -50,7 +51,9 @@ impl Status {
         let folder = Folder::new(dir);
         let documents = Documents::load(&folder)?;
         let end = |path: &Path| -> anyhow::Result<Instant> {
+            // One of them has its key beside it.
             let text = fs::read_to_string(path)
+                .map(Zeroizing::new)
                 .with_context(|| format!("{} can't be read.", path.display()))?;
             certificate::end_of(&text)
         };

@@ -11,6 +11,7 @@ use evidence::{
 };
 use ipnet::IpNet;
 use protocol::{enrolment::Token, name::Name, policy::Policy, version::VERSION};
+use zeroize::Zeroizing;
 
 /// The environment variable that holds the key's passphrase.
 pub const PASSPHRASE: &str = "FIELDSEAL_PASSPHRASE";
@@ -51,6 +52,7 @@ impl Plan {
 pub fn read_key(path: &Path, passphrase: Option<&str>) -> anyhow::Result<SigningKey> {
     let at = path.display();
     let pem = fs::read_to_string(path)
+        .map(Zeroizing::new)
         .with_context(|| format!("{at} could not be read. Give the signing key's PEM file."))?;
     if !is_encrypted_pem(&pem) {
         return SigningKey::from_pem(&pem)

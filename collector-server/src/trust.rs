@@ -21,6 +21,7 @@ use protocol::{
     error::DocumentError, messages::Trust, policy::Policy, root::Root, version::VERSION,
 };
 use rustls::pki_types::{CertificateDer, TrustAnchor};
+use zeroize::Zeroizing;
 
 use crate::{ca::Authority, folder::Folder, keyfile};
 
@@ -270,12 +271,12 @@ impl Keys {
     /// # Errors
     /// A key is missing or another one.
     pub fn load(folder: &Folder, policy: &Policy) -> anyhow::Result<Self> {
-        let time = SigningKey::from_pem(&read(&folder.time_key())?)
+        let time = SigningKey::from_pem(&secret(&folder.time_key())?)
             .context("keys/time.key is no signing key. Restore it from a copy.")?;
         if !policy.time_keys.contains(&time.public()) {
             bail!("keys/time.key is none of the policy's time keys. Restore it from a copy.");
         }
-        let key = ed25519_dalek::SigningKey::from_pkcs8_pem(&read(&folder.log_key())?)
+        let key = ed25519_dalek::SigningKey::from_pkcs8_pem(&secret(&folder.log_key())?)
             .context("keys/log.key is no Ed25519 key. Restore it from a copy.")?;
         let public = policy.log_key()?;
         let log = LogSigner::new(public.name(), key)?;
@@ -294,13 +295,19 @@ impl Keys {
 pub fn intake_key(folder: &Folder) -> anyhow::Result<Identity> {
     let path = folder.intake_key();
     if !path.exists() {
-        let text = format!("{}\n", *Identity::generate().to_text());
+        let text = Identity::generate().to_text();
+        let text = Zeroizing::new(format!("{}\n", text.as_str()));
         keyfile::create(&path, text.as_bytes(), 0o600)
             .with_context(|| format!("{} can't be written.", path.display()))?;
     }
-    let keys = Identity::parse_file(&read(&path)?);
+    let keys = Identity::parse_file(&secret(&path)?);
     let first = keys.ok().and_then(|keys| keys.into_iter().next());
     first.context("keys/intake.key is no age identity. Restore it from a copy.")
+}
+
+/// A key as text: wiped out of memory with the value.
+fn secret(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    read(path).map(Zeroizing::new)
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

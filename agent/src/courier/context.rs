@@ -11,6 +11,7 @@ use std::{
 
 use data_encoding::HEXLOWER;
 use evidence::{ids::AgentId, instant::Instant as WallTime};
+use zeroize::Zeroizing;
 
 use super::{
     disk::{self, DiskError},
@@ -104,7 +105,7 @@ pub(super) struct Context {
     sealed: AtomicU64,
     delivered: AtomicU64,
     root_pem: String,
-    key_pem: String,
+    key_pem: Zeroizing<String>,
     /// The client, and the one before it, which may still have a question open.
     clients: RwLock<(Client, Option<Client>)>,
     /// Counts how often the server was heard of after it had been silent, or will see us anew.
@@ -125,7 +126,7 @@ impl Context {
         socket: OwnedFd,
     ) -> Result<Self, CourierError> {
         let root_pem = folder.text(&folder.root())?;
-        let key_pem = folder.text(&folder.key(settings.agent))?;
+        let key_pem = folder.secret(&folder.key(settings.agent))?;
         let chain_pem = folder.text(&folder.chain(settings.agent))?;
         let ends = tls::window(&chain_pem)?.until;
         let identity = Identity {

@@ -76,13 +76,17 @@ pub(super) fn sync_folder(path: &Path) -> Result<(), DiskError> {
     private::sync_folder(path).map_err(failed("made durable", path))
 }
 
+/// So much room is left where a file is read to its end, which is looked for there.
+const GROWTH_BYTES: u64 = 64;
+
 /// Reads a file of at most `limit_bytes`.
 pub(super) fn read_capped(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, DiskError> {
     let read = || {
-        let mut bytes = Vec::new();
-        File::open(path)?
-            .take(limit_bytes + 1)
-            .read_to_end(&mut bytes)?;
+        let file = File::open(path)?;
+        // Read in place: one that grows would leave what it held behind, and it may be a key.
+        let room = file.metadata()?.len().min(limit_bytes) + GROWTH_BYTES;
+        let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
+        file.take(limit_bytes + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > limit_bytes {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is too long"));
         }

@@ -188,10 +188,11 @@ fn along(settings: &Settings, folder: &Folder, found: &mut Findings) -> Option<(
 }
 
 fn identity(folder: &Folder, settings: &Settings) -> Result<Identity, String> {
-    let text = |path| folder.text(path).map_err(|error| error.to_string());
+    let key_pem = folder.secret(&folder.key(settings.agent));
+    let chain_pem = folder.text(&folder.chain(settings.agent));
     Ok(Identity {
-        key_pem: text(&folder.key(settings.agent))?,
-        chain_pem: text(&folder.chain(settings.agent))?,
+        key_pem: key_pem.map_err(|error| error.to_string())?,
+        chain_pem: chain_pem.map_err(|error| error.to_string())?,
     })
 }
 

@@ -15,6 +15,7 @@ use protocol::{
     enrolment::{EnrolRequest, EnrolResponse, HostFacts},
     messages::MAX_MESSAGE_BYTES,
 };
+use zeroize::Zeroizing;
 
 use super::{
     disk::{self, DiskError},
@@ -264,7 +265,7 @@ fn rest(link: &mut Link, pause: Duration) -> Result<(), EnrolError> {
 fn attempt(
     args: &EnrolArgs,
     folder: &Folder,
-    (client, key_pem): (&Client, &str),
+    (client, key_pem): (&Client, &Zeroizing<String>),
     link: &mut Link,
 ) -> Result<AgentId, EnrolError> {
     let shown = client.get("/v1/trust", MAX_MESSAGE_BYTES);
@@ -281,7 +282,7 @@ fn attempt(
     };
     let (body, answer) = ask(client, &request)?;
     let identity = Identity {
-        key_pem: key_pem.to_owned(),
+        key_pem: key_pem.clone(),
         chain_pem: answer.tls_chain,
     };
     tls::check(&identity, answer.agent, &args.root_pem, WallTime::now())?;
@@ -305,10 +306,10 @@ fn attempt(
 }
 
 /// The TLS key to ask with: the one that was made before, or one that is on the disk from here on.
-fn key(folder: &Folder) -> Result<String, EnrolError> {
+fn key(folder: &Folder) -> Result<Zeroizing<String>, EnrolError> {
     let path = folder.enrol_key();
     if path.exists() {
-        return Ok(folder.text(&path)?);
+        return Ok(folder.secret(&path)?);
     }
     let key_pem = tls::new_key()?;
     disk::write_durable(&path, key_pem.as_bytes())?;

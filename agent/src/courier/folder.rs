@@ -9,6 +9,7 @@ use std::{
 
 use evidence::ids::AgentId;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::disk::{self, DiskError, failed};
 use crate::platform::private;
@@ -180,6 +181,16 @@ impl Folder {
             let wrong = std::io::Error::new(std::io::ErrorKind::InvalidData, e);
             failed("read", path)(wrong)
         })
+    }
+
+    /// Reads a key of the folder; its text is wiped out of memory with the value.
+    pub(super) fn secret(&self, path: &Path) -> Result<Zeroizing<String>, DiskError> {
+        let bytes = Zeroizing::new(disk::read_capped(path, FILE_BYTES_MAX)?);
+        let text = std::str::from_utf8(&bytes).map_err(|e| {
+            let wrong = std::io::Error::new(std::io::ErrorKind::InvalidData, e);
+            failed("read", path)(wrong)
+        })?;
+        Ok(Zeroizing::new(text.to_owned()))
     }
 
     /// Whether the host is enrolled.

@@ -12,6 +12,7 @@ use protocol::{
     messages::MAX_MESSAGE_BYTES,
     version::VERSION,
 };
+use zeroize::Zeroizing;
 
 use super::{
     context::{Context, CourierError},
@@ -120,10 +121,10 @@ fn fork(context: &Context, (envelope, host): &Asked) -> Result<Option<AgentId>, 
 }
 
 /// The new TLS key: the one that was asked for already, or one that is on the disk from here on.
-fn key(context: &Context) -> Result<String, CourierError> {
+fn key(context: &Context) -> Result<Zeroizing<String>, CourierError> {
     let path = context.folder.fork_key();
     if path.exists() {
-        return Ok(context.folder.text(&path)?);
+        return Ok(context.folder.secret(&path)?);
     }
     let key_pem = tls::new_key()?;
     disk::write_durable(&path, key_pem.as_bytes())?;

@@ -17,6 +17,7 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
+use zeroize::Zeroizing;
 
 /// The role of the courier's certificate.
 const ROLE: &str = "tls";
@@ -43,11 +44,11 @@ pub enum TlsError {
     Root(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// A key and the chain that certifies it, PEM.
+/// A key and the chain that certifies it, PEM. What the client makes of the key it keeps as long as it is there.
 #[derive(Clone)]
 pub struct Identity {
-    /// The key.
-    pub key_pem: String,
+    /// The key; wiped out of memory with the value.
+    pub key_pem: Zeroizing<String>,
     /// The certificate, then its issuers.
     pub chain_pem: String,
 }
@@ -62,9 +63,16 @@ impl std::fmt::Debug for Identity {
 ///
 /// # Errors
 /// The system gives no random numbers.
-pub fn new_key() -> Result<String, TlsError> {
+pub fn new_key() -> Result<Zeroizing<String>, TlsError> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(TlsError::Key)?;
-    Ok(key.serialize_pem())
+    let key = Zeroizing::new(key);
+    Ok(Zeroizing::new(key.serialize_pem()))
+}
+
+/// The key of a PEM text.
+fn pair(key_pem: &str) -> Result<Zeroizing<KeyPair>, TlsError> {
+    let key = KeyPair::from_pem(key_pem).map_err(TlsError::Key)?;
+    Ok(Zeroizing::new(key))
 }
 
 /// A request for a certificate for `key_pem`; the issuer alone decides what stands in it.
@@ -72,10 +80,10 @@ pub fn new_key() -> Result<String, TlsError> {
 /// # Errors
 /// The key is none.
 pub fn request(key_pem: &str) -> Result<String, TlsError> {
-    let key = KeyPair::from_pem(key_pem).map_err(TlsError::Key)?;
+    let key = pair(key_pem)?;
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    let made = params.serialize_request(&key).map_err(TlsError::Key)?;
+    let made = params.serialize_request(&*key).map_err(TlsError::Key)?;
     made.pem().map_err(TlsError::Key)
 }
 
@@ -101,7 +109,7 @@ pub fn check(
     if signer.agent != Some(agent) || signer.role.as_deref() != Some(ROLE) {
         return Err(TlsError::Certificate("names another agent or purpose"));
     }
-    let key = KeyPair::from_pem(&identity.key_pem).map_err(TlsError::Key)?;
+    let key = pair(&identity.key_pem)?;
     let ours = PublicKey::from_pem(&key.public_key_pem()).map_err(|_| TlsError::Pem("TLS key"))?;
     if signer.key != Some(ours) {
         return Err(TlsError::Certificate("is for another key"));
@@ -192,7 +200,7 @@ fn client_certificate(identity: &Identity) -> Result<ClientCert, TlsError> {
         .map_err(|_| TlsError::Pem("TLS key"))?
         .to_owned();
     // The client can't report a pair that doesn't fit, so it is tried here.
-    let fits = KeyPair::from_pem(&identity.key_pem).map_err(TlsError::Key)?;
+    let fits = pair(&identity.key_pem)?;
     let ours = PublicKey::from_pem(&fits.public_key_pem()).map_err(|_| TlsError::Pem("TLS key"))?;
     if leaf(&identity.chain_pem)?.key != Some(ours) {
         return Err(TlsError::Certificate("is for another key"));

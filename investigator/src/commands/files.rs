@@ -243,6 +243,9 @@ pub fn identities(path: &Path) -> anyhow::Result<Vec<Identity>> {
     Identity::parse_file(text).with_context(|| format!("{} can't be used.", path.display()))
 }
 
+/// So much room is left where a file is read to its end, which is looked for there.
+const GROWTH_BYTES: u64 = 64;
+
 /// Reads a small file whole.
 ///
 /// # Errors
@@ -250,7 +253,10 @@ pub fn identities(path: &Path) -> anyhow::Result<Vec<Identity>> {
 pub fn read(path: &Path, limit_bytes: u64) -> anyhow::Result<Vec<u8>> {
     let shown = path.display();
     let file = fs::File::open(path).with_context(|| format!("{shown} can't be opened."))?;
-    let mut bytes = Vec::new();
+    // Read in place: one that grows would leave what it held behind, and it may be a key.
+    let length_bytes = file.metadata().map_or(0, |found| found.len());
+    let room = length_bytes.min(limit_bytes) + GROWTH_BYTES;
+    let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
     file.take(limit_bytes + 1)
         .read_to_end(&mut bytes)
         .with_context(|| format!("{shown} can't be read."))?;
