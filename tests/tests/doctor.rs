@@ -237,6 +237,7 @@ fn a_host_that_is_not_enrolled_learns_what_stands_in_the_way_and_uses_nothing_up
     fs::write(&file, forged.to_json().unwrap()).unwrap();
     let told = faults(&before_enrolment(&stage, &with), &["token"]);
     assert!(told.contains("not signed by anybody who may"), "{told}");
+    fs::remove_file(&file).unwrap();
     stage
         .deployment_file("ann", "1", &["--network", "192.0.2.0/24"])
         .unwrap();
