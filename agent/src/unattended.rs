@@ -113,9 +113,10 @@ pub fn courier_source(
 /// There is none.
 pub fn file(given: Option<&Path>) -> Result<Source, UnattendedError> {
     let path = given.unwrap_or(Path::new(DEPLOYMENT)).to_path_buf();
-    match path.exists() {
-        true => Ok(Source::File(path)),
-        false => Err(UnattendedError::NotEnrolled(path)),
+    match path.try_exists() {
+        Ok(false) => Err(UnattendedError::NotEnrolled(path)),
+        // Where it can't be looked at, reading it says why.
+        Ok(true) | Err(_) => Ok(Source::File(path)),
     }
 }
 

@@ -205,7 +205,7 @@ try {
   await look(page, "leaf-verified", ["proven"]);
 
   step("ann revokes the agent");
-  await open("/");
+  await open("/hosts");
   await page.getByRole("link", { name: told.hostShown }).first().click();
   await page.getByRole("link", { name: "Revoke its agent" }).click();
   await look(page, "revoke", [told.hostShown]);

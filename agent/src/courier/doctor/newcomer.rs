@@ -3,6 +3,8 @@
 //! The token is shown to nobody but the server that the root of what was brought certifies, once that was judged as the
 //! reader judges it, and in a question that uses nothing up.
 
+use std::io::ErrorKind;
+
 use evidence::{ids::HostId, instant::Instant};
 use protocol::enrolment::{EnrolRequest, Token};
 
@@ -11,7 +13,7 @@ use super::{
     stranger::{Goal, Reached, reach, within},
 };
 use crate::{
-    brought::{Brought, Source},
+    brought::{Brought, Source, SourceError},
     courier::{
         folder::Folder,
         http::{Access, Client, HttpError, Place, way as way_to},
@@ -50,7 +52,7 @@ pub(super) fn examine(offered: &Offered<'_>, folder: &Folder, found: &mut Findin
 fn along(offered: &Offered<'_>, source: &Source, found: &mut Findings) -> Option<()> {
     let brought = match source.read() {
         Ok(brought) => brought,
-        Err(error) => return found.note(Step::Brought, Err(format!("{error} Run this as root."))),
+        Err(error) => return found.note(Step::Brought, Err(unread(&error))),
     };
     let Some((server, proxy)) = brought.way().or(offered.way) else {
         let why = "what was brought names no server. Give --server as well, or a deployment file.";
@@ -75,6 +77,16 @@ fn along(offered: &Offered<'_>, source: &Source, found: &mut Findings) -> Option
     let judged = (offered.judge)(&brought, &reached.trust, Instant::now());
     let seen = judged.and_then(|()| token(&brought, &reached));
     found.note(Step::Token, seen)
+}
+
+fn unread(error: &SourceError) -> String {
+    let denied = ErrorKind::PermissionDenied;
+    match error {
+        SourceError::File { source, .. } if source.kind() == denied => {
+            format!("{error} Run this as root.")
+        }
+        other => other.to_string(),
+    }
 }
 
 /// What was brought, in words; a proxy's password is not among them.
