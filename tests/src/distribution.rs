@@ -70,6 +70,25 @@ impl Suite {
             is_verified: true,
         })
     }
+
+    /// Another one, of Debian or of Ubuntu, from where this system gets its own packages: mirrors hold both side by side.
+    ///
+    /// # Errors
+    /// As for [`Self::own`].
+    pub fn other(distribution: &str, name: &str) -> anyhow::Result<Self> {
+        let own = Self::own()?.archive;
+        let (host, _) = own
+            .trim_end_matches('/')
+            .rsplit_once('/')
+            .context("apt's list lies nowhere")?;
+        // Where debootstrap looks for it; a Debian has no package of Ubuntu's keys.
+        let keys = format!("/usr/share/keyrings/{distribution}-archive-keyring.gpg");
+        Ok(Self {
+            archive: format!("{host}/{distribution}"),
+            name: name.to_owned(),
+            is_verified: Path::new(&keys).is_file(),
+        })
+    }
 }
 
 impl Distribution {
@@ -78,7 +97,15 @@ impl Distribution {
     /// # Errors
     /// It can't be made: that needs root, debootstrap, and the archive.
     pub fn install(suite: &Suite, root: &Path) -> anyhow::Result<Self> {
-        let base = base(suite)?;
+        Self::with(suite, INCLUDED, root)
+    }
+
+    /// The same with other packages beside the least.
+    ///
+    /// # Errors
+    /// As for [`Self::install`].
+    pub fn with(suite: &Suite, included: &str, root: &Path) -> anyhow::Result<Self> {
+        let base = base(suite, included)?;
         must(
             as_root("cp")
                 .args(["-a", "--reflink=auto"])
@@ -171,8 +198,29 @@ pub fn must(command: &mut Command) -> anyhow::Result<String> {
     Ok(ended.out)
 }
 
-/// The suite's root that others are copied from: made once, below the folder that cargo builds into.
-fn base(suite: &Suite) -> anyhow::Result<PathBuf> {
+/// The suite's root that others are copied from.
+fn base(suite: &Suite, included: &str) -> anyhow::Result<PathBuf> {
+    let name = format!("{}-{}", suite.name, included.replace(',', "-"));
+    made_once(&name, |half| {
+        let mut make = as_root("debootstrap");
+        make.args(["--variant=minbase", &format!("--include={included}")]);
+        if !suite.is_verified {
+            make.arg("--no-check-gpg");
+        }
+        make.arg(&suite.name).arg(half).arg(&suite.archive);
+        must(&mut make).context("the root of a distribution could not be made. That needs root, debootstrap and the archive.")
+            .map(drop)
+    })
+}
+
+/// What `make` makes at the path that it is given, below the folder that cargo builds into: made once, and kept.
+///
+/// # Errors
+/// It can't be made.
+pub(crate) fn made_once(
+    name: &str,
+    make: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let build = own
         .ancestors()
@@ -182,22 +230,16 @@ fn base(suite: &Suite) -> anyhow::Result<PathBuf> {
         .context("this program was built nowhere")?
         .join("roots");
     fs::create_dir_all(&folder)?;
-    let root = folder.join(format!("{}-{}", suite.name, INCLUDED.replace(',', "-")));
+    let made = folder.join(name);
     // Another test may be making it.
-    let lock = File::create(folder.join(format!("{}.lock", suite.name)))?;
+    let lock = File::create(folder.join(format!("{name}.lock")))?;
     lock.lock()?;
-    if root.is_dir() {
-        return Ok(root);
+    if made.is_dir() {
+        return Ok(made);
     }
-    let half = folder.join(format!("{}.half", suite.name));
+    let half = folder.join(format!("{name}.half"));
     must(as_root("rm").arg("-rf").arg(&half))?;
-    let mut make = as_root("debootstrap");
-    make.args(["--variant=minbase", &format!("--include={INCLUDED}")]);
-    if !suite.is_verified {
-        make.arg("--no-check-gpg");
-    }
-    make.arg(&suite.name).arg(&half).arg(&suite.archive);
-    must(&mut make).context("the root of a distribution could not be made. That needs root, debootstrap and the archive.")?;
-    must(as_root("mv").args([&half, &root]))?;
-    Ok(root)
+    make(&half)?;
+    must(as_root("mv").args([&half, &made]))?;
+    Ok(made)
 }
