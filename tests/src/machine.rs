@@ -82,6 +82,12 @@ impl Machine {
     /// It does not come up.
     pub fn switch_on(&mut self) -> anyhow::Result<()> {
         let (monitor, guest) = (self.folder.join("monitor"), self.folder.join("guest"));
+        for left in [&monitor, &guest] {
+            // Of a machine that was killed.
+            if left.exists() {
+                fs::remove_file(left)?;
+            }
+        }
         let mut qemu = Running::start("qemu", &mut self.qemu(), &self.folder.join("qemu.log"))?;
         qemu.wait_until("it listens", &|| monitor.exists() && guest.exists())?;
         let on = On {
@@ -101,7 +107,7 @@ impl Machine {
         let file = |name: &str| self.folder.join(name).display().to_string();
         let accel = std::env::var("FIELDSEAL_ACCEL").unwrap_or_else(|_| "tcg,thread=multi".into());
         let mut qemu = system("qemu-system-x86_64");
-        qemu.args(["-accel", &accel, "-cpu", "max", "-smp", "2", "-m", "1024"]);
+        qemu.args(["-accel", &accel, "-cpu", "max", "-smp", "2", "-m", "768"]);
         qemu.args(["-nodefaults", "-display", "none", "-serial"]);
         qemu.arg(format!("file:{}", file("console.log")));
         qemu.arg("-kernel").arg(&self.kernel);

@@ -1,6 +1,9 @@
 //! A collection that reads a file a second, so that something can happen in the middle; and whether all of it arrived.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
@@ -9,7 +12,7 @@ use crate::{kit::json, stage::Stage};
 
 const MIB: usize = 1 << 20;
 /// At one a second it takes long enough for what shall happen meanwhile.
-pub const FILES: usize = 25;
+pub const FILES: usize = 35;
 
 /// Lines of shell that make what it reads.
 pub fn fill() -> String {
@@ -60,6 +63,21 @@ fn last(text: &str) -> anyhow::Result<Value> {
     json(text.lines().last().unwrap_or_default())
 }
 
+/// Fetches what arrived by `order` into the new folder `evidence`, and lets the tool judge it; gives what was fetched.
+///
+/// # Errors
+/// It is not genuine.
+pub fn verified(stage: &Stage, order: &str, evidence: &Path) -> anyhow::Result<PathBuf> {
+    let fetched = stage.fieldseal(&args!["fetch", order, "--output", evidence])?;
+    ensure!(fetched.code == 0, "{fetched:?}");
+    let fetched = PathBuf::from(fetched.out.trim_end());
+    let (trust, vault) = (stage.path("trust/root.crt"), stage.path("vault/one.txt"));
+    let judge = args!["verify", fetched, "--trust", trust, "--identity", vault];
+    let judged = stage.fieldseal(&judge)?;
+    ensure!(matches!(judged.code, 0 | 2), "{judged:?}");
+    Ok(fetched)
+}
+
 /// Whether all files are in what arrived, and it is the collection that was begun.
 ///
 /// # Errors
@@ -67,20 +85,10 @@ fn last(text: &str) -> anyhow::Result<Value> {
 pub fn is_whole(stage: &Stage, order: &str, collection: &Value) -> anyhow::Result<()> {
     let evidence = stage.path("evidence").join(order);
     let collection = collection.as_str().context("no collection")?;
-    let fetched = stage.fieldseal(&args!["fetch", order, "--output", evidence])?;
-    ensure!(fetched.code == 0, "{fetched:?}");
-    ensure!(fetched.out.contains(collection), "{fetched:?}");
-    let (trust, vault) = (stage.path("trust/root.crt"), stage.path("vault/one.txt"));
-    let fetched = fetched.out.trim_end();
-    let verified = stage.fieldseal(&args![
-        "verify",
-        fetched,
-        "--trust",
-        trust,
-        "--identity",
-        vault
-    ])?;
-    ensure!(matches!(verified.code, 0 | 2), "{verified:?}");
+    let fetched = verified(stage, order, &evidence)?;
+    let is_it = fetched.to_string_lossy().contains(collection);
+    ensure!(is_it, "{} is not {collection}", fetched.display());
+    let vault = stage.path("vault/one.txt");
     let loaded = stage.fieldseal(&args!["load", evidence, "--identity", vault])?;
     ensure!(matches!(loaded.code, 0 | 2), "{loaded:?}");
     let ask = format!(
@@ -88,10 +96,10 @@ pub fn is_whole(stage: &Stage, order: &str, collection: &Value) -> anyhow::Resul
          WHERE path LIKE '/srv/tree/%' AND sha256 IS NOT NULL AND collection = '{collection}'"
     );
     let told = stage.fieldseal(&args!["query", "C-1", ask])?;
-    let is_all = told
-        .out
-        .split_whitespace()
-        .any(|word| word == FILES.to_string());
-    ensure!(is_all, "{told:?}");
+    let wanted = FILES.to_string();
+    ensure!(
+        told.out.split_whitespace().any(|word| word == wanted),
+        "{told:?}"
+    );
     Ok(())
 }

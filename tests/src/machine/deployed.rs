@@ -1,6 +1,11 @@
 //! A machine with the agent's package in it, enrolled by itself at a server that runs beside it.
 
-use std::{fs, path::Path, thread, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Instant,
+};
 
 use anyhow::ensure;
 use serde_json::Value;
@@ -9,6 +14,7 @@ use super::{Image, LOOPBACK, Machine, PATIENCE};
 use crate::{
     distribution::Suite,
     packaged::{Packaged, newer},
+    slow,
     stage::Stage,
 };
 
@@ -73,6 +79,28 @@ impl Deployed {
             .machine
             .shell("fieldseal-agent status --state /var/lib/fieldseal --json")?;
         Ok(serde_json::from_str(&told)?)
+    }
+
+    /// Has it collect a little, and lets the investigator's tool judge what arrives; gives the folder of that.
+    ///
+    /// # Errors
+    /// It is not delivered, or does not hold.
+    pub fn collects(&self) -> anyhow::Result<PathBuf> {
+        let ordered = self.stage.collect_small(&[])?;
+        ensure!(ordered.code == 0, "{ordered:?}");
+        self.delivered(ordered.order()?)
+    }
+
+    /// Waits until `order` is delivered, and lets the investigator's tool judge it; gives the folder of what arrived.
+    ///
+    /// # Errors
+    /// It is not delivered, or does not hold.
+    pub fn delivered(&self, order: &str) -> anyhow::Result<PathBuf> {
+        let host = slow::watch(&self.stage, order, "5m")?;
+        ensure!(host["state"] == "delivered", "{host}");
+        let evidence = self.stage.path("evidence").join(order);
+        slow::verified(&self.stage, order, &evidence)?;
+        Ok(evidence)
     }
 
     /// Waits until it `is_so`.
