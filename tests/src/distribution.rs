@@ -41,6 +41,8 @@ pub struct Suite {
     pub name: String,
     /// Its archive.
     pub archive: String,
+    /// How debootstrap goes about a suite that is younger than itself.
+    way: &'static str,
     /// Whether its archive's signature is looked at: not where this system has no key of it.
     pub is_verified: bool,
 }
@@ -66,6 +68,13 @@ impl Suite {
             .context("apt has no list of this system's packages. Run apt-get update.")?;
         Ok(Self {
             archive: archive.to_owned(),
+            way: way_of(
+                archive
+                    .trim_end_matches('/')
+                    .rsplit('/')
+                    .next()
+                    .unwrap_or_default(),
+            ),
             name,
             is_verified: true,
         })
@@ -85,9 +94,18 @@ impl Suite {
         let keys = format!("/usr/share/keyrings/{distribution}-archive-keyring.gpg");
         Ok(Self {
             archive: format!("{host}/{distribution}"),
+            way: way_of(distribution),
             name: name.to_owned(),
             is_verified: Path::new(&keys).is_file(),
         })
+    }
+}
+
+/// By the names of the suites that began it: debootstrap has only these two, and names of suites that lead to them.
+fn way_of(distribution: &str) -> &'static str {
+    match distribution {
+        "ubuntu" => "/usr/share/debootstrap/scripts/gutsy",
+        _ => "/usr/share/debootstrap/scripts/sid",
     }
 }
 
@@ -207,7 +225,9 @@ fn base(suite: &Suite, included: &str) -> anyhow::Result<PathBuf> {
         if !suite.is_verified {
             make.arg("--no-check-gpg");
         }
-        make.arg(&suite.name).arg(half).arg(&suite.archive);
+        make.arg(&suite.name)
+            .arg(half)
+            .args([&*suite.archive, suite.way]);
         must(&mut make).context("the root of a distribution could not be made. That needs root, debootstrap and the archive.")
             .map(drop)
     })
