@@ -8,6 +8,7 @@ mod image;
 mod lines;
 
 use std::{
+    cell::Cell,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -89,10 +90,9 @@ impl Machine {
             }
         }
         let mut qemu = Running::start("qemu", &mut self.qemu(), &self.folder.join("qemu.log"))?;
-        qemu.wait_until("it listens", &|| monitor.exists() && guest.exists())?;
         let on = On {
-            monitor: Lines::connect(&monitor, PATIENCE)?,
-            guest: Lines::connect(&guest, PATIENCE)?,
+            monitor: reach(&mut qemu, &monitor)?,
+            guest: reach(&mut qemu, &guest)?,
             qemu,
         };
         on.monitor.ask("qmp_capabilities", json!({}))?;
@@ -233,6 +233,18 @@ impl Machine {
         let last = said.len().saturating_sub(4096);
         String::from_utf8_lossy(&said[last..]).into_owned()
     }
+}
+
+/// Connects to a socket of its own, which is there a little before somebody listens.
+fn reach(qemu: &mut Running, socket: &Path) -> anyhow::Result<Lines> {
+    let reached = Cell::new(None);
+    qemu.wait_until("it listens", &|| {
+        let tried = Lines::connect(socket, PATIENCE).ok();
+        let is_there = tried.is_some();
+        reached.set(tried);
+        is_there
+    })?;
+    reached.take().context("nobody listens")
 }
 
 fn outcome(seen: &Value) -> anyhow::Result<Outcome> {
