@@ -21,6 +21,16 @@ pub enum DocumentError {
         /// The version known here.
         known: u64,
     },
+    /// A message is not of its kind: a field is unknown, missing, or of another type.
+    #[error(
+        "the {kind} can't be read: {why}. If its sender is newer than this program, update this one; else update the sender."
+    )]
+    Unread {
+        /// The message's kind.
+        kind: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Too few of those who must have signed it.
     #[error(
         "the {kind} has {found} of {needed} valid signatures. Have it signed by who is missing."

@@ -1,12 +1,15 @@
 //! Versions of documents: read first, so that an unknown one is named rather than misread.
 
-use evidence::envelope::{Envelope, EnvelopeError};
+use evidence::envelope::Envelope;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::error::DocumentError;
 
 /// The version of every document of this crate.
 pub const VERSION: u64 = 1;
+
+/// No reason is told at greater length.
+const WHY_CHARS: usize = 300;
 
 #[derive(Deserialize)]
 struct Head {
@@ -37,9 +40,19 @@ pub fn read_message<T: DeserializeOwned>(
     json: &[u8],
     kind: &'static str,
 ) -> Result<T, DocumentError> {
-    let Head { v } = evidence::envelope::parse_strict(json).map_err(EnvelopeError::Json)?;
+    let unread = |error: serde_json::Error| DocumentError::Unread {
+        kind,
+        why: shown(&error.to_string()),
+    };
+    let Head { v } = evidence::envelope::parse_strict(json).map_err(unread)?;
     check(kind, v)?;
-    Ok(evidence::envelope::parse_strict(json).map_err(EnvelopeError::Json)?)
+    evidence::envelope::parse_strict(json).map_err(unread)
+}
+
+/// It may quote the sender.
+fn shown(why: &str) -> String {
+    let plain = why.chars().filter(|c| !c.is_control());
+    plain.take(WHY_CHARS).collect()
 }
 
 pub(crate) fn check(kind: &'static str, found: u64) -> Result<(), DocumentError> {

@@ -41,6 +41,8 @@ pub struct Suite {
     pub name: String,
     /// Its archive.
     pub archive: String,
+    /// How debootstrap goes about a suite that is younger than itself.
+    way: &'static str,
     /// Whether its archive's signature is looked at: not where this system has no key of it.
     pub is_verified: bool,
 }
@@ -66,9 +68,44 @@ impl Suite {
             .context("apt has no list of this system's packages. Run apt-get update.")?;
         Ok(Self {
             archive: archive.to_owned(),
+            way: way_of(
+                archive
+                    .trim_end_matches('/')
+                    .rsplit('/')
+                    .next()
+                    .unwrap_or_default(),
+            ),
             name,
             is_verified: true,
         })
+    }
+
+    /// Another one, of Debian or of Ubuntu, from where this system gets its own packages: mirrors hold both side by side.
+    ///
+    /// # Errors
+    /// As for [`Self::own`].
+    pub fn other(distribution: &str, name: &str) -> anyhow::Result<Self> {
+        let own = Self::own()?.archive;
+        let (host, _) = own
+            .trim_end_matches('/')
+            .rsplit_once('/')
+            .context("apt's list lies nowhere")?;
+        // Where debootstrap looks for it; a Debian has no package of Ubuntu's keys.
+        let keys = format!("/usr/share/keyrings/{distribution}-archive-keyring.gpg");
+        Ok(Self {
+            archive: format!("{host}/{distribution}"),
+            way: way_of(distribution),
+            name: name.to_owned(),
+            is_verified: Path::new(&keys).is_file(),
+        })
+    }
+}
+
+/// By the names of the suites that began it: debootstrap has only these two, and names of suites that lead to them.
+fn way_of(distribution: &str) -> &'static str {
+    match distribution {
+        "ubuntu" => "/usr/share/debootstrap/scripts/gutsy",
+        _ => "/usr/share/debootstrap/scripts/sid",
     }
 }
 
@@ -78,7 +115,15 @@ impl Distribution {
     /// # Errors
     /// It can't be made: that needs root, debootstrap, and the archive.
     pub fn install(suite: &Suite, root: &Path) -> anyhow::Result<Self> {
-        let base = base(suite)?;
+        Self::with(suite, INCLUDED, root)
+    }
+
+    /// The same with other packages beside the least.
+    ///
+    /// # Errors
+    /// As for [`Self::install`].
+    pub fn with(suite: &Suite, included: &str, root: &Path) -> anyhow::Result<Self> {
+        let base = base(suite, included)?;
         must(
             as_root("cp")
                 .args(["-a", "--reflink=auto"])
@@ -171,8 +216,31 @@ pub fn must(command: &mut Command) -> anyhow::Result<String> {
     Ok(ended.out)
 }
 
-/// The suite's root that others are copied from: made once, below the folder that cargo builds into.
-fn base(suite: &Suite) -> anyhow::Result<PathBuf> {
+/// The suite's root that others are copied from.
+fn base(suite: &Suite, included: &str) -> anyhow::Result<PathBuf> {
+    let name = format!("{}-{}", suite.name, included.replace(',', "-"));
+    made_once(&name, |half| {
+        let mut make = as_root("debootstrap");
+        make.args(["--variant=minbase", &format!("--include={included}")]);
+        if !suite.is_verified {
+            make.arg("--no-check-gpg");
+        }
+        make.arg(&suite.name)
+            .arg(half)
+            .args([&*suite.archive, suite.way]);
+        must(&mut make).context("the root of a distribution could not be made. That needs root, debootstrap and the archive.")
+            .map(drop)
+    })
+}
+
+/// What `make` makes at the path that it is given, below the folder that cargo builds into: made once, and kept.
+///
+/// # Errors
+/// It can't be made.
+pub(crate) fn made_once(
+    name: &str,
+    make: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let build = own
         .ancestors()
@@ -182,22 +250,16 @@ fn base(suite: &Suite) -> anyhow::Result<PathBuf> {
         .context("this program was built nowhere")?
         .join("roots");
     fs::create_dir_all(&folder)?;
-    let root = folder.join(format!("{}-{}", suite.name, INCLUDED.replace(',', "-")));
+    let made = folder.join(name);
     // Another test may be making it.
-    let lock = File::create(folder.join(format!("{}.lock", suite.name)))?;
+    let lock = File::create(folder.join(format!("{name}.lock")))?;
     lock.lock()?;
-    if root.is_dir() {
-        return Ok(root);
+    if made.is_dir() {
+        return Ok(made);
     }
-    let half = folder.join(format!("{}.half", suite.name));
+    let half = folder.join(format!("{name}.half"));
     must(as_root("rm").arg("-rf").arg(&half))?;
-    let mut make = as_root("debootstrap");
-    make.args(["--variant=minbase", &format!("--include={INCLUDED}")]);
-    if !suite.is_verified {
-        make.arg("--no-check-gpg");
-    }
-    make.arg(&suite.name).arg(&half).arg(&suite.archive);
-    must(&mut make).context("the root of a distribution could not be made. That needs root, debootstrap and the archive.")?;
-    must(as_root("mv").args([&half, &root]))?;
-    Ok(root)
+    make(&half)?;
+    must(as_root("mv").args([&half, &made]))?;
+    Ok(made)
 }

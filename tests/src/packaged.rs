@@ -13,7 +13,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::{
     distribution::{Distribution, must},
-    programs::Programs,
+    programs::{Programs, as_root},
 };
 
 /// What the packages' scripts are told is `systemctl`: enabling is done, as in any root; the rest is for a running service
@@ -90,6 +90,23 @@ impl Packaged {
         ensure!(found.len() == 1, "packages of {name}: {found:?}");
         Ok(found[0].clone())
     }
+}
+
+/// A deb once more, as a newer version; it lies in `dir`.
+///
+/// # Errors
+/// It can't be unpacked or packed.
+pub fn newer(package: &Path, dir: &Path) -> anyhow::Result<PathBuf> {
+    let (tree, file) = (dir.join("tree"), dir.join("newer.deb"));
+    let mut unpack = as_root("dpkg-deb");
+    must(unpack.arg("--raw-extract").args([package, &tree]))?;
+    let edit = "s/^Version: .*/&.1/";
+    let mut set = as_root("sed");
+    must(set.args(["-i", edit]).arg(tree.join("DEBIAN/control")))?;
+    let mut pack = as_root("dpkg-deb");
+    pack.args(["--build", "-Zgzip", "-z1"]);
+    must(pack.args([&tree, &file]))?;
+    Ok(file)
 }
 
 /// Plays a running service manager to the scripts of packages in `root`, from here on.

@@ -317,9 +317,23 @@ impl Stage {
         uses: &str,
         more: &[&str],
     ) -> anyhow::Result<PathBuf> {
+        self.deployment_file_at(&self.url(), admin, uses, more)
+    }
+
+    /// The same for hosts that see the server at another address.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub fn deployment_file_at(
+        &self,
+        url: &str,
+        admin: &str,
+        uses: &str,
+        more: &[&str],
+    ) -> anyhow::Result<PathBuf> {
         let file = self.path("deployment.json");
         let mut arguments = self.signed("deployment", admin, uses, &file, more);
-        arguments.extend(args!["--server", self.url()]);
+        arguments.extend(args!["--server", url]);
         self.must(&[0], "fieldseal-server", &arguments)?;
         Ok(file)
     }

@@ -6,22 +6,19 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(target_os = "linux")]
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use fieldseal_tests::{
-    args,
     distribution::{Distribution, Suite, must},
-    packaged::{Packaged, asked_of_systemd, play_systemd},
+    packaged::{Packaged, asked_of_systemd, newer, play_systemd},
     programs::as_root,
     running::Running,
+    slow,
     stage::Stage,
 };
 use serde_json::Value;
 
 const HALVES: [&str; 2] = ["fieldseal-reader", "fieldseal-courier"];
-const MIB: usize = 1 << 20;
-/// At one a second it takes long enough to be upgraded in the middle.
-const FILES: usize = 25;
 
 /// An installed unit.
 struct Unit {
@@ -108,58 +105,6 @@ fn move_in(root: &Distribution, stage: &Stage) {
     }
 }
 
-/// The package once more, as a newer version.
-fn newer(package: &Path, dir: &Path) -> std::path::PathBuf {
-    let (tree, file) = (dir.join("tree"), dir.join("newer.deb"));
-    must(
-        as_root("dpkg-deb")
-            .arg("--raw-extract")
-            .args([package, &tree]),
-    )
-    .unwrap();
-    let edit = "s/^Version: .*/&.1/";
-    must(
-        as_root("sed")
-            .args(["-i", edit])
-            .arg(tree.join("DEBIAN/control")),
-    )
-    .unwrap();
-    must(
-        as_root("dpkg-deb")
-            .args(["--build", "-Zgzip", "-z1"])
-            .args([&tree, &file]),
-    )
-    .unwrap();
-    file
-}
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text.lines().last().unwrap_or_default()).unwrap()
-}
-
-/// A collection that reads a file a second, begun.
-fn begin_slow(stage: &Stage, dir: &Path) -> String {
-    let profile = dir.join("slow.yaml");
-    let text = format!(
-        "v: 1\nname: slow\nabout: Slowly\nartifacts:\n- name: file_hashes\npaths: [/srv/tree]\n\
-         limits: {{io_bytes_per_second: {MIB}}}\n"
-    );
-    fs::write(&profile, text).unwrap();
-    let ordered = stage.collect(&profile, &args!["--json"]).unwrap();
-    assert_eq!(ordered.code, 0, "{ordered:?}");
-    let order = json(&ordered.out)["order"].as_str().unwrap().to_owned();
-    while watch(stage, &order, "1s")["progress"]["artifact"] != "file_hashes" {}
-    order
-}
-
-/// The one host's last row.
-fn watch(stage: &Stage, order: &str, time: &str) -> Value {
-    let watched = stage
-        .fieldseal(&args!["watch", order, "--for", time, "--json"])
-        .unwrap();
-    json(&watched.out)["hosts"][0].clone()
-}
-
 fn status(root: &Distribution) -> Value {
     let told = root
         .shell("fieldseal-agent status --state /var/lib/fieldseal --json")
@@ -176,20 +121,17 @@ fn an_upgrade_takes_effect_and_loses_nothing_of_a_running_collection() {
     let root = Distribution::install(&Suite::own().unwrap(), &dir.path().join("root")).unwrap();
     let package = packaged.package("fieldseal-agent", "deb").unwrap();
     root.bring(&package, "/tmp/agent.deb").unwrap();
-    root.bring(&newer(&package, dir.path()), "/tmp/newer.deb")
+    root.bring(&newer(&package, dir.path()).unwrap(), "/tmp/newer.deb")
         .unwrap();
     root.shell("dpkg --install /tmp/agent.deb; echo 127.0.0.1 localhost >/etc/hosts")
         .unwrap();
-    let fill = format!(
-        "mkdir /srv/tree; for n in $(seq {FILES}); do head -c {MIB} /dev/urandom >/srv/tree/$n; done"
-    );
-    root.shell(&fill).unwrap();
+    root.shell(&slow::fill()).unwrap();
     move_in(&root, &stage);
     play_systemd(&root).unwrap();
     let log = dir.path().join("halves.log");
 
     let halves = Halves::start(&root, &log);
-    let order = begin_slow(&stage, dir.path());
+    let order = slow::begin(&stage, &[]).unwrap();
     let before = status(&root);
     assert_eq!(before["running"]["attempt"], 1, "{before}");
     root.shell("dpkg --install /tmp/newer.deb").unwrap();
@@ -200,45 +142,9 @@ fn an_upgrade_takes_effect_and_loses_nothing_of_a_running_collection() {
     halves.stop();
     let halves = Halves::start(&root, &log);
 
-    let host = watch(&stage, &order, "5m");
+    let host = slow::watch(&stage, &order, "5m").unwrap();
     assert_eq!(host["state"], "delivered", "{host}");
     assert_eq!(status(&root)["agent"], before["agent"]);
     halves.stop();
-    is_whole(&stage, &order, &before["running"]["collection"]);
-}
-
-/// All files are in what arrived, and it is the collection that was begun before the upgrade.
-fn is_whole(stage: &Stage, order: &str, collection: &Value) {
-    let evidence = stage.path("evidence");
-    let fetched = stage
-        .fieldseal(&args!["fetch", order, "--output", evidence])
-        .unwrap();
-    assert_eq!(fetched.code, 0, "{fetched:?}");
-    assert!(
-        fetched.out.contains(collection.as_str().unwrap()),
-        "{fetched:?}"
-    );
-    let (trust, vault) = (stage.path("trust/root.crt"), stage.path("vault/one.txt"));
-    let judge = args![
-        "verify",
-        fetched.out.trim_end(),
-        "--trust",
-        trust,
-        "--identity",
-        vault
-    ];
-    let verified = stage.fieldseal(&judge).unwrap();
-    assert!(matches!(verified.code, 0 | 2), "{verified:?}");
-    let loaded = stage
-        .fieldseal(&args!["load", evidence, "--identity", vault])
-        .unwrap();
-    assert!(matches!(loaded.code, 0 | 2), "{loaded:?}");
-    let ask = "SELECT count(DISTINCT path) AS n FROM file_hashes WHERE path LIKE '/srv/tree/%' AND sha256 IS NOT NULL";
-    let told = stage.fieldseal(&args!["query", "C-1", ask]).unwrap();
-    assert!(
-        told.out
-            .split_whitespace()
-            .any(|word| word == FILES.to_string()),
-        "{told:?}"
-    );
+    slow::is_whole(&stage, &order, &before["running"]["collection"]).unwrap();
 }

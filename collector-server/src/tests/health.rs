@@ -4,6 +4,36 @@ use protocol::messages::{AgentHealth, Health, Hosts};
 
 use crate::testing::{Deployment, Running, TestAgent};
 
+/// An agent that was upgraded before its server: what the server does not know it refuses with a word of why, it takes
+/// nothing of it in part, and everything else goes on.
+#[tokio::test]
+async fn an_agent_of_a_newer_version_is_told_so_and_served_as_before() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let agent = s.enrol("lab").await;
+    let known = AgentHealth {
+        v: 1,
+        health: Health::default(),
+    };
+    let known = serde_json::to_value(known).unwrap();
+    let (mut version, mut field) = (known.clone(), known.clone());
+    version["v"] = 2.into();
+    field["health"]["mood"] = "good".into();
+    for (newer, why) in [(version, "version 2"), (field, "mood")] {
+        let answer = s.post(Some(&agent.tls), "/v1/agent/health", &newer).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.text().contains(why), "{}", answer.text());
+    }
+    let newer = "/v1/agent/moods";
+    assert_eq!(s.post(Some(&agent.tls), newer, &known).await.status, 404);
+    let hosts: Hosts = s.get_as("ann", "/v1/hosts").await.message();
+    assert!(hosts.hosts[0].health.is_none());
+    let orders = "/v1/agent/orders?policy=1&wait_ms=0";
+    assert_eq!(s.get(Some(&agent.tls), orders).await.status, 204);
+    let post = s.post(Some(&agent.tls), "/v1/agent/health", &known).await;
+    assert_eq!(post.status, 204);
+}
+
 async fn tell(s: &Running<'_>, agent: &TestAgent, health: Health) -> u16 {
     let message = AgentHealth { v: 1, health };
     let answer = s.post(Some(&agent.tls), "/v1/agent/health", &message).await;
