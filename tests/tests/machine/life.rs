@@ -96,6 +96,7 @@ fn on_an_older_kernel_it_works_and_says_which_wall_is_not_whole() {
 }
 
 #[test]
+#[ignore = "it takes five minutes; the one above is its short form"]
 fn a_package_comes_to_work_by_itself_and_no_restart_of_anything_loses_evidence() {
     let (_dir, mut deployed) = deployed("trixie");
     is_at_work_as_its_units_say(&deployed, "landlock, system_calls");
