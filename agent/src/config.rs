@@ -351,7 +351,7 @@ impl Plan {
 
     /// The limits as they stand in the archive, `lanes` parts being filled at once.
     pub fn limits_told(&self, lanes: usize) -> BTreeMap<String, u64> {
-        let hours = self.limits.hours.as_ref().map_or(0, Hours::minutes_a_week);
+        let hours = self.limits.hours.as_ref().map(Hours::minutes_a_week);
         let all = [
             ("part_bytes", self.part_bytes),
             ("lanes", lanes as u64),
@@ -362,9 +362,10 @@ impl Plan {
             ("io_bytes_per_second", self.limits.io_bytes_per_second),
             ("memory_bytes", self.limits.memory_bytes),
             ("mains_only", self.limits.mains_only.into()),
-            ("hours_minutes_a_week", hours),
         ];
         let given = all.into_iter().filter(|(_, limit)| *limit > 0);
+        // Hours that never come are a limit too.
+        let given = given.chain(hours.map(|minutes| ("hours_minutes_a_week", minutes)));
         given
             .map(|(name, limit)| (name.to_owned(), limit))
             .collect()

@@ -82,7 +82,12 @@ impl FromStr for Hours {
             return Err(wrong());
         }
         let windows: Option<Vec<_>> = text.split(',').map(window).collect();
-        Ok(Self::of(windows.ok_or_else(wrong)?.into_iter().flatten()))
+        let hours = Self::of(windows.ok_or_else(wrong)?.into_iter().flatten());
+        // Told day by day they are longer, and shall be read again.
+        match hours.to_string().len() > MAX_BYTES {
+            true => Err(wrong()),
+            false => Ok(hours),
+        }
     }
 }
 
@@ -238,6 +243,10 @@ mod tests {
     #[test]
     fn what_names_no_hours_is_refused() {
         let long = "Mon 08:00-09:00,".repeat(100);
+        let many: Vec<_> = (8..17)
+            .map(|hour| format!("Mon-Sun {hour:02}:00-{hour:02}:30"))
+            .collect();
+        let many = many.join(", ");
         for text in [
             "",
             "Mon",
@@ -250,6 +259,7 @@ mod tests {
             "Mon-Tue-Wed 08:00-09:00",
             "Mon +1:00-09:00",
             &long,
+            &many,
         ] {
             assert!(text.parse::<Hours>().is_err(), "{text}");
         }

@@ -239,7 +239,7 @@ pub struct Progress {
     /// How long it still takes, where that can be said.
     pub rest: Option<Rest>,
     /// What its limits make it wait for, if it does not go on.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<WaitsFor>,
 }
 

@@ -74,7 +74,7 @@ pub struct Chosen {
 
 /// What a run may cost; 0 is no limit.
 ///
-/// The last two hold back what lies on the disk; what is gone in seconds is gathered whenever the order comes.
+/// The last two hold back what lies on the disk; what is gone in seconds is gathered as soon as the run begins.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {

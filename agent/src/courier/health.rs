@@ -39,6 +39,10 @@ pub(super) fn serve(context: &Context) -> Result<(), CourierError> {
         let health = health(context);
         match tell(context, &health) {
             Ok(()) => backoff.reset(),
+            // The same once more would be refused as well.
+            Err(error) if error.is_permanent() => {
+                context.missed("the health report was refused", &error);
+            }
             Err(error) => {
                 tracing::debug!(error = error.chain(), "the health was not told");
                 context.rest(&mut backoff, error.retry());

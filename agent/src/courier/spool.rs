@@ -46,9 +46,7 @@ pub enum SpoolError {
         source: io::Error,
     },
     /// The medium is not there any more, or fails.
-    #[error(
-        "{path} can't be {what}: {source}. The medium was pulled out, fails, or is mounted read-only: plug it in again, have it checked (fsck, chkdsk), see that it can be written to, and collect again."
-    )]
+    #[error("{path} can't be {what}: {source}. {gone}", gone = disk::GONE)]
     Gone {
         /// What was tried.
         what: &'static str,

@@ -22,6 +22,9 @@ pub fn space(path: &Path) -> io::Result<Space> {
     system::space(path)
 }
 
+/// What to do about a medium that [`is_gone`].
+pub const GONE: &str = "The medium was pulled out, fails, or is mounted read-only: plug it in again, have it checked (fsck, chkdsk), see that it can be written to, and collect again.";
+
 /// Whether a medium is not there any more, or fails, by what the system says of it.
 ///
 /// # Platform behaviour

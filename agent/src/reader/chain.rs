@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
+    io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -31,7 +32,7 @@ use super::{
 use crate::{
     host,
     link::{FromReader, LinkError},
-    platform::program,
+    platform::{disk, program},
 };
 
 /// Why a run can't go on.
@@ -98,7 +99,13 @@ fn with_cause(error: &dyn std::error::Error) -> String {
     while let Some(cause) = last.and_then(|e| e.source()) {
         last = Some(cause);
     }
-    last.map_or_else(|| error.to_string(), |cause| format!("{error} ({cause})"))
+    let Some(cause) = last else {
+        return error.to_string();
+    };
+    match cause.downcast_ref::<io::Error>().is_some_and(disk::is_gone) {
+        true => format!("{error} ({cause}). {}", disk::GONE),
+        false => format!("{error} ({cause})"),
+    }
 }
 
 impl From<SlotError> for Trouble {

@@ -82,7 +82,7 @@ pub(super) struct Conductor<'r> {
     reckoning: Reckoning,
     looked: Instant,
     /// What the log has yet to say of the run's being held.
-    turns: Vec<&'static str>,
+    turns: Vec<(evidence::instant::Instant, &'static str)>,
 }
 
 impl<'r> Conductor<'r> {

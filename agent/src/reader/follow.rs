@@ -54,6 +54,7 @@ pub struct Follower {
 #[derive(Default)]
 struct Told {
     last: Option<Instant>,
+    said: Option<Progress>,
     waits: Option<Progress>,
 }
 
@@ -130,11 +131,17 @@ impl Follower {
 impl Watch for Follower {
     fn progress(&self, progress: &Progress) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        // A run that waits has nothing new to say, maybe for hours.
+        if told.said.as_ref() == Some(progress) {
+            told.waits = None;
+            return;
+        }
         if told.last.is_some_and(|at| at.elapsed() < PAUSE) {
             told.waits = Some(progress.clone());
             return;
         }
         told.last = Some(Instant::now());
+        told.said = Some(progress.clone());
         told.waits = None;
         self.report(progress.clone());
     }

@@ -152,11 +152,15 @@ impl<'r> Lane<'r> {
 
     /// Notes what the agent did.
     pub(super) fn log(&mut self, artifact: Option<&str>, message: String) -> Result<(), Trouble> {
-        let line = LogLine {
+        self.log_line(LogLine {
             time: Instant::now(),
             message,
             artifact: artifact.map(str::to_owned),
-        };
+        })
+    }
+
+    /// The same of what was noticed before.
+    pub(super) fn log_line(&mut self, line: LogLine) -> Result<(), Trouble> {
         // On nobody's behalf: a line of the log alone makes no artifact unfinished.
         self.write("", |part| part.log(&line))?;
         self.run.watch.line(&Line::Log(line));

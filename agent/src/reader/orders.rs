@@ -180,6 +180,7 @@ pub fn accept(
         collection: CollectionId::random()?,
         signers: signers(accepted, policy),
         attempt: 1,
+        pauses: 0,
         refusals: known.untold.iter().cloned().collect(),
         position: None,
         sealing: None,

@@ -153,6 +153,11 @@ impl Artifact for HuntFiles {
             &scope(request),
             &find,
             |Found { lines, missed }| {
+                // Where nothing fits, nothing is said, and the walk costs all the same.
+                request.pace.passed(0);
+                if request.pace.is_stopped() {
+                    return Err(Stopped.into());
+                }
                 for Missed {
                     path, reason, text, ..
                 } in missed

@@ -10,7 +10,7 @@ use protocol::enrolment::{EnrolRequest, Token};
 
 use super::{
     ANSWER_BYTES_MAX, Findings, PATIENCE_ALL, Seen, Step,
-    stranger::{Goal, Reached, reach, within},
+    stranger::{Goal, reach, within},
 };
 use crate::{
     brought::{Brought, Source, SourceError},
@@ -44,12 +44,17 @@ pub(super) fn examine(offered: &Offered<'_>, folder: &Folder, found: &mut Findin
             return;
         }
     };
-    if along(offered, source, found).is_some() && found.is_well() {
+    if along(offered, source, folder, found).is_some() && found.is_well() {
         found.note(Step::Enrolment, Err(next(folder)));
     }
 }
 
-fn along(offered: &Offered<'_>, source: &Source, found: &mut Findings) -> Option<()> {
+fn along(
+    offered: &Offered<'_>,
+    source: &Source,
+    folder: &Folder,
+    found: &mut Findings,
+) -> Option<()> {
     let brought = match source.read() {
         Ok(brought) => brought,
         Err(error) => return found.note(Step::Brought, Err(unread(&error))),
@@ -73,9 +78,11 @@ fn along(offered: &Offered<'_>, source: &Source, found: &mut Findings) -> Option
         },
         named_by: Step::Brought,
     };
+    let access = goal.access;
     let reached = reach(goal, found)?;
+    let is_begun = folder.enrol_key().exists();
     let judged = (offered.judge)(&brought, &reached.trust, Instant::now());
-    let seen = judged.and_then(|()| token(&brought, &reached));
+    let seen = judged.and_then(|()| token(&brought, access, is_begun));
     found.note(Step::Token, seen)
 }
 
@@ -145,7 +152,9 @@ fn words(token: &Token) -> String {
 }
 
 /// Asks whether the token would be taken from here.
-fn token(brought: &Brought, reached: &Reached) -> Seen {
+fn token(brought: &Brought, access: Access<'_>, is_begun: bool) -> Seen {
+    // Another connection: the one before may have been given up.
+    let client = Client::new(access).map_err(|error| error.to_string())?;
     let identity = host::identity(std::path::Path::new("/"));
     let facts = host::facts(&identity, HostId::from_bytes([0; 16]));
     let question = EnrolRequest {
@@ -158,11 +167,14 @@ fn token(brought: &Brought, reached: &Reached) -> Seen {
     let ask = |client: &Client| {
         match client.post("/v1/enrol", &question, ANSWER_BYTES_MAX) {
         Ok(_) => Ok("made by an admin of the server's policy, and the server would enrol one more host by it from here; nothing of it was used".to_owned()),
+        Err(HttpError::Refused { text, .. }) if is_begun => Err(format!(
+            "{text} An enrolment was begun here: where that was the use that was counted, an agent that is started goes on with it."
+        )),
         Err(HttpError::Refused { text, .. }) => Err(text),
         Err(error) => Err(error.chain()),
     }
     };
-    within(PATIENCE_ALL, &reached.client, ask)
+    within(PATIENCE_ALL, &client, ask)
 }
 
 /// That somebody began already.

@@ -27,8 +27,6 @@ pub(super) struct Goal<'a> {
 
 /// The server, reached.
 pub(super) struct Reached {
-    /// By what.
-    pub(super) client: Client,
     /// Its `Trust` message.
     pub(super) trust: Vec<u8>,
     /// Whether this host's clock is right by it.
@@ -68,11 +66,7 @@ pub(super) fn reach(goal: Goal<'_>, found: &mut Findings) -> Option<Reached> {
     found.note(Step::Server, seen)?;
     let seen = within(PATIENCE_ALL, &client, clock);
     let clock = found.note(Step::Clock, seen);
-    Some(Reached {
-        client,
-        trust,
-        clock,
-    })
+    Some(Reached { trust, clock })
 }
 
 /// Asks, and gives up after `patience` in all: each byte that drips would be waited for anew.

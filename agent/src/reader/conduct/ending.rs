@@ -16,6 +16,8 @@ impl Conductor<'_> {
         if !self.lane.is_open() {
             return ChainError::Paused;
         }
+        // A log that lacks a turn is no reason to lose what is open.
+        let _ = self.tell_turns();
         let text = "the agent was told to stop; the collection goes on at its next start";
         let sealed = self
             .lane
@@ -62,6 +64,7 @@ impl Conductor<'_> {
 
     fn close_chain(&mut self) -> Result<(), Trouble> {
         let stop = self.run.shared.stopped().cloned();
+        self.tell_turns()?;
         self.tell_missing()?;
         let why = stop.map(|s| s.why);
         let message = match &why {

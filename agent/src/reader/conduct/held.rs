@@ -3,7 +3,11 @@
 
 use std::thread;
 
-use evidence::gap::{Reason, Severity};
+use evidence::{
+    gap::{Reason, Severity},
+    instant::Instant,
+    records::LogLine,
+};
 use protocol::messages::WaitsFor;
 
 use super::{Conductor, TICK};
@@ -41,16 +45,20 @@ impl Conductor<'_> {
         let shared = &self.run.shared;
         let waits = shared.waits.look(&shared.pace);
         if waits != self.progress.waits_for {
-            self.turns
-                .push(waits.map_or("the collection goes on", WaitsFor::words));
+            let words = waits.map_or("the collection goes on", WaitsFor::words);
+            self.turns.push((Instant::now(), words));
         }
         self.progress.waits_for = waits;
     }
 
     /// Writes what is remembered for the log.
     pub(super) fn tell_turns(&mut self) -> Result<(), Trouble> {
-        for turn in std::mem::take(&mut self.turns) {
-            self.lane.log(None, turn.to_owned())?;
+        for (time, words) in std::mem::take(&mut self.turns) {
+            self.lane.log_line(LogLine {
+                time,
+                message: words.to_owned(),
+                artifact: None,
+            })?;
         }
         Ok(())
     }

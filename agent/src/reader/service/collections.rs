@@ -17,7 +17,7 @@ use crate::reader::{
     task::Task,
 };
 
-/// A collection that was cut off so often is closed instead of gone on with.
+/// A collection that was cut off so often, and not told to stop, is closed instead of gone on with.
 pub(super) const ATTEMPTS: u32 = 5;
 
 impl Service {
@@ -33,11 +33,12 @@ impl Service {
             running.collection
         ));
         self.tell_accepted()?;
-        if attempt > 2 * ATTEMPTS {
+        let cut_off = (attempt - 1).saturating_sub(running.pauses);
+        if cut_off >= 2 * ATTEMPTS {
             return self.give_up(&running);
         }
-        let given_up = (attempt > ATTEMPTS)
-            .then(|| format!("the collection was cut off {} times", attempt - 1));
+        let given_up =
+            (cut_off >= ATTEMPTS).then(|| format!("the collection was cut off {cut_off} times"));
         self.begin(self.measured, given_up)
     }
 
@@ -115,6 +116,7 @@ impl Service {
         }
         let outcome = match outcome {
             Err(CollectError::Chain(ChainError::Paused)) => {
+                keep(&self.state, Change::Paused {})?;
                 self.journal
                     .notice("the agent was told to stop: what was open is sealed, and the collection goes on at its next start");
                 return Ok(());

@@ -293,6 +293,9 @@ pub struct Running {
     pub signers: Vec<Person>,
     /// 1, and one more for each time that it was taken up again.
     pub attempt: u32,
+    /// How many attempts ended because the agent was told to stop, which is no failure of theirs.
+    #[serde(default)]
+    pub pauses: u32,
     /// Refusals that this collection tells.
     pub refusals: Vec<Refusal>,
     /// Where its chain stands, once a part is durable.
@@ -441,6 +444,8 @@ pub enum Change {
         /// The order.
         order: OrderId,
     },
+    /// It was left to be taken up again, since the agent was told to stop.
+    Paused {},
     /// The collection that was cut off is taken up again.
     Resumed {
         /// Which attempt this is.
@@ -602,6 +607,11 @@ impl Known {
             Change::Resumed { attempt } => {
                 if let Some(running) = &mut self.running {
                     running.attempt = attempt;
+                }
+            }
+            Change::Paused {} => {
+                if let Some(running) = &mut self.running {
+                    running.pauses = running.pauses.saturating_add(1);
                 }
             }
             Change::Sealing { position } => {

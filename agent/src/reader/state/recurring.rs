@@ -75,6 +75,7 @@ impl Recurring {
             collection: begun.collection,
             signers: self.signers.clone(),
             attempt: 1,
+            pauses: 0,
             refusals,
             position: None,
             sealing: None,

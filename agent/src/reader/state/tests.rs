@@ -27,6 +27,7 @@ fn accepted(id: u8) -> Change {
             collection: CollectionId::from_bytes([id; 16]),
             signers: Vec::new(),
             attempt: 1,
+            pauses: 0,
             refusals: Vec::new(),
             position: None,
             sealing: None,
