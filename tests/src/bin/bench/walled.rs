@@ -15,6 +15,7 @@ use agent::{
     config::Plan,
     link::Link,
     platform::{
+        neighbours,
         sandbox::{self, Confined, Wall},
         socket,
     },
@@ -119,6 +120,8 @@ pub(crate) fn one_run(arguments: &[OsString]) -> anyhow::Result<()> {
         .spawn()
         .context("the half that writes can't be started")?;
     if is_walled == "true" {
+        // As a reader does: what it asks by a socket is asked by one that is there already.
+        neighbours::prepare();
         let walls = sandbox::raise(Confined::Reader, None);
         let stands = walls.up.contains(&Wall::SystemCalls);
         ensure!(stands, "this system has no walls to measure: {walls}");
