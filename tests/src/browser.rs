@@ -81,6 +81,25 @@ pub fn make_locked(stage: &Stage, id: &str, roles: &[&str]) -> anyhow::Result<()
     Ok(())
 }
 
+/// A deployment in the new folder `dir` with one host that runs, and has a hostile name: ann, of these `roles`, has a key with
+/// a passphrase and her tool set up; eve made the tokens.
+///
+/// # Errors
+/// As for each step.
+pub fn stage(dir: &Path, roles: &[&str]) -> anyhow::Result<Stage> {
+    let mut stage = Stage::new(dir, |_: &str| {})?;
+    stage.make_person("eve", "Eve Example", &["admin"])?;
+    make_locked(&stage, "ann", roles)?;
+    let vaults = [stage.make_vault("one")?, stage.make_vault("two")?];
+    stage.init(&["eve", "ann"], &vaults, &[])?;
+    stage.serve()?;
+    stage.enrol("eve", &["web"])?;
+    rename_host(&stage)?;
+    stage.set_up("ann")?;
+    stage.run_agent()?;
+    Ok(stage)
+}
+
 /// Renames every host as a server that was taken over would, whatever its agent says of itself later.
 ///
 /// # Errors

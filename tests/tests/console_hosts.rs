@@ -3,32 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, process::Command};
 
 use fieldseal_tests::{
     args,
-    browser::{self, HOST_SHOWN, PASSPHRASE, SCRIPT, console, make_locked},
+    browser::{self, HOST_SHOWN, PASSPHRASE, SCRIPT, console},
     stage::Stage,
     stick::wait_until,
 };
 use serde_json::{Value, json};
-
-fn quiet(_: &str) {}
-
-/// One host that runs, with a hostile name; ann looks after hosts and lets them in, eve made the tokens.
-fn stage(dir: &Path) -> Stage {
-    let mut stage = Stage::new(dir, quiet).unwrap();
-    stage.make_person("eve", "Eve Example", &["admin"]).unwrap();
-    make_locked(&stage, "ann", &["investigator", "admin", "auditor"]).unwrap();
-    let vaults = ["one", "two"].map(|name| stage.make_vault(name).unwrap());
-    stage.init(&["eve", "ann"], &vaults, &[]).unwrap();
-    stage.serve().unwrap();
-    stage.enrol("eve", &["web"]).unwrap();
-    browser::rename_host(&stage).unwrap();
-    stage.set_up("ann").unwrap();
-    stage.run_agent().unwrap();
-    stage
-}
 
 fn listed(stage: &Stage, arguments: &[&str]) -> anyhow::Result<Vec<Value>> {
     let mut all = args!["hosts"].to_vec();
@@ -72,7 +55,11 @@ fn trouble(stage: &Stage) -> anyhow::Result<()> {
 fn the_fleet_is_seen_and_hosts_are_let_in_or_turned_away() {
     let chromium = browser::chromium().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let mut stage = stage(&dir.path().join("stage"));
+    let mut stage = browser::stage(
+        &dir.path().join("stage"),
+        &["investigator", "admin", "auditor"],
+    )
+    .unwrap();
     wait_until("the host has told how it fares", || {
         Ok(!listed(&stage, &[])?[0]["health"].is_null())
     })

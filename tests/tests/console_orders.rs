@@ -14,7 +14,7 @@ use std::{
 use evidence::{digest::Digest, envelope::Envelope};
 use fieldseal_tests::{
     args,
-    browser::{self, FILE, HOST_SHOWN, PASSPHRASE, SCRIPT, console, make_locked},
+    browser::{self, FILE, HOST_SHOWN, PASSPHRASE, SCRIPT, console},
     stage::Stage,
 };
 use protocol::{order::Order, recurrence::Recurrence};
@@ -23,23 +23,6 @@ use serde_json::json;
 const MIB: usize = 1 << 20;
 /// At so many bytes a second it takes minutes.
 const FILES: usize = 180;
-
-fn quiet(_: &str) {}
-
-/// One host with a hostile name; ann investigates and administers, and one signature is enough.
-fn stage(dir: &Path) -> Stage {
-    let mut stage = Stage::new(dir, quiet).unwrap();
-    stage.make_person("eve", "Eve Example", &["admin"]).unwrap();
-    make_locked(&stage, "ann", &["investigator", "admin"]).unwrap();
-    let vaults = ["one", "two"].map(|name| stage.make_vault(name).unwrap());
-    stage.init(&["eve", "ann"], &vaults, &[]).unwrap();
-    stage.serve().unwrap();
-    stage.enrol("eve", &["web"]).unwrap();
-    browser::rename_host(&stage).unwrap();
-    stage.set_up("ann").unwrap();
-    stage.run_agent().unwrap();
-    stage
-}
 
 /// A program with a hostile name that runs, and is ended with the test.
 struct Runs(Child, PathBuf);
@@ -86,7 +69,7 @@ fn signed(stage: &Stage, notes: &[(String, String)], name: &str) -> (Order, Dige
 fn orders_are_narrowed_stopped_retried_and_hunts_lead_to_evidence() {
     let chromium = browser::chromium().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let stage = stage(&dir.path().join("stage"));
+    let stage = browser::stage(&dir.path().join("stage"), &["investigator", "admin"]).unwrap();
     let tree = stage.path("slow");
     slow_tree(&tree);
     let hunted = stage.path("hunted");

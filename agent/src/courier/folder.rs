@@ -176,11 +176,7 @@ impl Folder {
 
     /// Reads a text file of the folder.
     pub(super) fn text(&self, path: &Path) -> Result<String, DiskError> {
-        let bytes = disk::read_capped(path, FILE_BYTES_MAX)?;
-        String::from_utf8(bytes).map_err(|e| {
-            let wrong = std::io::Error::new(std::io::ErrorKind::InvalidData, e);
-            failed("read", path)(wrong)
-        })
+        self.secret(path).map(|text| text.to_string())
     }
 
     /// Reads a key of the folder; its text is wiped out of memory with the value.

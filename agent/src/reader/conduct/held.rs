@@ -38,6 +38,7 @@ impl Conductor<'_> {
             shared.stop(Reason::Limit, why);
         }
         shared.waits.begin();
+        self.look_whether_held();
     }
 
     /// Looks whether the run waits, and remembers a change for the log.
@@ -67,7 +68,6 @@ impl Conductor<'_> {
     pub(super) fn wait_where_held(&mut self) -> Result<(), Trouble> {
         loop {
             self.look();
-            self.look_whether_held();
             self.tell_turns()?;
             if self.run.must_stop() {
                 return Err(Trouble::Stopped);

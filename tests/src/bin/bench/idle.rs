@@ -41,7 +41,6 @@ pub(crate) fn measure(programs: &Programs, work: &Path) -> anyhow::Result<Sectio
 
     let mut stage = enrolled(&work.join("deployment"), &mut section)?;
     let held = at_rest(&mut section)?;
-    stage.set_up("ann")?;
     for _ in 0..ORDERS {
         triage(&stage)?;
     }
@@ -61,15 +60,11 @@ pub(crate) fn measure(programs: &Programs, work: &Path) -> anyhow::Result<Sectio
 /// It can't be set up on this machine.
 pub(crate) fn enrolled(folder: &Path, section: &mut Section) -> anyhow::Result<Stage> {
     let _ = fs::remove_dir_all(folder);
-    let mut stage = Stage::new(folder, |_| {})?;
+    let people: [(&str, &str, &[&str]); 1] = [("ann", "Ann Example", &["investigator", "admin"])];
+    let mut stage = Stage::deployed(folder, |_| {}, &people, &[], "bench")?;
     if !stage.programs().ends_with("release") {
         section.note("the deployment's programs are not built in release: their memory is higher");
     }
-    stage.make_person("ann", "Ann Example", &["investigator", "admin"])?;
-    let vaults = [stage.make_vault("one")?, stage.make_vault("two")?];
-    stage.init(&["ann"], &vaults, &[])?;
-    stage.serve()?;
-    stage.enrol("ann", &["bench"])?;
     stage.run_agent()?;
     Ok(stage)
 }
