@@ -20,7 +20,6 @@ fail() {
 twice() {
     local work sums
     work=$(mktemp -d "${TMPDIR:-/var/tmp}/fieldseal-twice.XXXXXX")
-    trap "rm -rf '$work'" EXIT
     for folder in one another/that-lies-deeper; do
         git clone --quiet . "$work/$folder"
         # What builds packages is no part of them; it is installed once.
@@ -30,8 +29,9 @@ twice() {
     done
     sums=$(cd "$work/one-release" && cat SHA256SUMS)
     if ! diff <(echo "$sums") "$work/another/that-lies-deeper-release/SHA256SUMS" >&2; then
-        fail "two builds of one commit differ (above)."
+        fail "two builds of one commit differ (above). Both are kept in $work."
     fi
+    rm -rf "$work"
     echo "Built twice, and the same bytes both times:"
     echo "$sums"
 }
