@@ -6,6 +6,7 @@
 pub mod bounds;
 pub mod digest;
 pub mod distant;
+mod give_way;
 pub mod list;
 pub mod open;
 pub mod pace;

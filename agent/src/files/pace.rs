@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -11,6 +11,7 @@ use std::{
 
 use protocol::profile::Limits;
 
+use super::give_way::GiveWay;
 use crate::platform::program;
 
 /// No sleep is longer, so that a stop is seen soon.
@@ -33,6 +34,8 @@ struct Limiter {
     cores: u64,
     stop: AtomicBool,
     held: AtomicBool,
+    /// None on a host that doesn't tell what its disks do.
+    gives_way: OnceLock<Option<GiveWay>>,
     state: Mutex<State>,
 }
 
@@ -66,6 +69,7 @@ impl Pace {
                 cores,
                 stop: AtomicBool::new(false),
                 held: AtomicBool::new(false),
+                gives_way: OnceLock::new(),
                 state: Mutex::new(State {
                     free_at: now,
                     window: now,
@@ -105,6 +109,20 @@ impl Pace {
         self.limiter.held.store(is_held, Ordering::Relaxed);
     }
 
+    /// From here on the run gives way to others who use the host's disks.
+    pub fn give_way(&self) {
+        self.limiter.gives_way.get_or_init(GiveWay::on_this_host);
+    }
+
+    /// For how long it has rested for others' sake.
+    pub fn given_way(&self) -> Duration {
+        self.gives_way().map_or(Duration::ZERO, GiveWay::given)
+    }
+
+    fn gives_way(&self) -> Option<&GiveWay> {
+        self.limiter.gives_way.get()?.as_ref()
+    }
+
     /// Whether the run is held.
     pub fn is_held(&self) -> bool {
         self.limiter.held.load(Ordering::Relaxed)
@@ -126,6 +144,9 @@ impl Pace {
         if is_limited {
             let until = limiter.until(bytes as u64);
             self.wait(|| Some(until.saturating_duration_since(Instant::now()).min(NAP)));
+        }
+        if let Some(way) = self.gives_way() {
+            self.wait(|| Some(way.nap()?.min(NAP)));
         }
         self.wait(|| self.is_held().then_some(HELD_NAP));
     }

@@ -1,6 +1,7 @@
 //! The only place with code of one operating system.
 
 pub mod disk;
+pub mod disks;
 pub mod handle;
 pub mod journal;
 pub mod names;

@@ -66,6 +66,7 @@ impl Conductor<'_> {
         let stop = self.run.shared.stopped().cloned();
         self.tell_turns()?;
         self.tell_missing()?;
+        self.tell_given_way()?;
         let why = stop.map(|s| s.why);
         let message = match &why {
             Some(why) => format!("the collection ends early: {why}"),
@@ -73,6 +74,19 @@ impl Conductor<'_> {
         };
         self.lane.log(None, message)?;
         self.lane.close(true, why)
+    }
+
+    /// Why it took longer than it would have.
+    fn tell_given_way(&mut self) -> Result<(), Trouble> {
+        match self.run.shared.pace.given_way().as_secs() {
+            0 => Ok(()),
+            seconds => self.lane.log(
+                None,
+                format!(
+                    "the collection rested for {seconds} s, since others used the host's disks"
+                ),
+            ),
+        }
     }
 
     /// A gap for every artifact that is not whole, and for what limits left out.

@@ -38,6 +38,9 @@ impl Conductor<'_> {
             shared.stop(Reason::Limit, why);
         }
         shared.waits.begin();
+        if shared.plan.background {
+            shared.pace.give_way();
+        }
         self.look_whether_held();
     }
 

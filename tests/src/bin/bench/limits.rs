@@ -69,7 +69,7 @@ pub(crate) fn measure(programs: &Programs, work: &Path, runs: u32) -> anyhow::Re
         &io,
         (IO_MIB, IO_LEEWAY),
     );
-    for load in [Load::Processors, Load::Disk] {
+    for load in [Load::Processors, Load::Reads, Load::Writes] {
         beside(&mut section, programs, work, &tree, load, runs)?;
     }
     Ok(section)
@@ -208,7 +208,7 @@ fn beside(
     let (mut alone, mut together) = (Vec::new(), Vec::new());
     for _ in 0..runs {
         alone.push(load.throughput(work, TURN)?);
-        if load == Load::Disk {
+        if load.is_on_disk() {
             tree::cool(tree)?;
         }
         let mut agent = Agent::start(programs, work, tree, ("wall_seconds: 0", true))?;

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::Write as _,
+    io::{self, Write as _},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -17,7 +17,7 @@ use crate::report::cores;
 
 /// What one round of the processors' work hashes.
 const ROUND_BYTES: usize = 1 << 16;
-/// The file that the disk's work reads, past every cache.
+/// The files that the disk's work reads and writes, past every cache.
 const FILE_BYTES: usize = 1 << 29;
 const BLOCK_BYTES: usize = 1 << 16;
 const MIB: f64 = (1 << 20) as f64;
@@ -28,7 +28,9 @@ pub(crate) enum Load {
     /// Every processor is busy.
     Processors,
     /// Blocks are read from the disk, one after the other, past the cache.
-    Disk,
+    Reads,
+    /// Blocks are written to the disk in the same way, each durable before the next.
+    Writes,
 }
 
 impl Load {
@@ -36,18 +38,30 @@ impl Load {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Processors => "a program on every core",
-            Self::Disk => "a program that reads the disk",
+            Self::Reads => "a program that reads the disk",
+            Self::Writes => "a program that writes to the disk",
         }
     }
 
-    /// What it gets done in `time`: MiB a second, hashed or read.
+    /// Whether it works on the disk.
+    pub(crate) fn is_on_disk(self) -> bool {
+        self != Self::Processors
+    }
+
+    /// What it gets done in `time`: MiB a second, hashed, read or written.
     ///
     /// # Errors
-    /// The disk can't be read past the cache.
+    /// The disk can't be used past the cache.
     pub(crate) fn throughput(self, work: &Path, time: Duration) -> anyhow::Result<f64> {
         match self {
             Self::Processors => Ok(hash(time)),
-            Self::Disk => read(&file(work)?, time),
+            Self::Reads => on_disk(&file(work, "load-v1")?, time, |file, block, at| {
+                file.read_exact_at(block, at)
+            }),
+            Self::Writes => on_disk(&file(work, "load-written-v1")?, time, |file, block, at| {
+                file.write_all_at(block, at)?;
+                file.sync_data()
+            }),
         }
     }
 }
@@ -72,8 +86,8 @@ fn hash(time: Duration) -> f64 {
 }
 
 /// Made where it is missing.
-fn file(work: &Path) -> anyhow::Result<PathBuf> {
-    let path = work.join("load-v1");
+fn file(work: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let path = work.join(name);
     if !path.is_file() {
         let mut file = File::create(&path)?;
         let block: Vec<u8> = (0..BLOCK_BYTES).map(|n| n as u8).collect();
@@ -85,19 +99,25 @@ fn file(work: &Path) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-fn read(path: &Path, time: Duration) -> anyhow::Result<f64> {
+/// Has `work` done on one block after the other of the file at `path`.
+fn on_disk(
+    path: &Path,
+    time: Duration,
+    work: impl Fn(&File, &mut [u8], u64) -> io::Result<()>,
+) -> anyhow::Result<f64> {
     let file = OpenOptions::new()
         .read(true)
+        .write(true)
         .custom_flags(libc::O_DIRECT)
         .open(path)
-        .context("this file system knows no reads past the cache")?;
-    // Aligned, as such reads want it.
+        .context("this file system knows no way past the cache")?;
+    // Aligned, as that wants it.
     let mut room = vec![0; 2 * BLOCK_BYTES];
     let skip = room.as_ptr().align_offset(BLOCK_BYTES);
     let block = &mut room[skip..skip + BLOCK_BYTES];
     let (begun, mut bytes) = (Instant::now(), 0_u64);
     while begun.elapsed() < time {
-        file.read_exact_at(block, bytes % FILE_BYTES as u64)?;
+        work(&file, block, bytes % FILE_BYTES as u64)?;
         bytes += BLOCK_BYTES as u64;
     }
     Ok(bytes as f64 / MIB / begun.elapsed().as_secs_f64())
