@@ -18,6 +18,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const CALM_LOOK: Duration = Duration::from_millis(500);
 /// As much done for others between two looks is nobody's work: logs, clocks.
 const NOTHING_BYTES: i64 = 32 << 10;
+/// No more than this of what we read is under way at once. Who is further behind read from elsewhere than the disks.
+const UNDER_WAY_BYTES: i64 = 64 << 20;
 /// The first rest, which is there to see what others do.
 const FIRST_REST: Duration = Duration::from_millis(20);
 /// No rest is shorter: the kernel counts in a few milliseconds.
@@ -145,7 +147,11 @@ impl State {
         let before = self.most;
         self.most.0 = before.0.max(look.read_for_others);
         self.most.1 = before.1.max(look.written_for_others);
-        (self.most.0 - before.0) + (self.most.1 - before.1)
+        let others = (self.most.0 - before.0) + (self.most.1 - before.1);
+        if look.read_for_others < self.most.0 - UNDER_WAY_BYTES {
+            self.most.0 = look.read_for_others;
+        }
+        others
     }
 }
 
@@ -225,6 +231,15 @@ mod tests {
     fn own_reads_that_are_counted_before_they_are_done_are_nobody_elses() {
         let ahead = |at: u64| look(if at % 200 < 100 { 0 } else { -(8 << 20) }, 0, at);
         assert_eq!(reads(ahead), 10_000);
+    }
+
+    #[test]
+    fn what_is_read_from_elsewhere_hides_others_for_a_while_only() {
+        let begun = Instant::now();
+        let mut state = State::new(&look(0, 0, 0), begun);
+        assert_eq!(state.others(&look(-2 * UNDER_WAY_BYTES, 0, 0)), 0);
+        let more = look(-2 * UNDER_WAY_BYTES + 5, 0, 0);
+        assert_eq!(state.others(&more), 5);
     }
 
     #[test]
