@@ -18,10 +18,13 @@ fail() {
 
 # Two clones of the last commit, one after the other, each with a target folder of its own.
 twice() {
-    local work sums
+    local work sums commit
+    # The same for both, whatever is committed meanwhile.
+    commit=$(git rev-parse HEAD)
     work=$(mktemp -d "${TMPDIR:-/var/tmp}/fieldseal-twice.XXXXXX")
     for folder in one another/that-lies-deeper; do
-        git clone --quiet . "$work/$folder"
+        git clone --quiet --no-checkout . "$work/$folder"
+        git -C "$work/$folder" checkout --quiet --detach "$commit"
         # What builds packages is no part of them; it is installed once.
         mkdir -p "$work/$folder/target"
         [ ! -d target/tools ] || cp -a target/tools "$work/$folder/target/"
