@@ -86,8 +86,7 @@ export PATH="$zig/bin:$PATH"
 export CARGO_TARGET_DIR="$target_dir" CARGO_ZIGBUILD_CACHE_DIR="$zig/cache" ZIG_GLOBAL_CACHE_DIR="$zig/cache/zig"
 
 # From one source shall come the same bytes, wherever it lies: the paths of this machine become names.
-# What unwinds a stack is left out: a program that panics ends, and without its symbols a backtrace tells nothing.
-rust=(-C force-unwind-tables=no) c=" -fno-asynchronous-unwind-tables -fno-unwind-tables"
+rust=() c=
 for pair in "$PWD=/fieldseal" "$target_dir=/target" "${CARGO_HOME:-$HOME/.cargo}=/cargo"; do
     rust+=(--remap-path-prefix "$pair")
     c+=" -ffile-prefix-map=$pair"
