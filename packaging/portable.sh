@@ -94,10 +94,15 @@ done
 separated=$(printf '%s\x1f' "${rust[@]}")
 export CARGO_ENCODED_RUSTFLAGS="${separated%?}" "CFLAGS_${host//-/_}=$c"
 
+# `cargo auditable` names itself to cargo by its whole path, and that becomes part of every symbol of ours, whatever is
+# remapped: so it is called as it would have itself called, by its bare name.
+export RUSTC_WORKSPACE_WRAPPER=cargo-auditable
+export CARGO_AUDITABLE_ORIG_ARGS='{"offline":false,"locked":true,"frozen":false,"config":[]}'
+
 mkdir -p "$output"
 for program in "${programs[@]}"; do
     # Each alone: together they would get each other's features, and the agent is the same whoever builds it.
-    cargo auditable zigbuild --release --locked --target "$host.$oldest" --package "$program"
+    cargo zigbuild --release --locked --target "$host.$oldest" --package "$program"
     built=$target_dir/$host/release/$program
     check "$built"
     named=$output/$program-linux-${host%%-*}
