@@ -28,6 +28,7 @@ use crate::{
     cli::CollectArgs,
     host,
     platform::{procfs, sandbox::Walls},
+    reader::waits::Host,
 };
 
 /// The default length of a part: small enough for FAT32 and for starting an upload again.
@@ -114,6 +115,8 @@ pub struct Plan {
     pub patience: Duration,
     /// Gaps that are known before anything is gathered.
     pub foreseen: Vec<Foreseen>,
+    /// How it is known what the host runs on, and which hour it is there.
+    pub host: Host,
 }
 
 /// A gap that is known before the collection begins.
@@ -235,6 +238,7 @@ impl Plan {
             walls: setting.walls,
             patience: PATIENCE,
             foreseen: Vec::new(),
+            host: Host::default(),
         })
     }
 

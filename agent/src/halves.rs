@@ -33,6 +33,7 @@ use crate::{
         orders::House,
         service::{self, Given},
         state::State,
+        waits::Host,
     },
     stop::Stop,
     unattended::{self, UnattendedError},
@@ -295,6 +296,7 @@ fn reader(
         limits: known.known().stricter_limits(&limits),
         background: true,
         walls,
+        host: Host::default(),
     };
     let given = Given {
         state: known,

@@ -56,7 +56,7 @@ pub enum FromReader {
         /// Its processor time and memory.
         used: Use,
     },
-    /// A collection begins, or goes on after the halves were ended.
+    /// A collection begins, or goes on after the halves were ended, or after it made way for another.
     Begin {
         /// The collection.
         collection: CollectionId,

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, path::Path};
 
 use evidence::instant::Instant;
-use protocol::{policy::Policy, profile::Limits};
+use protocol::{messages::WaitsFor, policy::Policy, profile::Limits};
 use serde_json::{Value, json};
 
 use crate::{
@@ -11,8 +11,10 @@ use crate::{
     halves::{self, reader_folder},
     platform::sandbox::Walls,
     reader::{
-        state::{Known, State, StateError},
+        orders,
+        state::{Known, Running, State, StateError},
         trust::Trust,
+        waits::Host,
     },
 };
 
@@ -85,6 +87,7 @@ impl Status {
                 "attempt": r.attempt,
                 "parts_durable": r.position.as_ref().map_or(0, |p| p.parts()),
             })),
+            "aside": known.map(|k| k.aside.iter().map(|r| self.aside_json(r)).collect::<Vec<_>>()),
             "orders_used": known.map(|k| k.used.len()),
             "highest_signed_time": known.and_then(|k| k.highest_signed),
             "custody_checkpoint": known.and_then(|k| k.checkpoint.as_ref()),
@@ -155,6 +158,17 @@ impl Status {
             )?,
             None => writeln!(to, "Running     nothing")?,
         }
+        for aside in &known.aside {
+            writeln!(
+                to,
+                "Put aside   order {} as {}, attempt {}, {} parts durable: {}",
+                aside.order,
+                aside.collection,
+                aside.attempt,
+                aside.position.as_ref().map_or(0, |p| p.parts()),
+                self.aside_words(aside)
+            )?;
+        }
         match &self.limits {
             Ok(limits) if *limits == Limits::default() => {
                 writeln!(
@@ -172,6 +186,32 @@ impl Status {
             }
         }
         Ok(())
+    }
+
+    fn aside_json(&self, aside: &Running) -> Value {
+        json!({
+            "order": aside.order,
+            "collection": aside.collection,
+            "attempt": aside.attempt,
+            "parts_durable": aside.position.as_ref().map_or(0, |p| p.parts()),
+            "cancelled": aside.cancelled,
+            "waits_for": self.waits_for(aside),
+        })
+    }
+
+    fn aside_words(&self, aside: &Running) -> &'static str {
+        match self.waits_for(aside) {
+            _ if aside.cancelled.is_some() || aside.cut_short.is_some() => "ends soon",
+            Some(waits) => waits.words(),
+            None => "goes on when nothing else runs",
+        }
+    }
+
+    /// What holds it in this moment; none where that can't be said.
+    fn waits_for(&self, begun: &Running) -> Option<WaitsFor> {
+        let own = self.limits.as_ref().ok()?;
+        let waits = orders::waits(&begun.handed, own, Host::default()).ok()?;
+        waits.why()
     }
 
     /// The walls around each half, as it told them at its last start.

@@ -20,8 +20,8 @@ use crate::platform::handle::AsFd as _;
 
 /// More questions than any reader has open at once.
 const QUESTIONS_MAX: usize = 256;
-/// More collections than any reader has open at once.
-const COLLECTIONS_MAX: usize = 16;
+/// More collections than any reader has begun at once: the one that runs, and those that make way for it.
+const COLLECTIONS_MAX: usize = 32;
 /// How often it is looked whether there is room again; a delivery tells it at once.
 const LOOK: Duration = Duration::from_secs(1);
 /// Beside a collection's parts: the reader has ended it.
@@ -109,8 +109,12 @@ impl Slots<'_> {
         found.ok_or_else(|| out_of_turn("a collection that has not begun"))
     }
 
+    /// Begins a collection, or goes on with one that made way for another: what was open of that is of nobody any more.
     fn begin(&mut self, collection: CollectionId, closing_bytes: u64) -> Result<(), CourierError> {
-        if self.begun.contains_key(&collection) || self.begun.len() >= COLLECTIONS_MAX {
+        // Its lock goes first, and the files of the last time with it.
+        self.begun.remove(&collection);
+        self.waiting.retain(|(one, _)| *one != collection);
+        if self.begun.len() >= COLLECTIONS_MAX {
             return Err(out_of_turn("a collection that can't begin"));
         }
         let parent = self.context.folder.spool();

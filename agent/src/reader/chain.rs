@@ -56,7 +56,7 @@ pub enum ChainError {
     )]
     Position(String),
     /// It was told to pause, and what was open is sealed.
-    #[error("the collection is paused; it is taken up again at the next start.")]
+    #[error("the collection is paused; it is taken up again later.")]
     Paused,
     /// The spool holds other parts than the reader knows of.
     #[error(
@@ -198,18 +198,25 @@ impl<'r> Run<'r> {
                 let why = format!("the time limit of {limit_s} s was reached");
                 self.shared.stop(Reason::Limit, why);
             } else if self.watch.pauses() {
-                // Before the stop, which cuts files that are being read: none of them counts as settled.
-                self.is_paused.store(true, Ordering::SeqCst);
-                let why = "the agent was told to stop";
-                self.shared.stop(Reason::Interrupted, why);
+                self.pause("the agent was told to stop; the collection goes on at its next start");
             } else if let Some((reason, why)) = self.watch.stop() {
                 self.shared.stop(reason, why);
             } else if self.port.is_gone() {
                 let why = "the half of the agent that keeps the parts is gone";
                 self.shared.stop(Reason::Interrupted, why);
+            } else if self.shared.pace.is_held() && self.watch.gives_way() {
+                self.pause(
+                    "another collection goes first; this one goes on when its limits let it",
+                );
             }
         }
         self.shared.stopped().is_some()
+    }
+
+    fn pause(&self, why: &str) {
+        // Before the stop, which cuts files that are being read: none of them counts as settled.
+        self.is_paused.store(true, Ordering::SeqCst);
+        self.shared.stop(Reason::Interrupted, why);
     }
 
     /// Whether it stops without ending its chain.

@@ -178,6 +178,10 @@ impl Watch for Counted<'_> {
     fn pauses(&self) -> bool {
         self.watch.pauses()
     }
+
+    fn gives_way(&self) -> bool {
+        self.watch.gives_way()
+    }
 }
 
 /// Gathers what `task` says into the spool behind `port`, and waits until all of it is durable.

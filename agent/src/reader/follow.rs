@@ -21,6 +21,7 @@ use super::{
     live::{self, EndsWith, LiveLog, Pieces},
     state::{Change, State},
     task::{Position, Watch},
+    way::Way,
 };
 use crate::{link::FromReader, stop::Stop};
 
@@ -47,6 +48,7 @@ pub struct Follower {
     conversation: Arc<Conversation>,
     given_up: Option<String>,
     stop: Stop,
+    way: Arc<Way>,
     live: LiveLog,
     told: Mutex<Told>,
 }
@@ -59,13 +61,14 @@ struct Told {
 }
 
 impl Follower {
-    /// Follows the collection of `order`; with `given_up` it is stopped at once, for this reason; told to `stop`, it is paused.
+    /// Follows the collection of `order`; with `given_up` it is stopped at once, for this reason; told to `stop`, it is paused,
+    /// and so it is where it is held and another wants its `way`.
     pub fn new(
         (order, collection): (OrderId, CollectionId),
         state: SharedState,
         conversation: Arc<Conversation>,
         given_up: Option<String>,
-        stop: Stop,
+        (stop, way): (Stop, Arc<Way>),
         recipients: usize,
     ) -> Self {
         Self {
@@ -75,6 +78,7 @@ impl Follower {
             conversation,
             given_up,
             stop,
+            way,
             live: LiveLog::new(recipients),
             told: Mutex::default(),
         }
@@ -130,6 +134,7 @@ impl Follower {
 
 impl Watch for Follower {
     fn progress(&self, progress: &Progress) {
+        self.way.hold(progress.waits_for.is_some());
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         // A run that waits has nothing new to say, maybe for hours.
         if told.said.as_ref() == Some(progress) {
@@ -179,6 +184,10 @@ impl Watch for Follower {
 
     fn pauses(&self) -> bool {
         self.stop.is_told()
+    }
+
+    fn gives_way(&self) -> bool {
+        self.way.is_wanted()
     }
 }
 

@@ -43,5 +43,6 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod trust;
-mod waits;
+pub mod waits;
+pub mod way;
 mod weight;

@@ -21,7 +21,7 @@ use protocol::{
     order::{Order, RefusalNotice},
     order_check::{self, Accepted, Refusal, Situation},
     policy::Policy,
-    profile::Limits,
+    profile::{Limits, Profile},
     recurrence::Recurrence,
     target::{Subject, TargetProof},
     version,
@@ -33,6 +33,7 @@ use super::{
     state::{Change, Enrolment, Known, Refused, Running},
     task::Authority,
     trust::Trust,
+    waits::{Host, Waits},
 };
 use crate::config::{Plan, PlanError, Setting};
 use crate::platform::sandbox::Walls;
@@ -275,6 +276,8 @@ pub struct House {
     pub background: bool,
     /// The walls around the half that reads.
     pub walls: Walls,
+    /// How it is known what the host runs on, and which hour it is there.
+    pub host: Host,
 }
 
 /// The plan of `running`, whose order was accepted when it began.
@@ -312,9 +315,21 @@ pub fn whole_plan(
     let plan = Plan::from_profile(&order.profile, &order.parameters, setting)?;
     let plan = Plan {
         root: house.root.clone(),
+        host: house.host,
         ..plan
     };
     Ok((plan, order.recurrence))
+}
+
+/// What the collection of an order that was accepted waits for, on a host with limits of its `own`.
+///
+/// # Errors
+/// As for [`plan`].
+pub fn waits(handed: &HandedOrder, own: &Limits, host: Host) -> Result<Waits, OrderError> {
+    let order = Order::read(&Envelope::parse(handed.order.as_bytes())?)?;
+    let profile = Profile::parse(&order.profile).map_err(PlanError::from)?;
+    let profile = order.parameters.apply(profile).map_err(PlanError::from)?;
+    Ok(Waits::new(&profile.limits.stricter(own), host))
 }
 
 /// On whose authority `running` is.

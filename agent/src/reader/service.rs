@@ -1,8 +1,10 @@
-//! The reader as a service: orders come over the link, are judged, and become collections, one at a time.
+//! The reader as a service: orders come over the link, are judged, and become collections, of which one runs at a time. One
+//! that its limits hold makes way for what is due.
 //!
 //! It acts on nothing that is not durable in its state first. A conversation that breaks ends the
 //! service; who supervises it starts both halves anew, and what was running goes on.
 
+mod asides;
 mod cancelling;
 mod collections;
 mod custody;
@@ -23,9 +25,10 @@ use std::{
     time::{Duration, Instant as Moment},
 };
 
-use evidence::{digest::Digest, instant::Instant, keys::KeyError, records::Clock};
+use evidence::{instant::Instant, keys::KeyError, records::Clock};
 use protocol::{messages::HandedOrder, target::Subject};
 
+use self::asides::Unfinished;
 use super::{
     collect::CollectError,
     conversation::{Conversation, Heard, read_handed},
@@ -39,6 +42,7 @@ use super::{
     signed_time::Question,
     state::{Running, State, StateError},
     trust::{Trust, TrustError},
+    way::Way,
 };
 use crate::platform::handle::{AsFd as _, OwnedFd};
 use crate::{
@@ -55,6 +59,8 @@ const WAITING: usize = 64;
 const CHORES: Duration = Duration::from_secs(3600);
 /// How often it is looked whether a standing order or a watch is due.
 const LOOK: Duration = Duration::from_millis(250);
+/// How often it is looked whether a collection is held that another waits for, or may go on that was put aside.
+const LOOK_ASIDE: Duration = Duration::from_secs(2);
 
 /// Why the service ended.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +150,7 @@ pub fn run(given: Given) -> Result<(), ServiceError> {
         waiting: VecDeque::new(),
         parked: Vec::new(),
         running: None,
+        asides: Vec::new(),
         is_cloned: false,
         questions: VecDeque::new(),
         measured: None,
@@ -212,7 +219,8 @@ enum Event {
 
 struct Collecting {
     thread: JoinHandle<()>,
-    order: Digest,
+    what: Unfinished,
+    way: Arc<Way>,
 }
 
 /// An order that can't be judged yet.
@@ -235,6 +243,8 @@ struct Service {
     waiting: VecDeque<HandedOrder>,
     parked: Vec<Parked>,
     running: Option<Collecting>,
+    /// Those that make way, as in the state.
+    asides: Vec<Unfinished>,
     /// The server says that this identity lives on two machines.
     is_cloned: bool,
     questions: VecDeque<Question>,
@@ -275,9 +285,9 @@ impl Service {
         loop {
             let next = self.parked.iter().map(|p| p.until).min();
             let next = next.map_or(chores, |parked| parked.min(chores));
-            let next = match self.lives.is_empty() {
-                true => next,
-                false => next.min(Moment::now() + LOOK),
+            let next = match self.looks() {
+                Some(pause) => next.min(Moment::now() + pause),
+                None => next,
             };
             if self.stop.is_told() && self.running.is_none() {
                 return Ok(());
@@ -294,7 +304,8 @@ impl Service {
             }
             self.take_up_parked(false)?;
             if !self.stop.is_told() {
-                self.recur()?;
+                self.end_some()?;
+                self.look_for_next()?;
             }
             if Moment::now() >= chores {
                 chores = Moment::now() + CHORES;
@@ -306,6 +317,16 @@ impl Service {
                     self.ask_time()?;
                 }
             }
+        }
+    }
+
+    /// How soon it is looked again whether something is due that nobody tells.
+    fn looks(&self) -> Option<Duration> {
+        let may_want_way = self.running.is_some() && !self.waiting.is_empty();
+        match self.lives.is_empty() {
+            false => Some(LOOK),
+            true if may_want_way || !self.asides.is_empty() => Some(LOOK_ASIDE),
+            true => None,
         }
     }
 

@@ -10,12 +10,7 @@ use std::{
 
 use evidence::{gap::Reason, names};
 
-use super::{
-    queue::Queue,
-    room::Room,
-    tally::Tally,
-    waits::{Host, Waits},
-};
+use super::{queue::Queue, room::Room, tally::Tally, waits::Waits};
 use crate::platform::names::OsStrExt as _;
 use crate::{
     artifacts::passwd::Names,
@@ -70,7 +65,7 @@ impl Shared {
             queue: Queue::default(),
             tally: Tally::new(&plan.limits, finished),
             room: Room::default(),
-            waits: Waits::new(&plan.limits, Host::default()),
+            waits: Waits::new(&plan.limits, plan.host),
             bounds: bounds(&plan),
             without_room: AtomicU64::new(0),
             seen: Mutex::default(),

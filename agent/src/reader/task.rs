@@ -119,4 +119,9 @@ pub trait Watch: Sync {
     fn pauses(&self) -> bool {
         false
     }
+
+    /// Whether another collection can begin in the place of this one, which pauses for it where its limits hold it.
+    fn gives_way(&self) -> bool {
+        false
+    }
 }

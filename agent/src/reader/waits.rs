@@ -17,11 +17,11 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// What the host says of itself.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Host {
+pub struct Host {
     /// See [`power::is_on_mains`].
-    pub(super) is_on_mains: fn() -> Option<bool>,
+    pub is_on_mains: fn() -> Option<bool>,
     /// See [`instant::local_minute_of_week`].
-    pub(super) minute: fn() -> u16,
+    pub minute: fn() -> u16,
 }
 
 impl Default for Host {
@@ -35,7 +35,7 @@ impl Default for Host {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Waits {
+pub struct Waits {
     host: Host,
     mains_only: bool,
     hours: Option<Hours>,
@@ -52,7 +52,7 @@ struct State {
 
 impl Waits {
     /// As `limits` say.
-    pub(super) fn new(limits: &Limits, host: Host) -> Self {
+    pub fn new(limits: &Limits, host: Host) -> Self {
         Self {
             host,
             mains_only: limits.mains_only,
@@ -69,18 +69,30 @@ impl Waits {
     /// Looks what the run waits for, and lets `pace` hold it or go on.
     pub(super) fn look(&self, pace: &Pace) -> Option<WaitsFor> {
         let mut state = self.lock();
-        let is_early = state.looked.is_some_and(|at| at.elapsed() < LOOK);
-        if !state.is_asked || is_early {
-            return state.waits.map(|(why, _)| why);
+        if state.is_asked && self.look_again(&mut state) {
+            pace.hold(state.waits.is_some());
+        }
+        state.waits.map(|(why, _)| why)
+    }
+
+    /// What it would wait for, as of a moment ago, for whoever asks often of a run that does not go on now.
+    pub fn would_wait_for(&self) -> Option<WaitsFor> {
+        let mut state = self.lock();
+        self.look_again(&mut state);
+        state.waits.map(|(why, _)| why)
+    }
+
+    /// Asks the host, where it was not asked just now; says whether it did.
+    fn look_again(&self, state: &mut State) -> bool {
+        if state.looked.is_some_and(|at| at.elapsed() < LOOK) {
+            return false;
         }
         state.looked = Some(Instant::now());
-        let why = self.why();
         if let Some((_, since)) = state.waits.take() {
             state.waited += since.elapsed();
         }
-        state.waits = why.map(|why| (why, Instant::now()));
-        pace.hold(why.is_some());
-        why
+        state.waits = self.why().map(|why| (why, Instant::now()));
+        true
     }
 
     /// For how long it has waited in all.
@@ -106,7 +118,8 @@ impl Waits {
         )
     }
 
-    fn why(&self) -> Option<WaitsFor> {
+    /// What it would wait for in this moment.
+    pub fn why(&self) -> Option<WaitsFor> {
         if self.mains_only && (self.host.is_on_mains)() == Some(false) {
             return Some(WaitsFor::Mains);
         }

@@ -114,8 +114,13 @@ impl Courier {
 
     /// Begins the collection; says how many parts are durable.
     pub(in crate::courier) fn begin(&mut self) -> u32 {
+        self.begin_other(COLLECTION)
+    }
+
+    /// The same of another one.
+    pub(in crate::courier) fn begin_other(&mut self, collection: CollectionId) -> u32 {
         self.say(&FromReader::Begin {
-            collection: COLLECTION,
+            collection,
             wrapping: Wrapping::Age,
             seal_certificate_pem: None,
             closing_bytes: 0,

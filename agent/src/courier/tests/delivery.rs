@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use evidence::{custody::event::StoredPart, digest::Digest, keys::SigningKey};
+use evidence::{custody::event::StoredPart, digest::Digest, ids::CollectionId, keys::SigningKey};
 
 use super::{World, bytes};
 use crate::{
@@ -48,6 +48,32 @@ fn a_part_reaches_the_server_and_leaves_the_host_against_a_receipt() {
     let told = status::read(world.state.path()).unwrap().unwrap();
     assert_eq!((told.parts_waiting, told.parts_delivered), (0, 1));
     assert!(told.last_contact.is_some() && told.last_error.is_none());
+}
+
+#[test]
+fn a_collection_that_made_way_for_another_is_gone_on_with_in_the_same_conversation() {
+    let world = World::new();
+    let mut courier = world.start();
+    let other = CollectionId::from_bytes([4; 16]);
+    assert_eq!(courier.begin(), 0);
+    courier.seal(1, b"one");
+    // Nothing will ever be written into it.
+    courier.open(2);
+    assert!(matches!(
+        courier.hear().0,
+        FromSpool::SlotOpened { slot: 2, .. }
+    ));
+    assert_eq!(courier.begin_other(other), 0);
+    courier.say(&FromReader::End { collection: other });
+    assert_eq!(courier.hear().0, FromSpool::Ended { collection: other });
+    assert_eq!(courier.begin(), 1);
+    assert!(!world.names().iter().any(|name| name.contains("slot-")));
+    courier.seal(2, b"two");
+    until("both are delivered", || {
+        !world.has("part-0001.zip.age") && !world.has("part-0002.zip.age")
+    });
+    assert_eq!(world.server.part(2).unwrap(), b"two");
+    courier.stop().unwrap();
 }
 
 #[test]

@@ -18,10 +18,11 @@ impl Conductor<'_> {
         }
         // A log that lacks a turn is no reason to lose what is open.
         let _ = self.tell_turns();
-        let text = "the agent was told to stop; the collection goes on at its next start";
+        let stop = self.run.shared.stopped();
+        let text = stop.map_or_else(String::new, |s| s.why.clone());
         let sealed = self
             .lane
-            .log(None, text.to_owned())
+            .log(None, text)
             .and_then(|()| self.lane.close(false, None));
         match sealed {
             Err(Trouble::Fatal(error)) => error,

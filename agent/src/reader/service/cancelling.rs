@@ -60,8 +60,8 @@ impl Service {
     fn holds_cancel(&self, order: OrderId) -> bool {
         let state = self.known();
         let known = state.known();
-        let runs_on = |r: &super::Running| r.order == order && r.cancelled.is_none();
-        known.cancelled.contains_key(&order) && !known.running.as_ref().is_some_and(runs_on)
+        let goes_on = |r: &super::Running| r.order == order && r.cancelled.is_none();
+        known.cancelled.contains_key(&order) && !known.begun().any(goes_on)
     }
 
     /// Orders that wait for their turn or for their time need not wait for it to be refused.

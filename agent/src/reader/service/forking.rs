@@ -29,7 +29,7 @@ impl Service {
         // The server hands them to nobody any more.
         self.waiting.clear();
         self.parked.clear();
-        if self.running.is_some() {
+        if self.running.is_some() || !self.asides.is_empty() {
             let why = WHY.to_owned();
             return Ok(keep(&self.state, Change::CutShort { why })?);
         }

@@ -2,14 +2,18 @@
 
 use std::time::{Duration, Instant as Moment};
 
-use evidence::instant::Instant;
+use evidence::{digest::Digest, instant::Instant};
 use protocol::{
     messages::{HandedOrder, Report},
     order_check::Refusal,
 };
 
 use super::{Parked, Service, ServiceError, WAITING};
-use crate::reader::{follow::keep, orders, state::Change};
+use crate::reader::{
+    follow::keep,
+    orders,
+    state::{Change, Running},
+};
 
 /// So long an order waits for the policy that it names, or for a `not_before` that is near.
 const PARKED: Duration = Duration::from_secs(30);
@@ -40,8 +44,8 @@ impl Service {
             let order = live.order;
             return self.report(Report::Held { order });
         }
-        if self.running.as_ref().is_some_and(|r| r.order == digest) {
-            return self.tell_accepted();
+        if let Some(begun) = self.begun_of(digest) {
+            return self.tell_accepted(&begun);
         }
         // By all that was handed over: a copy with more signatures is judged on its own.
         let is_same = |other: &HandedOrder| other.digest() == handed_over;
@@ -104,8 +108,18 @@ impl Service {
             self.is_running()
                 .map_or_else(String::new, |r| r.collection.to_string())
         ));
-        self.tell_accepted()?;
+        self.tell_running()?;
         self.begin(clock, None)
+    }
+
+    /// The collection that an order of this digest has become, where it has not ended.
+    fn begun_of(&self, order_sha256: Digest) -> Option<Running> {
+        let running = self.running.as_ref().map(|collecting| &collecting.what);
+        let mut begun = running.into_iter().chain(&self.asides);
+        let collection = begun.find(|b| b.order_sha256 == order_sha256)?.collection;
+        let state = self.known();
+        let mut all = state.known().begun();
+        all.find(|r| r.collection == collection).cloned()
     }
 
     /// How long until the order is valid, where that is soon; else no time at all.

@@ -123,14 +123,9 @@ impl Service {
         self.known().known().recurring.get(&order).cloned()
     }
 
-    /// Looks whether one has ended, and begins the capture that is due, where nothing else runs or waits.
+    /// Begins the capture that is due, if one is; called where nothing else runs or waits.
     pub(super) fn recur(&mut self) -> Result<(), ServiceError> {
-        if self.lives.is_empty() {
-            return Ok(());
-        }
-        self.end_some()?;
-        let is_busy = self.running.is_some() || !self.waiting.is_empty();
-        if is_busy || self.is_cloned || self.resting() {
+        if self.is_cloned || self.resting() {
             return Ok(());
         }
         for at in 0..self.lives.len() {
@@ -148,6 +143,17 @@ impl Service {
         Ok(())
     }
 
+    /// Whether a capture is due that would begin.
+    pub(super) fn may_capture(&self) -> bool {
+        if self.is_cloned || self.resting() {
+            return false;
+        }
+        (0..self.lives.len()).any(|at| {
+            let kept = self.due(at).and_then(|_| self.kept(self.lives[at].order));
+            kept.is_some_and(|kept| self.judge_again(&kept).is_ok())
+        })
+    }
+
     fn resting(&self) -> bool {
         self.rests_until.is_some_and(|until| Moment::now() < until)
     }
@@ -156,7 +162,9 @@ impl Service {
         let (live, now) = (self.lives.get(at)?, self.time());
         let state = self.known();
         let kept = state.known().recurring.get(&live.order)?;
-        if now >= kept.until || live.is_spent(kept) {
+        // What holds a capture of an order holds the next one too: it comes when that one has ended.
+        let is_unfinished = state.known().begun().any(|r| r.order == live.order);
+        if now >= kept.until || live.is_spent(kept) || is_unfinished {
             return None;
         }
         match &live.watching {
@@ -170,18 +178,21 @@ impl Service {
 
     /// Drops those that were cancelled, have ended or have made all that they may, and those that a newer policy ends;
     /// lets those look that could not.
-    fn end_some(&mut self) -> Result<(), ServiceError> {
+    pub(super) fn end_some(&mut self) -> Result<(), ServiceError> {
+        if self.lives.is_empty() {
+            return Ok(());
+        }
         let version = self.trust.policy.version;
-        let running = self.is_running().map(|r| r.order);
         let (mut spent, mut to_judge, mut blind) = (Vec::new(), Vec::new(), Vec::new());
         {
             let state = Arc::clone(&self.state);
             let state = state.lock().unwrap_or_else(PoisonError::into_inner);
             let kept = &state.known().recurring;
+            let is_begun = |order| state.known().begun().any(|r| r.order == order);
             self.lives.retain(|live| kept.contains_key(&live.order));
             for live in &mut self.lives {
                 let is_spent = kept.get(&live.order).is_some_and(|k| live.is_spent(k));
-                if is_spent && running != Some(live.order) {
+                if is_spent && !is_begun(live.order) {
                     spent.push(live.order);
                 } else if live.judged_by != version {
                     live.judged_by = version;
@@ -270,7 +281,7 @@ impl Service {
             "capture {number} of order {} begins: collection {collection}",
             kept.order
         ));
-        self.tell_accepted()?;
+        self.tell_running()?;
         self.begin(clock, None)?;
         Ok(true)
     }

@@ -7,23 +7,22 @@ use crate::link::FromReader;
 use crate::reader::state::{Ended, Running};
 
 impl Service {
-    pub(super) fn tell_accepted(&self) -> Result<(), ServiceError> {
-        match self.is_running() {
-            Some(Running {
+    pub(super) fn tell_running(&self) -> Result<(), ServiceError> {
+        self.is_running()
+            .map_or(Ok(()), |running| self.tell_accepted(&running))
+    }
+
+    /// Tells of a collection that was begun.
+    pub(super) fn tell_accepted(&self, begun: &Running) -> Result<(), ServiceError> {
+        let (order, collection) = (begun.order, begun.collection);
+        self.report(match &begun.capture {
+            Some(capture) => Report::Capturing {
                 order,
                 collection,
-                capture,
-                ..
-            }) => self.report(match capture {
-                Some(capture) => Report::Capturing {
-                    order,
-                    collection,
-                    number: capture.number,
-                },
-                None => Report::Accepted { order, collection },
-            }),
-            None => Ok(()),
-        }
+                number: capture.number,
+            },
+            None => Report::Accepted { order, collection },
+        })
     }
 
     /// Tells how the last collection ended; once more at each start, since the first time may have been lost.

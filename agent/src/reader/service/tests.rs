@@ -17,6 +17,7 @@ use crate::{
 mod cancel;
 mod cloned;
 mod custody;
+mod held;
 mod live;
 mod recurring;
 mod script;

@@ -53,6 +53,10 @@ pub struct Known {
     pub highest_signed: Option<Instant>,
     /// The collection that runs, or was cut off.
     pub running: Option<Running>,
+    /// Collections that were begun and make way, since their limits hold them: the one that was put aside first is the
+    /// first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aside: Vec<Running>,
     /// The collection that ended last.
     pub ended: Option<Ended>,
     /// Orders that were refused, the newest last.
@@ -446,6 +450,13 @@ pub enum Change {
     },
     /// It was left to be taken up again, since the agent was told to stop.
     Paused {},
+    /// What runs is put aside for another one, which is no failure of it.
+    PutAside {},
+    /// One of those that were put aside runs again.
+    TakenUp {
+        /// Which.
+        collection: CollectionId,
+    },
     /// The collection that was cut off is taken up again.
     Resumed {
         /// Which attempt this is.
@@ -479,7 +490,7 @@ pub enum Change {
         /// Who and why, for people.
         why: String,
     },
-    /// What runs shall end early; its order is not cancelled by that.
+    /// What runs, and what is put aside, shall end early; the orders are not cancelled by that.
     CutShort {
         /// Why, for people.
         why: String,
@@ -533,6 +544,7 @@ impl Known {
             recurring: BTreeMap::new(),
             highest_signed: None,
             running: None,
+            aside: Vec::new(),
             ended: None,
             refused: VecDeque::new(),
             untold: VecDeque::new(),
@@ -549,6 +561,15 @@ impl Known {
             Some(enrolment) => own.stricter(&enrolment.limits),
             None => own.clone(),
         }
+    }
+
+    /// Collections that were begun and have not ended, the one that runs first.
+    pub fn begun(&self) -> impl Iterator<Item = &Running> {
+        self.running.iter().chain(&self.aside)
+    }
+
+    fn begun_mut(&mut self) -> impl Iterator<Item = &mut Running> {
+        self.running.iter_mut().chain(&mut self.aside)
     }
 
     /// The answer that an order of this digest got before, if it was refused.
@@ -614,6 +635,20 @@ impl Known {
                     running.pauses = running.pauses.saturating_add(1);
                 }
             }
+            Change::PutAside {} => {
+                if let Some(mut running) = self.running.take() {
+                    running.pauses = running.pauses.saturating_add(1);
+                    self.aside.push(running);
+                }
+            }
+            Change::TakenUp { collection } => {
+                let place = self.aside.iter().position(|r| r.collection == collection);
+                if let (None, Some(at)) = (&self.running, place) {
+                    let mut running = self.aside.remove(at);
+                    running.attempt = running.attempt.saturating_add(1);
+                    self.running = Some(running);
+                }
+            }
             Change::Sealing { position } => {
                 if let Some(running) = &mut self.running {
                     running.sealing = Some(position);
@@ -642,8 +677,8 @@ impl Known {
             } => {
                 self.cancelled.insert(order, expires);
                 self.recurring.remove(&order);
-                if let Some(running) = self.running.as_mut().filter(|r| r.order == order) {
-                    running.cancelled.get_or_insert(why);
+                for begun in self.begun_mut().filter(|r| r.order == order) {
+                    begun.cancelled.get_or_insert_with(|| why.clone());
                 }
             }
             Change::Renewed {
@@ -657,8 +692,8 @@ impl Known {
                 }
             }
             Change::CutShort { why } => {
-                if let Some(running) = &mut self.running {
-                    running.cut_short.get_or_insert(why);
+                for begun in self.begun_mut() {
+                    begun.cut_short.get_or_insert_with(|| why.clone());
                 }
             }
             Change::ForkBegun { fork } => self.fork = Some(fork),
@@ -671,6 +706,7 @@ impl Known {
                 self.refused.clear();
                 self.ended = None;
                 self.running = None;
+                self.aside.clear();
                 // They were for the old agent.
                 self.recurring.clear();
             }

@@ -91,6 +91,59 @@ fn what_was_kept_is_known_at_the_next_start() {
 }
 
 #[test]
+fn what_is_put_aside_stays_begun_and_every_change_finds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut state = State::open(folder.path()).unwrap();
+    let none_aside = serde_json::to_string(state.known()).unwrap();
+    assert!(!none_aside.contains("aside"), "as before there were any");
+    let [one, two] = [1, 2].map(|id| CollectionId::from_bytes([id; 16]));
+    let mut after = |change: Change| {
+        state.keep(change).unwrap();
+        let begun = |known: &Known| {
+            let running = known.running.as_ref();
+            let told = |r: &Running| (r.collection, r.attempt, r.pauses);
+            let aside: Vec<_> = known.aside.iter().map(told).collect();
+            (running.map(told), aside)
+        };
+        // Read from the file, as after a crash.
+        let known = State::look(folder.path()).unwrap();
+        assert_eq!(begun(&known), begun(state.known()));
+        (begun(&known), known)
+    };
+    after(accepted(1));
+    assert_eq!(after(Change::PutAside {}).0, (None, vec![(one, 1, 1)]));
+    after(accepted(2));
+    // Nothing takes the place of what runs.
+    let took = after(Change::TakenUp { collection: one });
+    assert_eq!(took.0, (Some((two, 1, 0)), vec![(one, 1, 1)]));
+    let stopped = Change::Cancelled {
+        order: OrderId::from_bytes([1; 16]),
+        expires: at(100),
+        why: "a mistake".into(),
+    };
+    assert_eq!(
+        after(stopped).1.aside[0].cancelled.as_deref(),
+        Some("a mistake")
+    );
+    let cut = after(Change::CutShort {
+        why: "cloned".into(),
+    })
+    .1;
+    assert!(cut.begun().all(|r| r.cut_short.is_some()));
+    after(Change::PutAside {});
+    let took = after(Change::TakenUp { collection: two });
+    assert_eq!(took.0, (Some((two, 2, 1)), vec![(one, 1, 1)]));
+    after(Change::Ended(Ended {
+        order: OrderId::from_bytes([2; 16]),
+        collection: two,
+        parts: 1,
+        ended_early: None,
+    }));
+    let took = after(Change::TakenUp { collection: one });
+    assert_eq!(took.0, (Some((one, 2, 1)), Vec::new()));
+}
+
+#[test]
 fn only_one_reader_has_it() {
     let folder = tempfile::tempdir().unwrap();
     let _first = State::open(folder.path()).unwrap();

@@ -31,6 +31,7 @@ use crate::{
         port::LinkPort,
         seal::Seal,
         task::{Authority, Position, Task, Watch},
+        waits::Host,
     },
 };
 
@@ -189,6 +190,7 @@ impl Fixture {
             walls: Walls::default(),
             patience: self.patience,
             foreseen: Vec::new(),
+            host: Host::default(),
         }
     }
 

@@ -24,7 +24,7 @@ use crate::{
 const OTHER: AgentId = AgentId::from_bytes([2; 16]);
 
 /// What the reader asks for.
-fn asked(courier: &mut Courier<'_>, host: &Host) -> Fork {
+pub(super) fn asked(courier: &mut Courier<'_>, host: &Host) -> Fork {
     let (envelope, facts) = courier.until(|said| match said {
         FromReader::Fork { envelope, host } => Some((envelope.clone(), host.clone())),
         _ => None,

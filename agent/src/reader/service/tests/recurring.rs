@@ -29,13 +29,13 @@ static AHEAD: AtomicI64 = AtomicI64::new(0);
 static CLOCK: Mutex<()> = Mutex::new(());
 
 /// The clock, which is right, and nobody else's.
-fn own_clock() -> MutexGuard<'static, ()> {
+pub(super) fn own_clock() -> MutexGuard<'static, ()> {
     let held = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
     AHEAD.store(0, Ordering::SeqCst);
     held
 }
 
-fn clock() -> Instant {
+pub(super) fn clock() -> Instant {
     let now = Instant::now();
     Instant {
         seconds: now.seconds + AHEAD.load(Ordering::SeqCst),
@@ -43,11 +43,11 @@ fn clock() -> Instant {
     }
 }
 
-fn go_on(seconds: i64) {
+pub(super) fn go_on(seconds: i64) {
     AHEAD.fetch_add(seconds, Ordering::SeqCst);
 }
 
-fn standing(world: &World, every: i64, captures: u32) -> Order {
+pub(super) fn standing(world: &World, every: i64, captures: u32) -> Order {
     let mut order = world.order(7, PROFILE);
     order.expires = at(Instant::now().seconds + 90_000);
     order.recurrence = Some(Recurrence::Standing {
@@ -58,7 +58,7 @@ fn standing(world: &World, every: i64, captures: u32) -> Order {
     order
 }
 
-fn watch(world: &World, paths: &[&str], captures: u32) -> Order {
+pub(super) fn watch(world: &World, paths: &[&str], captures: u32) -> Order {
     let mut order = world.order(7, FILES);
     order.parameters.paths = paths.iter().map(|&p| p.to_owned()).collect();
     order.recurrence = Some(Recurrence::Watch {
@@ -70,14 +70,14 @@ fn watch(world: &World, paths: &[&str], captures: u32) -> Order {
 }
 
 /// A host on which one person may order files.
-fn host_for_files() -> Host {
+pub(super) fn host_for_files() -> Host {
     Host::with(|world| {
         world.policy.thresholds.insert(Class::Files, 1);
     })
 }
 
 /// Until the file is older than the kernel's clock is coarse.
-fn settled(path: &std::path::Path) {
+pub(super) fn settled(path: &std::path::Path) {
     while std::fs::metadata(path)
         .unwrap()
         .modified()
@@ -91,7 +91,7 @@ fn settled(path: &std::path::Path) {
     }
 }
 
-fn held(courier: &mut Courier<'_>) {
+pub(super) fn held(courier: &mut Courier<'_>) {
     courier.serving_until(|said| {
         matches!(
             said,
@@ -102,7 +102,7 @@ fn held(courier: &mut Courier<'_>) {
     });
 }
 
-fn capturing(courier: &mut Courier<'_>) -> (CollectionId, u32) {
+pub(super) fn capturing(courier: &mut Courier<'_>) -> (CollectionId, u32) {
     courier.until(|said| match said {
         FromReader::Report {
             report: Report::Capturing {
@@ -114,7 +114,7 @@ fn capturing(courier: &mut Courier<'_>) -> (CollectionId, u32) {
 }
 
 /// An ordinary order, obeyed without any capture before its end.
-fn ordinary(host: &Host, courier: &mut Courier<'_>, id: u8) {
+pub(super) fn ordinary(host: &Host, courier: &mut Courier<'_>, id: u8) {
     let mut order = host.world.order(id, PROFILE);
     order.expires = at(Instant::now().seconds + 90_000);
     courier.order(&host.world.handed(&order));

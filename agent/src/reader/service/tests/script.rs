@@ -34,6 +34,7 @@ use crate::{
         orders::House,
         state::{Known, State},
         testing::World,
+        waits,
     },
     stop::Stop,
 };
@@ -47,6 +48,7 @@ pub(super) struct Host {
     pub(super) world: World,
     pub(super) seal_key: PublicKey,
     pub(super) stop: Stop,
+    pub(super) says: waits::Host,
     folder: tempfile::TempDir,
 }
 
@@ -68,6 +70,7 @@ impl Host {
             folder,
             seal_key: seal.key().public(),
             stop: Stop::default(),
+            says: waits::Host::default(),
         }
     }
 
@@ -92,6 +95,7 @@ impl Host {
                 limits: Limits::default(),
                 background: false,
                 walls: Walls::default(),
+                host: self.says,
             },
             clock,
             stop: self.stop.clone(),
@@ -224,6 +228,7 @@ impl Courier<'_> {
                 wrapping,
                 ..
             } => {
+                self.spools.remove(&collection);
                 let spool = Spool::begin(&self.folder, collection, wrapping, Floor::NONE).unwrap();
                 let (device, inode) = spool.identity().unwrap();
                 let durable = spool.durable();
@@ -352,6 +357,16 @@ pub(super) fn gaps(host: &Host, collection: CollectionId, name: &str) -> Vec<Gap
         .collect()
 }
 
+/// A part, opened with a key of the vault.
+pub(super) fn plain(host: &Host, collection: CollectionId, part: &str) -> Vec<u8> {
+    let folder = host.path("spool").join(collection.to_string());
+    let file = File::open(folder.join(part)).unwrap();
+    let mut plain = Vec::new();
+    let mut unwrapped = UnwrapReader::new(&host.world.vault[..1], file).unwrap();
+    unwrapped.read_to_end(&mut plain).unwrap();
+    plain
+}
+
 fn entry(host: &Host, collection: CollectionId, part: &str, entry: &str) -> Vec<u8> {
     entry_of(host, collection, part, entry).unwrap()
 }
@@ -363,11 +378,7 @@ pub(super) fn entry_of(
     part: &str,
     entry: &str,
 ) -> Option<Vec<u8>> {
-    let folder = host.path("spool").join(collection.to_string());
-    let file = File::open(folder.join(part)).unwrap();
-    let mut plain = Vec::new();
-    let mut unwrapped = UnwrapReader::new(&host.world.vault[..1], file).unwrap();
-    unwrapped.read_to_end(&mut plain).unwrap();
+    let plain = plain(host, collection, part);
     let mut zip = zip::ZipArchive::new(std::io::Cursor::new(plain)).unwrap();
     let mut bytes = Vec::new();
     let mut found = zip.by_name(entry).ok()?;
