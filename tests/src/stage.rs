@@ -393,6 +393,20 @@ impl Stage {
         Ok(())
     }
 
+    /// Starts the agent as what `outer` runs, which gets its command line as further arguments.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub fn run_agent_within(&mut self, mut outer: Command) -> anyhow::Result<()> {
+        // Of the environment, `sudo` leaves nothing.
+        outer.args(["env", "NO_PROXY=localhost,127.0.0.1"]);
+        outer.arg(self.programs.path("fieldseal-agent"));
+        outer.args(self.agent_arguments("agent"));
+        let running = Running::start("fieldseal-agent", &mut outer, &self.path("agent.log"))?;
+        self.agent = vec![running];
+        Ok(())
+    }
+
     /// Starts one more agent, on the state in `folder`; what it says goes to `folder.log`.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! A host on its battery: what is gone in seconds is gathered, and the disk is read once it runs on mains again.
+//! A host on its battery: what is gone in seconds is gathered, and the disk is read once it runs on mains again. Meanwhile
+//! other orders are obeyed.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(target_os = "linux")]
@@ -6,13 +7,17 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 
 use fieldseal_tests::{
+    args,
     programs::{Programs, as_root},
     running::Running,
+    stage::Stage,
 };
+use serde_json::Value;
 
 /// So long it is looked whether a collection that waits goes on.
 const LOOKS: Duration = Duration::from_secs(5);
@@ -39,6 +44,14 @@ fn on_battery(folder: &Path, is_so: bool) {
     supply(folder, "AC", &[("type", "Mains"), ("online", online)]);
 }
 
+/// What runs the rest of its command line where the host has these supplies.
+fn shown(supplies: &Path) -> Command {
+    let mut command = as_root("unshare");
+    command.args(["--mount", "sh", "-ec", ENTER, "enter"]);
+    command.arg(supplies);
+    command
+}
+
 /// The parts that are whole, in the one collection below `output`.
 fn parts(output: &Path) -> Vec<PathBuf> {
     let folders = fs::read_dir(output).into_iter().flatten().flatten();
@@ -52,7 +65,7 @@ fn parts(output: &Path) -> Vec<PathBuf> {
 }
 
 fn entry(part: &Path, name: &str) -> String {
-    let mut read = std::process::Command::new("unzip");
+    let mut read = Command::new("unzip");
     read.arg("-p").arg(part).arg(name);
     let read = fieldseal_tests::programs::run(&mut read, &|_: &str| {}).unwrap();
     read.out
@@ -74,9 +87,8 @@ fn on_its_battery_a_host_gives_live_facts_alone_and_the_rest_once_it_is_on_mains
     fs::write(path("mains.yaml"), profile).unwrap();
 
     let agent = Programs::build().unwrap().path("fieldseal-agent");
-    let mut command = as_root("unshare");
-    command.args(["--mount", "sh", "-ec", ENTER, "enter"]);
-    command.args([&supplies, &agent]);
+    let mut command = shown(&supplies);
+    command.arg(&agent);
     command.args(["collect", "--unencrypted", "--profile"]);
     command.arg(path("mains.yaml")).arg("--output").arg(&output);
     let mut running = Running::start("collect", &mut command, &path("log")).unwrap();
@@ -108,4 +120,85 @@ fn on_its_battery_a_host_gives_live_facts_alone_and_the_rest_once_it_is_on_mains
         log.find("the collection goes on"),
     );
     assert!(waits.unwrap() < goes_on.unwrap(), "{log}");
+}
+
+/// Follows `order` for `time`: the exit code and the one host's last row.
+fn watch(stage: &Stage, order: &str, time: &str) -> (i32, Value) {
+    let watched = stage.fieldseal(&args!["watch", order, "--for", time, "--json"]);
+    let watched = watched.unwrap();
+    let last = watched.out.lines().last().unwrap_or_default();
+    let seen: Value = serde_json::from_str(last).unwrap_or_else(|e| panic!("{e}: {watched:?}"));
+    (watched.code, seen["hosts"][0].clone())
+}
+
+/// What the order became reached the server, and is genuine and complete.
+fn is_whole(stage: &Stage, order: &str) {
+    let output = stage.path(order);
+    let fetched = stage.fieldseal(&args!["fetch", order, "--output", output]);
+    assert_eq!(fetched.unwrap().code, 0);
+    let trust = stage.path("server/trust/root.crt");
+    let vault = stage.path("vault/one.txt");
+    let arguments = args!["verify", output, "--trust", trust, "--identity", vault];
+    let verified = stage.fieldseal(&arguments).unwrap();
+    // That the kernel shows not every mount is nobody's fault; nothing else may be amiss.
+    let amiss = verified.out.split_once("\nReservations\n");
+    let amiss = amiss.and_then(|(_, after)| after.split("\n\n").next());
+    let mut amiss = amiss.iter().flat_map(|text| text.lines());
+    let is_whole = amiss.all(|line| !line.starts_with("  [") || line.starts_with("  [gaps]"));
+    assert!(matches!(verified.code, 0 | 2) && is_whole, "{verified:?}");
+    assert!(!verified.out.contains("interrupted"), "{verified:?}");
+    assert!(verified.out.starts_with("GENUINE"), "{verified:?}");
+}
+
+/// Orders a collection by such a profile.
+fn ordered(stage: &Stage, yaml: &str) -> String {
+    let profile = stage.path("profile.yaml");
+    fs::write(&profile, format!("v: 1\nabout: For a test\n{yaml}\n")).unwrap();
+    let ordered = stage.collect(&profile, &[]).unwrap();
+    ordered.order().unwrap().to_owned()
+}
+
+#[test]
+fn a_collection_that_waits_for_mains_lets_another_order_be_obeyed_and_ends_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (supplies, tree) = (dir.path().join("supplies"), dir.path().join("tree"));
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("file"), b"x").unwrap();
+    on_battery(&supplies, true);
+    let people: [(&str, &str, &[&str]); 1] = [("ann", "Ann Example", &["investigator", "admin"])];
+    let mut stage =
+        Stage::deployed(&dir.path().join("stage"), |_| (), &people, &[], "laptop").unwrap();
+    stage.run_agent_within(shown(&supplies)).unwrap();
+    let on_mains = format!(
+        "name: mains\nartifacts: [{{name: mounts}}, {{name: file_hashes}}]\npaths: [{}]\nlimits: {{mains_only: true}}",
+        tree.display()
+    );
+    let waits = ordered(&stage, &on_mains);
+    while watch(&stage, &waits, "1s").1["progress"]["waits_for"] != "mains" {}
+
+    let other = ordered(&stage, "name: at-once\nartifacts: [{name: mounts}]");
+    let (exit, host) = watch(&stage, &other, "1m");
+    assert!(
+        matches!(exit, 0 | 2) && host["state"] == "delivered",
+        "{host}"
+    );
+    let status = args!["status", "--state", stage.path("agent")];
+    let told = stage.run("fieldseal-agent", &status).unwrap().out;
+    assert!(
+        told.contains(&format!("Put aside   order {waits}")),
+        "{told}"
+    );
+    let (_, host) = watch(&stage, &waits, "1s");
+    assert_eq!(host["progress"]["waits_for"], "mains", "{host}");
+
+    on_battery(&supplies, false);
+    let (exit, host) = watch(&stage, &waits, "1m");
+    assert!(
+        matches!(exit, 0 | 2) && host["state"] == "delivered",
+        "{host}"
+    );
+    assert_eq!(host["ended_early"], Value::Null, "{host}");
+    is_whole(&stage, &waits);
+    is_whole(&stage, &other);
+    stage.stop().unwrap();
 }
