@@ -7,7 +7,7 @@ use protocol::{messages::WaitsFor, policy::Policy, profile::Limits};
 use serde_json::{Value, json};
 
 use crate::{
-    courier,
+    courier::{self, errors::SeenError},
     halves::{self, reader_folder},
     platform::sandbox::Walls,
     reader::{
@@ -188,6 +188,22 @@ impl Status {
         Ok(())
     }
 
+    /// An error with its age.
+    fn error(&self, error: &SeenError) -> String {
+        let ago = |at: Instant| age(self.now.seconds.saturating_sub(at.seconds));
+        let about = if error.way { "the server" } else { "the host" };
+        let over = if error.over { "over" } else { "not over" };
+        let often = match error.times {
+            0 | 1 => ago(error.last),
+            times => format!(
+                "{}, {times} times since {}",
+                ago(error.last),
+                ago(error.first)
+            ),
+        };
+        format!("{often}, of {about}, {over}: {}", error.text)
+    }
+
     fn aside_json(&self, aside: &Running) -> Value {
         json!({
             "order": aside.order,
@@ -243,6 +259,9 @@ impl Status {
         if let Some(error) = &courier.last_error {
             writeln!(to, "Trouble     {} ({})", error.text, shown(error.time))?;
         }
+        for error in courier.errors.newest_first() {
+            writeln!(to, "Error       {}", self.error(error))?;
+        }
         if let Some(ends) = courier.certificate_ends {
             writeln!(to, "TLS until   {}", shown(ends))?;
         }
@@ -260,6 +279,15 @@ impl Status {
             ),
             None => Ok(()),
         }
+    }
+}
+
+fn age(seconds: i64) -> String {
+    match seconds {
+        ..60 => "just now".to_owned(),
+        60..7_200 => format!("{} min ago", seconds / 60),
+        7_200..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
     }
 }
 

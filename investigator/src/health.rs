@@ -284,6 +284,7 @@ mod tests {
                 courier_walls: Some("users, landlock".into()),
                 cpu_day_ms: Some(8_640),
                 memory_peak_bytes: Some(1 << 20),
+                errors: Vec::new(),
             }),
             ..World::host(1, "h")
         }

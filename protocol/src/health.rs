@@ -8,6 +8,8 @@ use crate::messages::Health;
 pub const FACT_BYTES_MAX: usize = 255;
 /// The longest problem, and the longest list of walls.
 pub const TEXT_BYTES_MAX: usize = 1024;
+/// So many of the last errors are told.
+pub const ERRORS_MAX: usize = 8;
 /// A clock that is off by more makes certificates and orders look over, or not begun.
 pub const CLOCK_OFF_MS: u64 = 300_000;
 /// What stands between the walls that are up and those that are not.

@@ -197,7 +197,7 @@ pub struct Health {
     pub bytes_waiting: u64,
     /// How far the host's clock is ahead of the server's.
     pub clock_ahead_ms: Option<i64>,
-    /// What last went wrong, until all was well again.
+    /// What last went wrong and is not over.
     pub problem: Option<String>,
     /// The walls around the half that sees the host: those that stand, then those that are missing, with reasons.
     #[serde(default)]
@@ -211,6 +211,27 @@ pub struct Health {
     /// The most memory that it held at once since it was started.
     #[serde(default)]
     pub memory_peak_bytes: Option<u64>,
+    /// The last errors, the newest first, those that are over among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ErrorSeen>,
+}
+
+/// An error that an agent has met; its times are the host's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorSeen {
+    /// What went wrong, for people.
+    pub text: String,
+    /// Whether it is about the server, or the way to it.
+    pub way: bool,
+    /// When it was first met.
+    pub first: Instant,
+    /// When it was last met.
+    pub last: Instant,
+    /// How often.
+    pub times: u32,
+    /// Whether it was over when this was told.
+    pub over: bool,
 }
 
 /// How far a collection is: numbers and artifacts' names, never contents.

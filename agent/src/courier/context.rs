@@ -15,11 +15,12 @@ use zeroize::Zeroizing;
 
 use super::{
     disk::{self, DiskError},
+    errors::Errors,
     folder::{Folder, FolderError, Settings},
     http::{Access, AccessError, Client, HttpError},
     pause::{Backoff, Bell, Retry},
     spool::SpoolError,
-    status::{Board, LastError, Status},
+    status::{self, Board, Status},
     tls::{self, Identity, TlsError},
     used::Used,
 };
@@ -135,7 +136,12 @@ impl Context {
         };
         let client = client(&settings, &root_pem, &identity)?;
         let wake = Arc::new(Wake::new().map_err(LinkError::Socket)?);
-        let board = Board::new(first_status(&settings, ends), Arc::clone(&wake));
+        let mut first = first_status(&settings, ends);
+        // A file that can't be read has nothing to tell.
+        if let Ok(Some(before)) = status::read_in(&folder) {
+            first.take_up(before.errors);
+        }
+        let board = Board::new(first, Arc::clone(&wake));
         Ok(Self {
             folder,
             settings,
@@ -296,10 +302,7 @@ impl Context {
 
     /// The server answered as it should.
     pub(super) fn heard(&self) {
-        let is_well_again = self.board.change(|s| {
-            s.last_contact = Some(WallTime::now());
-            s.last_error.take().is_some()
-        });
+        let is_well_again = self.board.change(|s| s.answered(WallTime::now()));
         let is_back = self.is_silent.swap(false, Ordering::AcqRel);
         if is_back {
             self.returns.fetch_add(1, Ordering::AcqRel);
@@ -328,18 +331,16 @@ impl Context {
                 s.revoked.get_or_insert_with(WallTime::now);
             });
         }
-        self.note(what, error.chain());
+        self.met(what, &error.chain(), true);
     }
 
-    /// Something else went wrong that does not end the courier.
-    pub(super) fn note(&self, what: &'static str, text: String) {
-        let is_new = self.board.change(|s| {
-            let before = s.last_error.replace(LastError {
-                time: WallTime::now(),
-                text: text.clone(),
-            });
-            before.is_none_or(|before| before.text != text)
-        });
+    /// Something else went wrong that does not end the courier: no answer of the server ends it.
+    pub(super) fn note(&self, what: &'static str, text: &str) {
+        self.met(what, text, false);
+    }
+
+    fn met(&self, what: &'static str, text: &str, way: bool) {
+        let is_new = self.board.change(|s| s.met(text, way, WallTime::now()));
         if is_new {
             tracing::warn!(error = text, "{what}");
             self.bell.ring();
@@ -393,11 +394,20 @@ impl Context {
 
     /// How it ended.
     pub(super) fn into_outcome(self) -> Result<(), CourierError> {
-        self.board.finish(&self.folder);
-        self.outcome
+        let outcome = self
+            .outcome
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner)
-            .unwrap_or(Err(CourierError::Thread))
+            .unwrap_or(Err(CourierError::Thread));
+        if let Err(error) = &outcome
+            && !matches!(error, CourierError::Link(_) | CourierError::Forked(_))
+        {
+            let text = error.to_string();
+            // The next run has it from there.
+            self.board.change(|s| s.met(&text, false, WallTime::now()));
+        }
+        self.board.finish(&self.folder);
+        outcome
     }
 }
 
@@ -429,6 +439,7 @@ fn first_status(settings: &Settings, ends: WallTime) -> Status {
         proxy: settings.proxy.is_some(),
         last_contact: None,
         last_error: None,
+        errors: Errors::default(),
         revoked: None,
         parts_waiting: 0,
         bytes_waiting: 0,

@@ -33,7 +33,7 @@ impl Failed {
                 context.rest(backoff, error.retry());
             }
             Self::Answer(CourierError::Tls(error)) => {
-                context.note("a new certificate can't be used", error.to_string());
+                context.note("a new certificate can't be used", &error.to_string());
                 context.rest(backoff, Retry::Later);
             }
             Self::Answer(error) => return Err(error),

@@ -80,7 +80,7 @@ pub(super) fn serve(
         match fork(context, &asked) {
             Ok(Some(agent)) => return Err(CourierError::Forked(agent)),
             Ok(None) => {
-                let why = "the other half does not keep the new identity".to_owned();
+                let why = "the other half does not keep the new identity";
                 context.note(NONE_YET, why);
                 context.rest(&mut backoff, Retry::Later);
             }

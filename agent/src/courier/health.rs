@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use protocol::{
     health::{FACT_BYTES_MAX, TEXT_BYTES_MAX, fitting},
-    messages::{AgentHealth, Health},
+    messages::{AgentHealth, ErrorSeen, Health},
 };
 
 use super::{
     clock,
     context::{Context, CourierError},
+    errors::SeenError,
     http::HttpError,
     pause::Backoff,
     status::Status,
@@ -37,7 +38,7 @@ pub(super) fn serve(context: &Context) -> Result<(), CourierError> {
     context.wait_until(Some(begun + FIRST_WORDS), || context.board.is_whole());
     while !context.has_ended() {
         let health = health(context);
-        match tell(context, &health) {
+        match tell_even_an_older(context, &health) {
             Ok(()) => backoff.reset(),
             // The same once more would be refused as well.
             Err(error) if error.is_permanent() => {
@@ -62,9 +63,23 @@ pub(super) fn serve(context: &Context) -> Result<(), CourierError> {
 /// Whether something is otherwise than it was told, that is told before its time.
 fn has_changed(context: &Context, told: &Health) -> bool {
     let now = context.board.told();
+    let newest = |errors: &[ErrorSeen]| errors.first().map(|e| e.first);
     problem(&now) != told.problem
+        || newest(&errors(&now)) != newest(&told.errors)
         || walls(now.reader_walls) != told.reader_walls
         || walls(now.courier_walls) != told.courier_walls
+}
+
+/// A server of an older version refuses what it does not know: it is told without.
+fn tell_even_an_older(context: &Context, health: &Health) -> Result<(), HttpError> {
+    match tell(context, health) {
+        Err(error) if error.status() == Some(400) && !health.errors.is_empty() => {
+            let errors = Vec::new();
+            let health = health.clone();
+            tell(context, &Health { errors, ..health })
+        }
+        other => other,
+    }
 }
 
 fn tell(context: &Context, health: &Health) -> Result<(), HttpError> {
@@ -84,6 +99,7 @@ fn health(context: &Context) -> Health {
     let (hostname, _) = program::host_and_kernel();
     let space = disk::space(&context.folder.spool()).ok();
     let told = context.board.told();
+    let errors = errors(&told);
     Health {
         hostname: fitting(&hostname, FACT_BYTES_MAX),
         system: fitting(host::system(), FACT_BYTES_MAX),
@@ -97,7 +113,20 @@ fn health(context: &Context) -> Health {
         courier_walls: walls(told.courier_walls),
         cpu_day_ms: told.used.map(|used| used.cpu_ms),
         memory_peak_bytes: told.used.map(|used| used.memory_peak_bytes),
+        errors,
     }
+}
+
+fn errors(now: &Status) -> Vec<ErrorSeen> {
+    let told = |error: &SeenError| ErrorSeen {
+        text: fitting(&error.text, FACT_BYTES_MAX),
+        way: error.way,
+        first: error.first,
+        last: error.last,
+        times: error.times,
+        over: error.over,
+    };
+    now.errors.newest_first().map(told).collect()
 }
 
 fn problem(now: &Status) -> Option<String> {

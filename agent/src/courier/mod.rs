@@ -6,6 +6,7 @@ mod custody;
 mod disk;
 pub mod doctor;
 pub mod enrol;
+pub mod errors;
 mod failed;
 pub mod folder;
 mod fork;

@@ -41,7 +41,7 @@ pub(super) fn serve(context: &Context) -> Result<(), CourierError> {
                 context.rest(&mut backoff, error.retry());
             }
             Err(error) => {
-                context.note("a part was not delivered and is kept", error.to_text());
+                context.note("a part was not delivered and is kept", &error.to_text());
                 held.hold(part);
             }
         }

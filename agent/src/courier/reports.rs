@@ -200,7 +200,7 @@ fn post(context: &Context, report: &AgentReport) -> Result<(), HttpError> {
 }
 
 fn set_aside(context: &Context, path: &Path, why: &str) -> Result<(), CourierError> {
-    context.note("a report was set aside", why.to_owned());
+    context.note("a report was set aside", why);
     Ok(disk::rename_durable(path, &path.with_extension("refused"))?)
 }
 

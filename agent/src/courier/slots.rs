@@ -121,7 +121,8 @@ impl Slots<'_> {
         let mut spool = Spool::begin(&parent, collection, Wrapping::Age, self.floor)?;
         if let Err(error) = spool.reserve(closing_bytes) {
             // No part is begun before it is had.
-            tracing::warn!(error = %error, "the spool has no room for the end of the collection yet");
+            let what = "the spool has no room for the end of the collection yet";
+            self.context.note(what, &error.to_string());
         }
         let (device, inode) = spool.identity()?;
         let durable = spool.durable();
@@ -234,7 +235,8 @@ impl Slots<'_> {
         if !error.is_of_one_slot() {
             return Err(error.into());
         }
-        tracing::warn!(error = %error, "a file of the spool failed");
+        self.context
+            .note("a file of the spool failed", &error.to_string());
         self.spool(collection)?.discard(slot);
         let failed = FromSpool::SlotFailed {
             collection,

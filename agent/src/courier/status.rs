@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     disk::{self, DiskError, failed},
+    errors::Errors,
     folder::Folder,
 };
 use crate::platform::{program::Use, sandbox::Walls, socket::Wake};
@@ -31,8 +32,11 @@ pub struct Status {
     pub proxy: bool,
     /// When the server last answered as it should.
     pub last_contact: Option<Instant>,
-    /// What last went wrong, until the server answers again.
+    /// What last went wrong and is not over.
     pub last_error: Option<LastError>,
+    /// The last errors, those that are over among them; of the runs before, too.
+    #[serde(default)]
+    pub errors: Errors,
     /// Since when the server says that this agent was revoked.
     pub revoked: Option<Instant>,
     /// Sealed parts that wait for delivery.
@@ -66,12 +70,50 @@ pub struct LastError {
     pub text: String,
 }
 
+impl Status {
+    /// An error is met; says whether it did not stand already.
+    pub(super) fn met(&mut self, text: &str, way: bool, now: Instant) -> bool {
+        self.last_error = Some(LastError {
+            time: now,
+            text: text.to_owned(),
+        });
+        self.errors.met(text, way, now)
+    }
+
+    /// The server has answered; says whether another error stands now, or none.
+    pub(super) fn answered(&mut self, now: Instant) -> bool {
+        self.last_contact = Some(now);
+        self.errors.answered(now);
+        let standing = self.standing();
+        let before = std::mem::replace(&mut self.last_error, standing);
+        before != self.last_error
+    }
+
+    /// Takes up what the run before has met.
+    pub(super) fn take_up(&mut self, errors: Errors) {
+        self.errors = errors;
+        self.last_error = self.standing();
+    }
+
+    fn standing(&self) -> Option<LastError> {
+        let error = self.errors.standing()?;
+        Some(LastError {
+            time: error.last,
+            text: error.text.clone(),
+        })
+    }
+}
+
 /// Reads the status that a courier has left; none where none has run yet.
 ///
 /// # Errors
 /// The file can't be read.
 pub fn read(state_dir: &Path) -> Result<Option<Status>, DiskError> {
-    let path = Folder::below(state_dir).status();
+    read_in(&Folder::below(state_dir))
+}
+
+pub(super) fn read_in(folder: &Folder) -> Result<Option<Status>, DiskError> {
+    let path = folder.status();
     match disk::read_capped(&path, FILE_BYTES_MAX) {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map(Some)
@@ -180,6 +222,7 @@ mod tests {
             proxy: false,
             last_contact: None,
             last_error: None,
+            errors: Errors::default(),
             revoked: None,
             parts_waiting: 0,
             bytes_waiting: 0,

@@ -3,7 +3,7 @@
 use axum::{Extension, extract::State, http::StatusCode, response::IntoResponse as _};
 use evidence::instant::Instant;
 use protocol::{
-    health::{FACT_BYTES_MAX, TEXT_BYTES_MAX},
+    health::{ERRORS_MAX, FACT_BYTES_MAX, TEXT_BYTES_MAX},
     messages::AgentHealth,
 };
 
@@ -35,6 +35,11 @@ pub(crate) async fn take(
     };
     if facts.iter().any(|f| f.len() > FACT_BYTES_MAX) || told.into_iter().any(is_long) {
         return Err(Refusal::Malformed("a text is too long".into()));
+    }
+    let mut texts = health.errors.iter().map(|error| &error.text);
+    if health.errors.len() > ERRORS_MAX || texts.any(|t| t.len() > FACT_BYTES_MAX) {
+        let why = "too many errors, or one that is too long";
+        return Err(Refusal::Malformed(why.into()));
     }
     let change = AgentChange::Health {
         agent,

@@ -1,6 +1,7 @@
 //! What agents say of themselves is kept and shown, and bounded.
 
-use protocol::messages::{AgentHealth, Health, Hosts};
+use evidence::instant::Instant;
+use protocol::messages::{AgentHealth, ErrorSeen, Health, Hosts};
 
 use crate::testing::{Deployment, Running, TestAgent};
 
@@ -40,6 +41,18 @@ async fn tell(s: &Running<'_>, agent: &TestAgent, health: Health) -> u16 {
     answer.status
 }
 
+fn error(text: &str) -> ErrorSeen {
+    let at = |seconds| Instant { seconds, ns: 0 };
+    ErrorSeen {
+        text: text.to_owned(),
+        way: false,
+        first: at(1),
+        last: at(2),
+        times: 3,
+        over: false,
+    }
+}
+
 #[tokio::test]
 async fn a_host_is_shown_with_what_its_agent_said_last() {
     let d = Deployment::new().await;
@@ -60,6 +73,7 @@ async fn a_host_is_shown_with_what_its_agent_said_last() {
         courier_walls: Some("landlock".into()),
         cpu_day_ms: Some(5),
         memory_peak_bytes: Some(6),
+        errors: vec![error("the disk is nearly full")],
     };
     assert_eq!(tell(&s, &agent, health.clone()).await, 204);
     let host = shown().await.hosts.remove(0);
@@ -75,6 +89,8 @@ async fn a_host_is_shown_with_what_its_agent_said_last() {
         long(|h| h.hostname = "x".repeat(300)),
         long(|h| h.problem = Some("x".repeat(2000))),
         long(|h| h.reader_walls = Some("x".repeat(2000))),
+        long(|h| h.errors = vec![error(&"x".repeat(300))]),
+        long(|h| h.errors = vec![error("one of nine"); 9]),
     ] {
         assert_eq!(tell(&s, &agent, bad).await, 400);
     }

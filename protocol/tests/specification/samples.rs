@@ -22,9 +22,9 @@ use protocol::{
     live::{Line, LogFrame, LogPiece, SendLogPiece},
     messages::{
         AgentHealth, AgentOrders, AgentReport, Bound, CancelOrder, Captures, CollectionRow,
-        Collections, Consistency, HandedOrder, Health, HostRow, HostState, Hosts, Leaves, Logged,
-        OrderHost, OrderRow, OrderStatus, Orders, PartFrame, PartRow, Progress, Report, Rest,
-        SignOrder, SubmitEvent, SubmitOrder, TimeRequest, Totals, Trust, WaitsFor,
+        Collections, Consistency, ErrorSeen, HandedOrder, Health, HostRow, HostState, Hosts,
+        Leaves, Logged, OrderHost, OrderRow, OrderStatus, Orders, PartFrame, PartRow, Progress,
+        Report, Rest, SignOrder, SubmitEvent, SubmitOrder, TimeRequest, Totals, Trust, WaitsFor,
     },
     name::Name,
     order::{Cancel, Order, RefusalNotice, Rollout},
@@ -596,6 +596,18 @@ pub(crate) fn health() -> Health {
         courier_walls: Some("users, landlock".into()),
         cpu_day_ms: Some(1200),
         memory_peak_bytes: Some(1 << 25),
+        errors: vec![error_seen()],
+    }
+}
+
+pub(crate) fn error_seen() -> ErrorSeen {
+    ErrorSeen {
+        text: "why".into(),
+        way: true,
+        first: at(1),
+        last: at(2),
+        times: 3,
+        over: true,
     }
 }
 

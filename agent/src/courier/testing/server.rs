@@ -97,6 +97,8 @@ pub(in crate::courier) struct State {
     pub(in crate::courier) enrolments: Vec<EnrolRequest>,
     /// The agent was revoked: whatever it asks as an agent is refused.
     pub(in crate::courier) is_revoked: bool,
+    /// It knows of no errors in a health report.
+    pub(in crate::courier) is_older: bool,
     /// The agent's identity was met on two machines: its questions for orders are refused.
     pub(in crate::courier) is_cloned: bool,
     /// Who asked for an identity of its own.
@@ -397,7 +399,11 @@ impl Inner {
             }
             ("POST", "/v1/agent/health") => {
                 let told: AgentHealth = serde_json::from_slice(&body).unwrap();
-                self.state.lock().unwrap().health.push(told.health);
+                let mut state = self.state.lock().unwrap();
+                if state.is_older && !told.health.errors.is_empty() {
+                    return Said::of(400);
+                }
+                state.health.push(told.health);
                 Said::of(204)
             }
             ("POST", "/v1/agent/renew") => self.renew(&body),

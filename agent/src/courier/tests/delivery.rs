@@ -224,6 +224,11 @@ fn a_part_that_is_not_what_was_sealed_is_kept_and_told_and_holds_nobody_up() {
     assert!(world.has("part-0001.zip.age"));
     assert!(world.server.part(1).is_none());
     courier.stop().unwrap();
+    // The server has answered since, and that is no end of it.
+    let told = status::read(world.state.path()).unwrap().unwrap();
+    let error = told.errors.newest_first().next().unwrap();
+    assert!(!error.way && !error.over, "{error:?}");
+    assert_eq!(told.last_error.unwrap().text, error.text);
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use super::World;
 use crate::{
-    courier::testing::until,
+    courier::{
+        status,
+        testing::{Act, Courier, until},
+    },
     link::FromReader,
     platform::{
         program::Use,
@@ -40,5 +43,45 @@ fn the_first_report_waits_for_what_the_reader_tells_at_its_start() {
     assert!(told.courier_walls.is_some());
     assert!(told.memory_peak_bytes.unwrap() > used.memory_peak_bytes);
     assert!(told.cpu_day_ms.is_some());
+    courier.stop().unwrap();
+}
+
+/// What the reader says at its start.
+fn first_words(courier: &mut Courier) {
+    let walls = Walls::default();
+    courier.say(&FromReader::Walls { walls });
+    let used = Use::default();
+    courier.say(&FromReader::Used { used });
+}
+
+#[test]
+fn errors_outlast_the_courier_and_a_server_that_knows_none_is_told_all_else() {
+    let world = World::new();
+    world
+        .server
+        .fault("GET", "/v1/agent/orders", Act::Refuse(503, Some(600)));
+    let courier = world.start();
+    let errors = || status::read(world.state.path()).unwrap().unwrap().errors;
+    until("it is met", || errors().newest_first().next().is_some());
+    courier.stop().unwrap();
+
+    world.server.with(|s| s.is_older = true);
+    let mut courier = world.start();
+    first_words(&mut courier);
+    until("it is told", || world.server.with(|s| !s.health.is_empty()));
+    assert!(world.server.with(|s| s.health[0].errors.is_empty()));
+    courier.stop().unwrap();
+
+    world.server.with(|s| s.is_older = false);
+    let mut courier = world.start();
+    first_words(&mut courier);
+    until("it is told", || world.server.with(|s| s.health.len() == 2));
+    let told = world.server.with(|s| s.health[1].clone());
+    let error = &told.errors[0];
+    assert!(error.way && error.times == 1, "{error:?}");
+    assert_eq!(told.problem.is_some(), !error.over);
+    let nonce = "0a".repeat(16);
+    courier.say(&FromReader::AskTime { nonce });
+    until("it is over", || errors().newest_first().all(|e| e.over));
     courier.stop().unwrap();
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Path, State};
 use evidence::{ids::AgentId, instant::Instant};
-use protocol::{messages::HostRow, policy::Role};
+use protocol::{
+    messages::{ErrorSeen, HostRow},
+    policy::Role,
+};
 
 use super::{AT_ONCE, CollectionLine, OrderLine, hosts::marked, id, unless_forbidden};
 use crate::{
@@ -50,6 +53,33 @@ struct Told {
     memory: String,
     reader_walls: String,
     courier_walls: String,
+    errors: Vec<ErrorLine>,
+}
+
+/// One of the last errors.
+struct ErrorLine {
+    text: String,
+    about: &'static str,
+    times: u32,
+    first: When,
+    last: When,
+    over: bool,
+}
+
+impl ErrorLine {
+    fn new(error: &ErrorSeen, now: Instant) -> Self {
+        Self {
+            text: error.text.clone(),
+            about: match error.way {
+                true => "the server, or the way to it",
+                false => "the host",
+            },
+            times: error.times,
+            first: When::new(error.first, now),
+            last: When::new(error.last, now),
+            over: error.over,
+        }
+    }
 }
 
 impl Told {
@@ -65,6 +95,7 @@ impl Told {
             memory: or(health::memory(told), health::NO_USE),
             reader_walls: or(told.reader_walls.clone(), health::NO_READER_WALLS),
             courier_walls: or(told.courier_walls.clone(), health::NO_COURIER_WALLS),
+            errors: told.errors.iter().map(|e| ErrorLine::new(e, now)).collect(),
         })
     }
 }
