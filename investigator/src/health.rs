@@ -13,6 +13,8 @@ use protocol::{
     messages::{Health, HostRow},
 };
 
+use crate::commands::table;
+
 /// An agent asks for orders all the time: one that was silent for longer is not in touch.
 pub const IN_TOUCH_SECONDS: i64 = 300;
 /// Reports come every few hours; an older one says little about now.
@@ -24,9 +26,11 @@ const DAY_MS: u64 = 24 * 3_600_000;
 /// A reason to look after a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Concern {
+    /// Its identity was met on two machines: it is given no more orders, and each machine gets one of its own.
+    Cloned,
     /// Not heard of for more than five minutes.
     Silent,
-    /// Its agent says that something went wrong, and is not well again.
+    /// Its agent says that something went wrong, and is not over.
     Errors,
     /// A gibibyte or more of sealed evidence waits on it, or its disk has less free.
     Spool,
@@ -36,40 +40,48 @@ pub enum Concern {
     Walls,
     /// Something that agents tell was not told, or its last report is older than twelve hours.
     Untold,
+    /// Its agent was revoked, and the host was not removed.
+    Revoked,
 }
 
 impl Concern {
     /// All of them, what to look at first in front.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
+        Self::Cloned,
         Self::Silent,
         Self::Errors,
         Self::Spool,
         Self::Clock,
         Self::Walls,
         Self::Untold,
+        Self::Revoked,
     ];
 
     /// Its name on the command line and in addresses.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Cloned => "cloned",
             Self::Silent => "silent",
             Self::Errors => "errors",
             Self::Spool => "spool",
             Self::Clock => "clock",
             Self::Walls => "walls",
             Self::Untold => "untold",
+            Self::Revoked => "revoked",
         }
     }
 
     /// In words, of a host.
     pub const fn words(self) -> &'static str {
         match self {
+            Self::Cloned => "cloned",
             Self::Silent => "silent",
             Self::Errors => "with errors",
             Self::Spool => "spool fills",
             Self::Clock => "clock off",
             Self::Walls => "walls missing",
             Self::Untold => "not all told",
+            Self::Revoked => "revoked",
         }
     }
 
@@ -83,6 +95,8 @@ impl Concern {
     /// What of `host` gives reason for it; none where nothing does.
     pub fn of(self, host: &HostRow, now: Instant) -> Option<String> {
         match (self, host.health.as_ref()) {
+            (Self::Cloned, _) => host.cloned.map(|at| cloned(host, at)),
+            (Self::Revoked, _) => host.revoked.map(revoked),
             (Self::Silent, _) => silent(host, now),
             (Self::Untold, _) => {
                 let untold = untold(host, now);
@@ -110,15 +124,36 @@ pub fn is_looked_after(host: &HostRow) -> bool {
     host.is_target() && host.removed.is_none()
 }
 
-/// Every reason to look after `host`, with its words; none where it is well, or nobody expects to hear of it.
+/// Every reason to look after `host`, with its words; none where it is well, was removed, or is a kit. Of an identity that
+/// counts no more, that is the only one.
 pub fn concerns(host: &HostRow, now: Instant) -> Vec<(Concern, String)> {
-    if !is_looked_after(host) {
-        return Vec::new();
-    }
-    let found = Concern::ALL.into_iter();
+    let all: &[Concern] = if host.removed.is_some() || host.kit.is_some() {
+        &[]
+    } else if host.revoked.is_some() {
+        &[Concern::Revoked]
+    } else if host.cloned.is_some() {
+        &[Concern::Cloned]
+    } else {
+        &Concern::ALL
+    };
+    let found = all.iter();
     found
-        .filter_map(|one| Some((one, one.of(host, now)?)))
+        .filter_map(|one| Some((*one, one.of(host, now)?)))
         .collect()
+}
+
+fn cloned(host: &HostRow, at: Instant) -> String {
+    let became: Vec<_> = host.forked_into.iter().map(ToString::to_string).collect();
+    let at = table::time(at);
+    match became.as_slice() {
+        [] => format!("met on two machines at {at}; nothing came of it yet"),
+        ids => format!("met on two machines at {at}; became {}", ids.join(", ")),
+    }
+}
+
+fn revoked(from: Instant) -> String {
+    let from = table::time(from);
+    format!("revoked from {from}; it gets no orders, and nothing of it is taken")
 }
 
 fn is_off(health: &Health) -> bool {
@@ -335,6 +370,31 @@ mod tests {
     }
 
     #[test]
+    fn an_identity_that_counts_no_more_is_told_as_that_and_as_nothing_else() {
+        let ill = |h: &mut HostRow| (h.last_seen, h.health) = (None, None);
+        let cloned = |h: &mut HostRow| {
+            ill(h);
+            h.cloned = Some(at(7));
+        };
+        one(&told(9000, cloned), Concern::Cloned, "nothing came of it");
+        let became = |h: &mut HostRow| {
+            cloned(h);
+            h.forked_into = vec![h.agent];
+        };
+        one(&told(9000, became), Concern::Cloned, "became a-");
+        let revoked = |h: &mut HostRow| {
+            cloned(h);
+            h.revoked = Some(at(8));
+        };
+        one(&told(9000, revoked), Concern::Revoked, "revoked from");
+        let removed = |h: &mut HostRow| {
+            revoked(h);
+            h.removed = Some(at(9));
+        };
+        assert_eq!(told(9000, removed), []);
+    }
+
+    #[test]
     fn what_was_not_told_is_never_taken_for_well_and_says_why() {
         let none = |h: &mut HostRow| (h.health, h.health_told) = (None, None);
         one(&told(1000, none), Concern::Untold, "within a minute");
@@ -358,8 +418,15 @@ mod tests {
     #[test]
     fn nobody_looks_after_what_does_not_count_any_more() {
         assert_eq!(told(9999, |h| h.removed = Some(at(1))), []);
-        assert_eq!(told(9999, |h| h.revoked = Some(at(1))), []);
-        assert_eq!(told(9999, |h| h.cloned = Some(at(1))), []);
+        for change in [
+            (|h| h.removed = Some(at(1))) as fn(&mut HostRow),
+            |h| h.revoked = Some(at(1)),
+            |h| h.cloned = Some(at(1)),
+        ] {
+            let mut host = well();
+            change(&mut host);
+            assert!(!is_looked_after(&host));
+        }
     }
 
     #[test]

@@ -107,9 +107,11 @@ mod tests {
 
     #[test]
     fn each_figure_counts_what_its_list_shows() {
-        let mut hosts = [1, 2, 3].map(|number| World::host(number, "h"));
+        let mut hosts = [1, 2, 3, 4, 5].map(|number| World::host(number, "h"));
         hosts[1].last_seen = None;
         hosts[2].removed = Some(at(2));
+        hosts[3].cloned = Some(at(2));
+        hosts[4].revoked = Some(at(2));
         let fleet = Fleet::of(&hosts, Only::read("silent"), at(60));
         assert_eq!(fleet.hosts, 2);
         for count in &fleet.counts {
@@ -121,6 +123,7 @@ mod tests {
         let of = |name: &str| fleet.counts.iter().find(|c| c.name == name).unwrap().hosts;
         // No host of these has told anything: none is taken for well.
         assert_eq!((of("well"), of("silent"), of("untold")), (0, 1, 2));
+        assert_eq!((of("cloned"), of("revoked")), (1, 1));
         assert_eq!(Only::read("<script>"), None);
     }
 }

@@ -127,7 +127,7 @@ impl Mark {
     /// A reason to look after a host.
     pub fn of_concern(concern: Concern) -> Self {
         let kind = match concern {
-            Concern::Errors | Concern::Clock => "bad",
+            Concern::Errors | Concern::Clock | Concern::Cloned | Concern::Revoked => "bad",
             Concern::Silent | Concern::Spool | Concern::Walls => "fair",
             Concern::Untold => "none",
         };
