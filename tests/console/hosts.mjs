@@ -9,7 +9,7 @@ const look = looker(told, faults);
 /** Every figure counts the hosts of the list that it leads to. */
 async function figures(page) {
   const found = await page.locator(".figures a").evaluateAll((all) => all.map((a) => [a.getAttribute("href"), parseInt(a.textContent, 10)]));
-  must(found.length === 7, `${found.length} figures`);
+  must(found.length === 9, `${found.length} figures`);
   const counts = {};
   for (const [path, count] of found) {
     await page.goto(new URL(path, page.url()).href);
@@ -46,7 +46,7 @@ try {
   await ask("trouble");
   await page.reload();
   await look(page, "host-trouble", [told.whyShown, "+600.0 s from the server's", "2 parts wait, 2.00 GiB", "landlock (the kernel has none)",
-    "not known: the reader had not told them"]);
+    "not known: the reader had not told them", "Last errors", "an older one: ", "the server, or the way to it", "31"]);
   await open("/hosts");
   const after = await figures(page);
   must(["errors", "clock", "spool", "walls", "untold"].every((name) => after[name] === 1) && after.well === 0, JSON.stringify(after));

@@ -46,6 +46,14 @@ fn trouble(stage: &Stage) -> anyhow::Result<()> {
         "bytes_waiting": 2_u64 << 30,
         "reader_walls": null,
         "courier_walls": "users; missing: landlock (the kernel has none)",
+        "errors": [{
+            "text": format!("an older one: {SCRIPT}"),
+            "way": true,
+            "first": "2026-11-01T10:00:00.000000000Z",
+            "last": "2026-11-01T11:00:00.000000000Z",
+            "times": 31,
+            "over": true,
+        }],
     });
     let patch = "UPDATE agents SET health = json_patch(health, ?)";
     tamper(stage, patch, &health)
