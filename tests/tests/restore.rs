@@ -56,6 +56,13 @@ fn a_backup_on_an_empty_machine_is_the_server_again() {
     tar(&["--numeric-owner", "-xpf"], &backup, &server);
     stage.serve().unwrap();
     let after = collected(&stage);
+    // That is over, and not forgotten.
+    let is_over = || {
+        let status = args!["status", "--state", stage.path("agent")];
+        let shown = stage.run("fieldseal-agent", &status)?.out;
+        Ok(shown.contains(", of the server, over: ") && !shown.contains("Trouble"))
+    };
+    wait_until("it is told as over", is_over).unwrap();
     for (number, order) in [before, after].iter().enumerate() {
         let fetched = stage.path("fetched").join(number.to_string());
         let outcome = stage
