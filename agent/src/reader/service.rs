@@ -26,7 +26,7 @@ use std::{
 };
 
 use evidence::{instant::Instant, keys::KeyError, records::Clock};
-use protocol::{messages::HandedOrder, target::Subject};
+use protocol::{messages::HandedOrder, recurrence::Recurrence, target::Subject};
 
 use self::asides::Unfinished;
 use super::{
@@ -57,10 +57,11 @@ const TIME_WAIT: Duration = Duration::from_secs(2);
 const WAITING: usize = 64;
 /// What is looked after without being asked: the seal certificate's age, the custody log.
 const CHORES: Duration = Duration::from_secs(3600);
-/// How often it is looked whether a standing order or a watch is due.
+/// How often it is looked whether a watch is due.
 const LOOK: Duration = Duration::from_millis(250);
-/// How often it is looked whether a collection is held that another waits for, or may go on that was put aside.
-const LOOK_ASIDE: Duration = Duration::from_secs(2);
+/// How often it is looked whether a standing order is due, a collection is held that another waits for, or one that was
+/// put aside may go on.
+const SELDOM_LOOK: Duration = Duration::from_secs(2);
 
 /// Why the service ended.
 #[derive(Debug, thiserror::Error)]
@@ -322,12 +323,13 @@ impl Service {
 
     /// How soon it is looked again whether something is due that nobody tells.
     fn looks(&self) -> Option<Duration> {
-        let may_want_way = self.running.is_some() && !self.waiting.is_empty();
-        match self.lives.is_empty() {
-            false => Some(LOOK),
-            true if may_want_way || !self.asides.is_empty() => Some(LOOK_ASIDE),
-            true => None,
+        let is_watch = |live: &Live| matches!(live.recurrence, Recurrence::Watch { .. });
+        if self.lives.iter().any(is_watch) {
+            return Some(LOOK);
         }
+        let may_want_way = self.running.is_some() && !self.waiting.is_empty();
+        let is_seldom = may_want_way || !self.asides.is_empty() || !self.lives.is_empty();
+        is_seldom.then_some(SELDOM_LOOK)
     }
 
     fn heard(&mut self, said: FromSpool, handed: Option<OwnedFd>) -> Result<(), ServiceError> {

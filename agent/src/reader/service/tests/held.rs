@@ -19,7 +19,7 @@ use protocol::{
 };
 
 use super::{
-    super::{LOOK_ASIDE, asides::ASIDE_MOST},
+    super::{SELDOM_LOOK, asides::ASIDE_MOST},
     Moment, cancel, cloned, recurring,
     script::{Courier, Host, PROFILE, gaps, parts, plain, record},
 };
@@ -171,7 +171,7 @@ fn aside(known: &Known) -> Vec<CollectionId> {
 /// Several looks of the service, each of which could have begun something.
 fn it_had_time() {
     let since = Moment::now();
-    while since.elapsed() < 2 * LOOK_ASIDE {
+    while since.elapsed() < 2 * SELDOM_LOOK {
         std::thread::yield_now();
     }
 }
