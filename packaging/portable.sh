@@ -94,6 +94,10 @@ done
 separated=$(printf '%s\x1f' "${rust[@]}")
 export CARGO_ENCODED_RUSTFLAGS="${separated%?}" "CFLAGS_${host//-/_}=$c"
 
+# What a crate embeds bears the files' times, or this one where it is set. It is no part of what cargo looks at, so that
+# a time which changes would be that of some build before.
+export SOURCE_DATE_EPOCH=0
+
 # `cargo auditable` names itself to cargo by its whole path, and that becomes part of every symbol of ours, whatever is
 # remapped: so it is called as it would have itself called, by its bare name.
 export RUSTC_WORKSPACE_WRAPPER=cargo-auditable
