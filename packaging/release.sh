@@ -22,6 +22,7 @@ twice() {
     # The same for both, whatever is committed meanwhile.
     commit=$(git rev-parse HEAD)
     work=$(mktemp -d "${TMPDIR:-/var/tmp}/fieldseal-twice.XXXXXX")
+    trap "rm -rf '$work'" EXIT
     for folder in one another/that-lies-deeper; do
         git clone --quiet --no-checkout . "$work/$folder"
         git -C "$work/$folder" checkout --quiet --detach "$commit"
@@ -32,9 +33,9 @@ twice() {
     done
     sums=$(cd "$work/one-release" && cat SHA256SUMS)
     if ! diff <(echo "$sums") "$work/another/that-lies-deeper-release/SHA256SUMS" >&2; then
+        trap - EXIT
         fail "two builds of one commit differ (above). Both are kept in $work."
     fi
-    rm -rf "$work"
     echo "Built twice, and the same bytes both times:"
     echo "$sums"
 }

@@ -33,11 +33,14 @@ impl Errors {
     /// An error is met; says whether it did not stand already.
     pub(super) fn met(&mut self, text: &str, way: bool, now: Instant) -> bool {
         let text = fitting(text, TEXT_BYTES_MAX);
-        let place = self.0.iter().position(|e| e.text == text && e.way == way);
+        let is_same = |e: &SeenError| e.way == way && is_alike(&e.text, &text);
+        let place = self.0.iter().position(is_same);
         let before = place.map(|at| self.0.remove(at));
         let is_new = before.as_ref().is_none_or(|before| before.over);
         if self.0.len() >= ERRORS_MAX {
-            self.0.remove(0);
+            // What still stands is kept before what is over.
+            self.0
+                .remove(self.0.iter().position(|e| e.over).unwrap_or(0));
         }
         self.0.push(SeenError {
             first: before.as_ref().map_or(now, |before| before.first),
@@ -54,7 +57,8 @@ impl Errors {
     pub(super) fn answered(&mut self, now: Instant) {
         for error in &mut self.0 {
             let age = now.seconds.saturating_sub(error.last.seconds);
-            error.over |= error.way || age >= STANDS_SECONDS;
+            // One of a clock that was ahead would stand until that time comes.
+            error.over |= error.way || !(0..STANDS_SECONDS).contains(&age);
         }
     }
 
@@ -67,6 +71,17 @@ impl Errors {
     pub fn newest_first(&self) -> impl Iterator<Item = &SeenError> {
         self.0.iter().rev()
     }
+}
+
+/// Whether two texts say the same but for their figures, which change with each time: free bytes, numbers of parts.
+fn is_alike(one: &str, other: &str) -> bool {
+    let words = |text: &str| {
+        text.split(|c: char| c.is_ascii_digit())
+            .filter(|w| !w.is_empty())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    words(one) == words(other)
 }
 
 #[cfg(test)]
@@ -102,7 +117,8 @@ mod tests {
     fn they_are_few_and_short() {
         let mut errors = Errors::default();
         for number in 0..100 {
-            errors.met(&format!("{number} {}", "x".repeat(5000)), true, at(number));
+            let letter = char::from(b'a' + (number % 26) as u8).to_string();
+            errors.met(&letter.repeat(5000 + number as usize), true, at(number));
         }
         assert_eq!(errors.newest_first().count(), ERRORS_MAX);
         assert!(
@@ -110,6 +126,24 @@ mod tests {
                 .newest_first()
                 .all(|e| e.text.len() <= TEXT_BYTES_MAX)
         );
-        assert!(errors.standing().unwrap().text.starts_with("99 "));
+        assert!(errors.standing().unwrap().text.starts_with('v'));
+    }
+
+    #[test]
+    fn figures_make_no_other_error_and_what_stands_outlives_what_is_over() {
+        let mut errors = Errors::default();
+        assert!(errors.met("no room: 17 bytes are free", false, at(1)));
+        assert!(!errors.met("no room: 5 bytes are free", false, at(2)));
+        errors.met("no route", true, at(2));
+        errors.answered(at(3));
+        for letter in 'a'..='g' {
+            errors.met(&letter.to_string(), false, at(4));
+        }
+        let texts: Vec<_> = errors.newest_first().map(|e| e.text.as_str()).collect();
+        assert_eq!(texts.len(), ERRORS_MAX);
+        assert_eq!(texts.last(), Some(&"no room: 5 bytes are free"));
+        // The clock was ahead when they were met.
+        errors.answered(at(-1));
+        assert_eq!(errors.standing(), None);
     }
 }

@@ -6,6 +6,7 @@
 //! the disks they use. It never stops altogether: who waits for evidence gets some.
 
 use std::{
+    fmt,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -16,10 +17,14 @@ use crate::platform::disks::{Disks, Look};
 const LOOK: Duration = Duration::from_millis(100);
 /// The same after they turned out to use them little.
 const CALM_LOOK: Duration = Duration::from_millis(500);
-/// As much done for others between two looks is nobody's work: logs, clocks.
+/// As much done for others in the time between two looks is nobody's work: logs, clocks.
 const NOTHING_BYTES: i64 = 32 << 10;
+/// What a file system writes beside our own is no more than such a part of it.
+const ADDED_PART: i64 = 4;
 /// No more than this of what we read is under way at once. Who is further behind read from elsewhere than the disks.
-const UNDER_WAY_BYTES: i64 = 64 << 20;
+const READ_UNDER_WAY_BYTES: i64 = 64 << 20;
+/// The same of what we have written and the disks have not: a few parts of an archive.
+const WRITTEN_UNDER_WAY_BYTES: i64 = 256 << 20;
 /// The first rest, which is there to see what others do.
 const FIRST_REST: Duration = Duration::from_millis(20);
 /// No rest is shorter: the kernel counts in a few milliseconds.
@@ -36,10 +41,15 @@ const BUSY: f64 = 0.5;
 const LEAST: f64 = 1.0 / 16.0;
 
 /// See the module.
-#[derive(Debug)]
 pub(super) struct GiveWay {
-    disks: Disks,
+    look: Box<dyn Fn() -> Option<Look> + Send + Sync>,
     state: Mutex<State>,
+}
+
+impl fmt::Debug for GiveWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GiveWay").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -47,6 +57,8 @@ struct State {
     /// The most that was ever seen done for others, read and written. What is seen may fall behind that for a while, when
     /// our own is counted before it is done.
     most: (i64, i64),
+    /// What we had written when it was looked last.
+    written: i64,
     phase: Phase,
     given: Duration,
 }
@@ -69,17 +81,22 @@ impl GiveWay {
     /// On this host; none where it doesn't tell what its disks do.
     pub(super) fn on_this_host() -> Option<Self> {
         let disks = Disks::find()?;
-        let look = disks.look()?;
+        Self::by(move || disks.look())
+    }
+
+    /// By what `look` tells of the disks.
+    pub(super) fn by(look: impl Fn() -> Option<Look> + Send + Sync + 'static) -> Option<Self> {
+        let first = look()?;
         Some(Self {
-            disks,
-            state: Mutex::new(State::new(&look, Instant::now())),
+            look: Box::new(look),
+            state: Mutex::new(State::new(&first, Instant::now())),
         })
     }
 
     /// How long to wait now; none to go on.
     pub(super) fn nap(&self) -> Option<Duration> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.nap(Instant::now(), || self.disks.look())
+        state.nap(Instant::now(), &self.look)
     }
 
     /// For how long it has rested in all.
@@ -93,6 +110,7 @@ impl State {
     fn new(look: &Look, now: Instant) -> Self {
         Self {
             most: (look.read_for_others, look.written_for_others),
+            written: look.written,
             phase: Phase::Free {
                 look_at: now + LOOK,
             },
@@ -131,10 +149,14 @@ impl State {
                 let length = length.clamp(SHORTEST_REST, LONGEST_REST);
                 rest(now, length, look)
             }
-            Phase::Rest { since, busy, .. } => {
+            Phase::Rest { since, until, busy } => {
                 let rested = now - *since;
-                self.given += rested;
-                match share(busiest(busy, &look.busy, rested)) {
+                // Whoever was held meanwhile gave nothing away by that.
+                self.given += *until - *since;
+                let busy = busiest(busy, &look.busy, rested);
+                // It may be busy with what we have left to be written.
+                let is_others = others > nothing_in(rested);
+                match share(busy).filter(|_| is_others) {
                     None => free(now, CALM_LOOK),
                     Some(share) => Phase::Slice { since: now, share },
                 }
@@ -144,15 +166,33 @@ impl State {
 
     /// What was done for others since the last look.
     fn others(&mut self, look: &Look) -> i64 {
-        let before = self.most;
-        self.most.0 = before.0.max(look.read_for_others);
-        self.most.1 = before.1.max(look.written_for_others);
-        let others = (self.most.0 - before.0) + (self.most.1 - before.1);
-        if look.read_for_others < self.most.0 - UNDER_WAY_BYTES {
-            self.most.0 = look.read_for_others;
-        }
-        others
+        let read = beyond(&mut self.most.0, look.read_for_others, READ_UNDER_WAY_BYTES);
+        let written = beyond(
+            &mut self.most.1,
+            look.written_for_others,
+            WRITTEN_UNDER_WAY_BYTES,
+        );
+        let added = (look.written - self.written) / ADDED_PART;
+        self.written = look.written;
+        read + (written - added).max(0)
     }
+}
+
+/// By how much `now` is beyond the most that was seen. What falls further behind it than `under_way` explains is not
+/// waited for.
+fn beyond(most: &mut i64, now: i64, under_way: i64) -> i64 {
+    let more = (now - *most).max(0);
+    *most = (*most).max(now);
+    if now < *most - under_way {
+        *most = now;
+    }
+    more
+}
+
+/// What is nobody's work in `time`.
+fn nothing_in(time: Duration) -> i64 {
+    let part = time.as_secs_f64() / LOOK.as_secs_f64();
+    (NOTHING_BYTES as f64 * part) as i64
 }
 
 /// So long the run reads between two rests to have such a share of the time.
@@ -203,6 +243,7 @@ mod tests {
         Look {
             read_for_others: read,
             written_for_others: written,
+            written: 0,
             busy: vec![Duration::from_millis(busy_ms), Duration::ZERO],
         }
     }
@@ -237,9 +278,33 @@ mod tests {
     fn what_is_read_from_elsewhere_hides_others_for_a_while_only() {
         let begun = Instant::now();
         let mut state = State::new(&look(0, 0, 0), begun);
-        assert_eq!(state.others(&look(-2 * UNDER_WAY_BYTES, 0, 0)), 0);
-        let more = look(-2 * UNDER_WAY_BYTES + 5, 0, 0);
+        assert_eq!(state.others(&look(-2 * READ_UNDER_WAY_BYTES, 0, 0)), 0);
+        let more = look(-2 * READ_UNDER_WAY_BYTES + 5, 0, 0);
         assert_eq!(state.others(&more), 5);
+        let far = -2 * WRITTEN_UNDER_WAY_BYTES;
+        assert_eq!(state.others(&look(0, far, 0)), 2 * READ_UNDER_WAY_BYTES - 5);
+        assert_eq!(state.others(&look(0, far + 7, 0)), 7);
+    }
+
+    #[test]
+    fn what_a_file_system_adds_to_our_own_writes_is_ours_and_hides_nobody_for_long() {
+        let begun = Instant::now();
+        let mut state = State::new(&look(0, 0, 0), begun);
+        let at = |written, others| Look {
+            written,
+            ..look(0, others, 0)
+        };
+        assert_eq!(state.others(&at(4000, 1000)), 0);
+        assert_eq!(state.others(&at(4000, 1500)), 500);
+        assert_eq!(state.others(&at(1 << 40, 1500)), 0);
+        assert_eq!(state.others(&at(1 << 40, 2000)), 500);
+    }
+
+    #[test]
+    fn a_disk_that_writes_what_we_left_to_it_keeps_nobody_from_reading() {
+        // Others write a little now and then; the disk is busy all the time.
+        let read = reads(|at| look(0, (at / 1000 * (1 << 20)) as i64, at));
+        assert!(read > 9_500, "{read} ms");
     }
 
     #[test]

@@ -221,6 +221,7 @@ fn cpu_time() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::disks::Look;
 
     #[test]
     fn bytes_are_paid_for_with_time() {
@@ -262,6 +263,47 @@ mod tests {
         let share = pace.limiter.cores as u32;
         let until = pace.limiter.until(1);
         assert!(until >= pace.limiter.begun + Duration::from_millis(4000) / share);
+    }
+
+    /// Beside somebody who reads all the time from a disk that is busy with that.
+    fn beside_a_reader() -> Pace {
+        let pace = Pace::free();
+        let begun = Instant::now();
+        let way = GiveWay::by(move || {
+            let busy = begun.elapsed();
+            Some(Look {
+                read_for_others: busy.as_micros() as i64 * 100,
+                busy: vec![busy],
+                ..Look::default()
+            })
+        });
+        pace.limiter.gives_way.set(way).unwrap();
+        pace
+    }
+
+    #[test]
+    fn it_rests_while_others_read_and_a_stop_ends_that() {
+        let pace = beside_a_reader();
+        let mut had_turns = 0;
+        while pace.given_way() < Duration::from_millis(300) {
+            pace.passed(1);
+            had_turns += 1;
+        }
+        assert!(had_turns > 0);
+        let other = pace.another();
+        while pace
+            .limiter
+            .gives_way
+            .get()
+            .unwrap()
+            .as_ref()
+            .unwrap()
+            .nap()
+            .is_none()
+        {}
+        pace.stop();
+        other.passed(1);
+        assert_eq!(Pace::free().given_way(), Duration::ZERO);
     }
 
     #[test]

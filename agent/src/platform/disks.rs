@@ -24,8 +24,10 @@ pub struct Look {
     /// Bytes read for others. It lags behind while reads of our own are under way, and never runs ahead.
     pub read_for_others: i64,
     /// Bytes written for others; the same is true of writes of our own that wait in memory. What a file system adds to
-    /// them is held to be a quarter at the most.
+    /// them is among it.
     pub written_for_others: i64,
+    /// Bytes that this process has written.
+    pub written: i64,
     /// For how long each was busy.
     pub busy: Vec<Duration>,
 }
@@ -74,7 +76,8 @@ fn look(names: &BTreeSet<String>, all: &str, own: &str) -> Option<Look> {
     let written = own_bytes(own, "write_bytes")? - own_bytes(own, "cancelled_write_bytes")?;
     let mut look = Look {
         read_for_others: -own_bytes(own, "read_bytes")?,
-        written_for_others: -(written + written / 4),
+        written_for_others: -written,
+        written,
         busy: Vec::new(),
     };
     for line in all.lines() {
@@ -115,7 +118,8 @@ mod tests {
         let names = BTreeSet::from(["vda".to_owned()]);
         let expected = Look {
             read_for_others: 200 * 512 - 51_200,
-            written_for_others: 100 * 512 - 3072 - 768,
+            written_for_others: 100 * 512 - 3072,
+            written: 3072,
             busy: vec![Duration::from_millis(2803)],
         };
         assert_eq!(look(&names, ALL, OWN), Some(expected));

@@ -178,11 +178,10 @@ impl<'r> Run<'r> {
         self.begun
     }
 
-    /// For how long this attempt has gone on, without the time that its limits made it wait.
+    /// For how long this attempt has gone on, without the time that its limits made it wait or that it left to others.
     pub(super) fn at_work(&self) -> Duration {
-        self.begun
-            .elapsed()
-            .saturating_sub(self.shared.waits.waited())
+        let left = self.shared.waits.waited() + self.shared.pace.given_way();
+        self.begun.elapsed().saturating_sub(left)
     }
 
     /// Whether an earlier attempt began it.

@@ -182,6 +182,8 @@ pub fn accept(
         signers: signers(accepted, policy),
         attempt: 1,
         pauses: 0,
+        aside_in_vain: 0,
+        finished_before: 0,
         refusals: known.untold.iter().cloned().collect(),
         position: None,
         sealing: None,

@@ -37,6 +37,9 @@ impl Conductor<'_> {
         if !is_stopped {
             // The last file may have met a limit just now.
             self.run.must_stop();
+            if self.run.is_paused() {
+                return Err(self.pause());
+            }
         }
         self.lane.begin_closing();
         let closed = match self.close_chain() {

@@ -66,8 +66,8 @@ impl Service {
         Ok(())
     }
 
-    /// One that was put aside and shall end, an order that waits, a capture that is due, or one that was put aside and may
-    /// go on, in this order; says whether there was any.
+    /// One that was put aside and shall end, an order that waits, one that was put aside and may go on, or a capture that is
+    /// due, in this order; says whether there was any. Captures come last: one may be due whenever another has ended.
     fn begin_next(&mut self) -> Result<bool, ServiceError> {
         if let Some(collection) = self.aside_that_ends() {
             self.take_up(collection)?;
@@ -77,13 +77,11 @@ impl Service {
             self.decide(next, true)?;
             return Ok(true);
         }
-        self.recur()?;
-        if self.running.is_none()
-            && let Some(collection) = self.aside_that_may_go_on()
-        {
+        if let Some(collection) = self.aside_that_may_go_on() {
             self.take_up(collection)?;
             return Ok(true);
         }
+        self.recur()?;
         Ok(self.running.is_some())
     }
 
@@ -93,8 +91,12 @@ impl Service {
         self.go_on()
     }
 
-    /// One that was cancelled or cut short: it is closed soon, whatever its limits wait for.
+    /// One that was cancelled or cut short, or that would wait in vain: it is closed, whatever its limits wait for.
     fn aside_that_ends(&self) -> Option<CollectionId> {
+        let in_vain = |aside: &&Unfinished| aside.waits.in_vain().is_some();
+        if let Some(aside) = self.asides.iter().find(in_vain) {
+            return Some(aside.collection);
+        }
         let state = self.known();
         let ends = |r: &&Running| r.cancelled.is_some() || r.cut_short.is_some();
         let found = state.known().aside.iter().find(ends)?;
@@ -114,11 +116,12 @@ impl Service {
         if !collecting.way.is_held() {
             return false;
         }
-        let has_room = self.asides.len() < ASIDE_MOST;
+        let has_room = self.asides.len() < ASIDE_MOST && self.known().known().has_room();
         let is_due = self.aside_that_ends().is_some()
             || has_room && (!self.waiting.is_empty() || self.may_capture())
             || self.aside_that_may_go_on().is_some();
+        let may_make_way = self.is_running().is_some_and(|r| r.may_make_way());
         // What holds two of them ends for both: then the one that runs goes on.
-        is_due && collecting.what.is_held()
+        is_due && may_make_way && collecting.what.is_held()
     }
 }

@@ -52,7 +52,7 @@ impl Service {
         handed: HandedOrder,
         accepted: &Accepted,
     ) -> Result<(), ServiceError> {
-        if self.lives.len() >= LIVE_MOST {
+        if self.lives.len() >= LIVE_MOST || !self.known().known().has_room() {
             self.journal
                 .warning("too many standing orders and watches are kept: one is left for later");
             return Ok(());

@@ -28,6 +28,12 @@ const REFUSALS: usize = 256;
 /// Refusals that wait to be told in the next collection.
 const UNTOLD: usize = 1024;
 
+/// No more is kept of orders and of the policies under which they were accepted before another comes: with that one,
+/// and what else is known, it is less than a record may hold.
+const ORDERS_BYTES_MOST: usize = 10 << 20;
+/// So often a collection is put aside without having finished an artifact meanwhile.
+const ASIDE_IN_VAIN_MOST: u32 = 3;
+
 /// Everything in the state file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -300,6 +306,12 @@ pub struct Running {
     /// How many attempts ended because the agent was told to stop, which is no failure of theirs.
     #[serde(default)]
     pub pauses: u32,
+    /// How often it was put aside since it last had finished another artifact; one that is not finished begins anew then.
+    #[serde(default)]
+    pub aside_in_vain: u32,
+    /// How many artifacts it had finished when it was put aside last.
+    #[serde(default)]
+    pub finished_before: usize,
     /// Refusals that this collection tells.
     pub refusals: Vec<Refusal>,
     /// Where its chain stands, once a part is durable.
@@ -315,6 +327,25 @@ pub struct Running {
     /// Why it shall end early though nobody cancelled it, for people, where it shall.
     #[serde(default)]
     pub cut_short: Option<String>,
+}
+
+impl Running {
+    /// Whether it may be put aside, though what it has not finished begins anew: a long artifact must come to its end.
+    pub fn may_make_way(&self) -> bool {
+        self.finished() > self.finished_before || self.aside_in_vain < ASIDE_IN_VAIN_MOST
+    }
+
+    fn finished(&self) -> usize {
+        self.position.as_ref().map_or(0, |p| p.finished.len())
+    }
+
+    fn put_aside(&mut self) {
+        self.pauses = self.pauses.saturating_add(1);
+        let is_further = self.finished() > self.finished_before;
+        self.aside_in_vain = if is_further { 0 } else { self.aside_in_vain };
+        self.aside_in_vain = self.aside_in_vain.saturating_add(1);
+        self.finished_before = self.finished();
+    }
 }
 
 /// A [`Position`] as the state keeps it.
@@ -358,6 +389,19 @@ impl From<SavedPosition> for Position {
 }
 
 impl SavedPosition {
+    /// Where a chain of one part stands that has finished so much.
+    #[cfg(test)]
+    pub(super) fn finished_for_test(finished: &[&str]) -> Self {
+        Self {
+            started: Instant { seconds: 0, ns: 0 },
+            parts: 1,
+            plain_sha256: Digest::of(b"plain"),
+            stored_sha256: Digest::of(b"stored"),
+            totals: Counts::default(),
+            finished: finished.iter().map(ToString::to_string).collect(),
+        }
+    }
+
     /// How many parts are durable.
     pub fn parts(&self) -> u32 {
         self.parts
@@ -568,6 +612,16 @@ impl Known {
         self.running.iter().chain(&self.aside)
     }
 
+    /// Whether one more order may be kept beside those that are: all of them make one record at the next start.
+    pub fn has_room(&self) -> bool {
+        let begun = self.begun().map(|r| (&r.handed, &r.policy));
+        let recurring = self.recurring.values().map(|r| (&r.handed, &r.policy));
+        let bytes = begun
+            .chain(recurring)
+            .map(|(handed, policy)| handed.order.len() + policy.len());
+        bytes.sum::<usize>() <= ORDERS_BYTES_MOST
+    }
+
     fn begun_mut(&mut self) -> impl Iterator<Item = &mut Running> {
         self.running.iter_mut().chain(&mut self.aside)
     }
@@ -637,7 +691,7 @@ impl Known {
             }
             Change::PutAside {} => {
                 if let Some(mut running) = self.running.take() {
-                    running.pauses = running.pauses.saturating_add(1);
+                    running.put_aside();
                     self.aside.push(running);
                 }
             }

@@ -76,6 +76,8 @@ impl Recurring {
             signers: self.signers.clone(),
             attempt: 1,
             pauses: 0,
+            aside_in_vain: 0,
+            finished_before: 0,
             refusals,
             position: None,
             sealing: None,

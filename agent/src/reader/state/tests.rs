@@ -28,6 +28,8 @@ fn accepted(id: u8) -> Change {
             signers: Vec::new(),
             attempt: 1,
             pauses: 0,
+            aside_in_vain: 0,
+            finished_before: 0,
             refusals: Vec::new(),
             position: None,
             sealing: None,
@@ -237,4 +239,48 @@ fn last_frame(bytes: &[u8], used: usize) -> usize {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn what_has_finished_nothing_more_makes_way_three_times_and_then_keeps_its_place() {
+    let mut known = Known::new().unwrap();
+    known.apply(accepted(1));
+    let collection = CollectionId::from_bytes([1; 16]);
+    let may = |known: &Known| known.running.as_ref().unwrap().may_make_way();
+    for _ in 0..3 {
+        assert!(may(&known));
+        known.apply(Change::PutAside {});
+        known.apply(Change::TakenUp { collection });
+    }
+    assert!(!may(&known));
+    let further = |finished: &[&str]| Change::Durable {
+        position: SavedPosition::finished_for_test(finished),
+    };
+    known.apply(further(&["processes"]));
+    assert!(may(&known));
+    known.apply(Change::PutAside {});
+    known.apply(Change::TakenUp { collection });
+    assert!(may(&known));
+}
+
+#[test]
+fn orders_that_would_not_fit_the_next_first_record_are_not_kept() {
+    let mut known = Known::new().unwrap();
+    let mut count = 0;
+    while known.has_room() {
+        count += 1;
+        let Change::Accepted {
+            mut running,
+            expires,
+        } = accepted(count)
+        else {
+            unreachable!()
+        };
+        running.handed.order = "x".repeat(3 << 20);
+        running.policy = "x".repeat(1 << 20);
+        known.apply(Change::Accepted { running, expires });
+        known.apply(Change::PutAside {});
+    }
+    assert_eq!(count, 3);
+    assert!(serde_json::to_vec(&known).unwrap().len() < frame::MAX_RECORD_BYTES);
 }

@@ -350,6 +350,25 @@ fn one_that_may_go_on_goes_before_one_that_is_held() {
 }
 
 #[test]
+fn what_would_wait_in_vain_since_the_host_has_other_limits_now_ends_and_says_so() {
+    let (_one, mut host) = on_battery(|_| {});
+    let mut courier = host.start();
+    let first = is_held(&host, &mut courier, &for_evening(&host, 7), WaitsFor::Hours);
+    let other = begins(&host, &mut courier, &plain_order(&host, 8));
+    assert_eq!(ended(&mut courier), (other, None));
+    assert_eq!(aside(&host.known()), [first]);
+    assert!(courier.leave().is_ok());
+    host.limits.hours = Some("never".parse().unwrap());
+    let mut courier = host.start();
+    // The last end is told once more at each start.
+    assert_eq!(ended(&mut courier), (other, None));
+    let (collection, why) = ended(&mut courier);
+    assert_eq!(collection, first);
+    assert!(why.unwrap().contains("none in the week"));
+    assert!(courier.leave().is_ok());
+}
+
+#[test]
 fn two_that_wait_for_the_same_do_not_displace_one_another() {
     let (_one, host) = on_battery(|_| {});
     let mut courier = host.start();
@@ -472,6 +491,8 @@ fn many_aside(host: &Host) -> Vec<Change> {
             signers: Vec::new(),
             attempt: 1,
             pauses: 0,
+            aside_in_vain: 0,
+            finished_before: 0,
             refusals: Vec::new(),
             position: None,
             sealing: None,

@@ -49,6 +49,8 @@ pub(super) struct Host {
     pub(super) seal_key: PublicKey,
     pub(super) stop: Stop,
     pub(super) says: waits::Host,
+    /// The host's own limits.
+    pub(super) limits: Limits,
     folder: tempfile::TempDir,
 }
 
@@ -71,6 +73,7 @@ impl Host {
             seal_key: seal.key().public(),
             stop: Stop::default(),
             says: waits::Host::default(),
+            limits: Limits::default(),
         }
     }
 
@@ -92,7 +95,7 @@ impl Host {
             house: House {
                 root: self.path("host"),
                 own: Vec::new(),
-                limits: Limits::default(),
+                limits: self.limits.clone(),
                 background: false,
                 walls: Walls::default(),
                 host: self.says,
