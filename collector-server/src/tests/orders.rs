@@ -458,7 +458,7 @@ async fn an_order_that_nobody_asked_for_in_time_has_expired() {
     let d = Deployment::new().await;
     let s = d.start().await;
     let agent = s.enrol("lab").await;
-    let (order, envelope) = order(&d, &[agent.id], |o| o.expires = later(1), &["ann"]);
+    let (order, envelope) = order(&d, &[agent.id], |o| o.expires = later(4), &["ann"]);
     let sent = submit(&envelope, &[agent.id]);
     assert_eq!(s.post_as("ann", "/v1/orders", &sent).await.status, 200);
     while status(&s, &order).await.hosts[0].state != HostState::Expired {
