@@ -3,11 +3,15 @@
 use std::{fmt::Write as _, path::Path};
 
 use evidence::instant::Instant;
-use protocol::{messages::WaitsFor, policy::Policy, profile::Limits};
+use protocol::{
+    messages::{ErrorSeen, WaitsFor},
+    policy::Policy,
+    profile::Limits,
+};
 use serde_json::{Value, json};
 
 use crate::{
-    courier::{self, errors::SeenError},
+    courier,
     halves::{self, reader_folder},
     platform::sandbox::Walls,
     reader::{
@@ -189,7 +193,7 @@ impl Status {
     }
 
     /// An error with its age.
-    fn error(&self, error: &SeenError) -> String {
+    fn error(&self, error: &ErrorSeen) -> String {
         let ago = |at: Instant| age(self.now.seconds.saturating_sub(at.seconds));
         let about = if error.way { "the server" } else { "the host" };
         let over = if error.over { "over" } else { "not over" };

@@ -1,39 +1,25 @@
 //! The last errors, each once: when it was first and last met, how often, and whether it is over.
 
 use evidence::instant::Instant;
-use protocol::health::{ERRORS_MAX, TEXT_BYTES_MAX, fitting};
+use protocol::{
+    health::{ERRORS_MAX, TEXT_BYTES_MAX, fitting},
+    messages::ErrorSeen,
+};
 use serde::{Deserialize, Serialize};
 
 /// What is no matter of the way to the server is over when it was not met for so long: nobody tells its end.
 const STANDS_SECONDS: i64 = 3600;
 
-/// Something that went wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SeenError {
-    /// What, for people.
-    pub text: String,
-    /// Whether it is about the server, or the way to it: such an error is over once the server answers.
-    pub way: bool,
-    /// When it was first met.
-    pub first: Instant,
-    /// When it was last met.
-    pub last: Instant,
-    /// How often.
-    pub times: u32,
-    /// Whether it is over.
-    pub over: bool,
-}
-
 /// The last few, the newest at the end.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Errors(Vec<SeenError>);
+pub struct Errors(Vec<ErrorSeen>);
 
 impl Errors {
     /// An error is met; says whether it did not stand already.
     pub(super) fn met(&mut self, text: &str, way: bool, now: Instant) -> bool {
         let text = fitting(text, TEXT_BYTES_MAX);
-        let is_same = |e: &SeenError| e.way == way && is_alike(&e.text, &text);
+        let is_same = |e: &ErrorSeen| e.way == way && is_alike(&e.text, &text);
         let place = self.0.iter().position(is_same);
         let before = place.map(|at| self.0.remove(at));
         let is_new = before.as_ref().is_none_or(|before| before.over);
@@ -42,7 +28,7 @@ impl Errors {
             self.0
                 .remove(self.0.iter().position(|e| e.over).unwrap_or(0));
         }
-        self.0.push(SeenError {
+        self.0.push(ErrorSeen {
             first: before.as_ref().map_or(now, |before| before.first),
             times: before.map_or(0, |before| before.times).saturating_add(1),
             last: now,
@@ -63,12 +49,12 @@ impl Errors {
     }
 
     /// The newest that is not over.
-    pub(super) fn standing(&self) -> Option<&SeenError> {
+    pub(super) fn standing(&self) -> Option<&ErrorSeen> {
         self.0.iter().rev().find(|error| !error.over)
     }
 
     /// All of them, the newest first.
-    pub fn newest_first(&self) -> impl Iterator<Item = &SeenError> {
+    pub fn newest_first(&self) -> impl Iterator<Item = &ErrorSeen> {
         self.0.iter().rev()
     }
 }

@@ -13,7 +13,6 @@ use protocol::{
 use super::{
     clock,
     context::{Context, CourierError},
-    errors::SeenError,
     http::HttpError,
     pause::Backoff,
     status::Status,
@@ -118,13 +117,9 @@ fn health(context: &Context) -> Health {
 }
 
 fn errors(now: &Status) -> Vec<ErrorSeen> {
-    let told = |error: &SeenError| ErrorSeen {
+    let told = |error: &ErrorSeen| ErrorSeen {
         text: fitting(&error.text, FACT_BYTES_MAX),
-        way: error.way,
-        first: error.first,
-        last: error.last,
-        times: error.times,
-        over: error.over,
+        ..error.clone()
     };
     now.errors.newest_first().map(told).collect()
 }
