@@ -291,16 +291,7 @@ mod tests {
         }
         assert!(had_turns > 0);
         let other = pace.another();
-        while pace
-            .limiter
-            .gives_way
-            .get()
-            .unwrap()
-            .as_ref()
-            .unwrap()
-            .nap()
-            .is_none()
-        {}
+        while pace.gives_way().unwrap().nap().is_none() {}
         pace.stop();
         other.passed(1);
         assert_eq!(Pace::free().given_way(), Duration::ZERO);

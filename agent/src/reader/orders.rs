@@ -174,22 +174,16 @@ pub fn accept(
     known: &Known,
     policy: &Policy,
 ) -> Result<Change, OrderError> {
+    let under = known.policy.clone().unwrap_or_default();
+    let (order, collection) = (accepted.order.id, CollectionId::random()?);
     let running = Running {
-        handed,
-        policy: known.policy.clone().unwrap_or_default(),
-        order: accepted.order.id,
-        collection: CollectionId::random()?,
-        signers: signers(accepted, policy),
-        attempt: 1,
-        pauses: 0,
-        aside_in_vain: 0,
-        finished_before: 0,
         refusals: known.untold.iter().cloned().collect(),
-        position: None,
-        sealing: None,
-        cancelled: None,
-        cut_short: None,
-        capture: None,
+        ..Running::new(
+            (handed, under),
+            order,
+            collection,
+            signers(accepted, policy),
+        )
     };
     Ok(Change::Accepted {
         running,

@@ -330,6 +330,32 @@ pub struct Running {
 }
 
 impl Running {
+    /// What an order, as it was handed over under `policy`, becomes: nothing of it is gathered yet.
+    pub fn new(
+        (handed, policy): (HandedOrder, String),
+        order: OrderId,
+        collection: CollectionId,
+        signers: Vec<Person>,
+    ) -> Self {
+        Self {
+            handed,
+            policy,
+            order,
+            collection,
+            signers,
+            attempt: 1,
+            pauses: 0,
+            aside_in_vain: 0,
+            finished_before: 0,
+            refusals: Vec::new(),
+            position: None,
+            sealing: None,
+            cancelled: None,
+            capture: None,
+            cut_short: None,
+        }
+    }
+
     /// Whether it may be put aside, though what it has not finished begins anew: a long artifact must come to its end.
     pub fn may_make_way(&self) -> bool {
         self.finished() > self.finished_before || self.aside_in_vain < ASIDE_IN_VAIN_MOST
@@ -341,9 +367,10 @@ impl Running {
 
     fn put_aside(&mut self) {
         self.pauses = self.pauses.saturating_add(1);
-        let is_further = self.finished() > self.finished_before;
-        self.aside_in_vain = if is_further { 0 } else { self.aside_in_vain };
-        self.aside_in_vain = self.aside_in_vain.saturating_add(1);
+        self.aside_in_vain = match self.finished() > self.finished_before {
+            true => 1,
+            false => self.aside_in_vain.saturating_add(1),
+        };
         self.finished_before = self.finished();
     }
 }

@@ -68,22 +68,12 @@ impl Recurring {
         self.looked = begun.looked.unwrap_or(self.looked);
         self.recent.push_back(begun.at);
         self.recent.retain(|at| is_within_hour(*at, begun.at));
+        let handed = (self.handed.clone(), self.policy.clone());
+        let signers = self.signers.clone();
         Running {
-            handed: self.handed.clone(),
-            policy: self.policy.clone(),
-            order: self.order,
-            collection: begun.collection,
-            signers: self.signers.clone(),
-            attempt: 1,
-            pauses: 0,
-            aside_in_vain: 0,
-            finished_before: 0,
             refusals,
-            position: None,
-            sealing: None,
-            cancelled: None,
-            cut_short: None,
             capture: Some(begun.capture),
+            ..Running::new(handed, self.order, begun.collection, signers)
         }
     }
 

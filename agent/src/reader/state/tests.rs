@@ -17,26 +17,18 @@ fn at(seconds: i64) -> Instant {
 
 fn accepted(id: u8) -> Change {
     Change::Accepted {
-        running: Running {
-            handed: HandedOrder {
-                order: "{}".into(),
-                proof: None,
-            },
-            policy: "{}".into(),
-            order: OrderId::from_bytes([id; 16]),
-            collection: CollectionId::from_bytes([id; 16]),
-            signers: Vec::new(),
-            attempt: 1,
-            pauses: 0,
-            aside_in_vain: 0,
-            finished_before: 0,
-            refusals: Vec::new(),
-            position: None,
-            sealing: None,
-            cancelled: None,
-            capture: None,
-            cut_short: None,
-        },
+        running: Running::new(
+            (
+                HandedOrder {
+                    order: "{}".into(),
+                    proof: None,
+                },
+                "{}".into(),
+            ),
+            OrderId::from_bytes([id; 16]),
+            CollectionId::from_bytes([id; 16]),
+            Vec::new(),
+        ),
         expires: at(100),
     }
 }

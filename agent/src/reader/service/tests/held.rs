@@ -483,23 +483,12 @@ fn many_aside(host: &Host) -> Vec<Change> {
     let policy = host.known().policy.unwrap();
     let begun = |id: u8| Change::Accepted {
         expires: later(90_000),
-        running: Running {
-            handed: host.world.handed(&for_mains(host, id)),
-            policy: policy.clone(),
-            order: OrderId::from_bytes([id; 16]),
-            collection: CollectionId::from_bytes([id; 16]),
-            signers: Vec::new(),
-            attempt: 1,
-            pauses: 0,
-            aside_in_vain: 0,
-            finished_before: 0,
-            refusals: Vec::new(),
-            position: None,
-            sealing: None,
-            cancelled: None,
-            capture: None,
-            cut_short: None,
-        },
+        running: Running::new(
+            (host.world.handed(&for_mains(host, id)), policy.clone()),
+            OrderId::from_bytes([id; 16]),
+            CollectionId::from_bytes([id; 16]),
+            Vec::new(),
+        ),
     };
     let ids = 100..100 + u8::try_from(ASIDE_MOST).unwrap();
     ids.flat_map(|id| [begun(id), Change::PutAside {}])
