@@ -76,6 +76,13 @@ END
 write_scripts() {
     local name=$1 own=packaging/linux/$2 to=$source/target/package/$1
     cp "$own"/*.service "$to/units/"
+    # Folders that somebody has removed, in an image or by hand, are there again after the next boot; without them the units
+    # can't begin.
+    (
+        . "$own/names.sh"
+        folders | while read -r mode owner path; do echo "d $path $mode $owner $group"; done
+        for path in $(secrets); do echo "z $path 0640 root $group"; done
+    ) >"$to/tmpfiles.conf"
     { echo '#!/bin/sh' && cat "$own/names.sh" packaging/linux/lifecycle.sh; } >"$to/lifecycle"
     { echo '#!/bin/sh' && cat "$own/names.sh" packaging/linux/purge.sh; } >"$to/purge"
     cp "$to/purge" "$to/deb/postrm"

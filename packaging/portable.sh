@@ -109,6 +109,11 @@ for program in "${programs[@]}"; do
     cargo zigbuild --release --locked --target "$host.$oldest" --package "$program"
     built=$target_dir/$host/release/$program
     check "$built"
+    # Scanners read there what it is built of.
+    objdump --section-headers "$built" | grep -F ' .dep-v0 ' >/dev/null || {
+        echo "$built does not say what it is built of: cargo auditable had no part in it." >&2
+        exit 1
+    }
     named=$output/$program-linux-${host%%-*}
     install -m 755 "$built" "$named"
     echo "It is $named"

@@ -46,6 +46,7 @@ cd_source() { cd "$(dirname "${BASH_SOURCE[0]}")/.."; }
 add_the_rest() {
     cp packaging/linux/install.sh packaging/linux/container/Containerfile LICENSE "$1/"
     cp packaging/linux/cloud-init/user-data.yaml "$1/cloud-init.yaml"
+    for rule in packaging/sigma/*.yml; do cp "$rule" "$1/sigma-$(basename "$rule")"; done
     tar --create --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime="@$SOURCE_DATE_EPOCH" \
         --directory packaging/linux/ansible . | gzip -9n >"$1/ansible.tar.gz"
     (cd "$1" && find . -type f ! -name SHA256SUMS -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum >SHA256SUMS)

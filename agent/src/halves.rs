@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant as Moment},
 };
 
 use evidence::{digest::Digest, ids::AgentId, instant::Instant};
@@ -35,15 +35,18 @@ use crate::{
         state::State,
         waits::Host,
     },
+    seldom::Seldom,
     stop::Stop,
     unattended::{self, UnattendedError},
 };
 
 /// No limits of a host are longer.
 const LIMITS_BYTES_MAX: u64 = 64 * 1024;
-/// So often the courier looks whether the reader listens yet.
+/// So often the courier looks whether the reader listens yet, at first; it is there soon, or not before somebody has mended
+/// something.
 const LOOKS: u32 = 120;
 const LOOK: Duration = Duration::from_millis(250);
+const LATER_LOOK: Duration = Duration::from_secs(10);
 
 /// The reader's own folder.
 pub fn reader_folder(state: &Path) -> PathBuf {
@@ -132,7 +135,10 @@ pub fn over_standard_input(
     let from = source_of(half, state, deployment)?;
     match half {
         Half::Reader => reader(state, socket, sandbox, Journal::open(&SOCKETS), from),
-        Half::Courier => courier(state, socket, sandbox, from),
+        Half::Courier => {
+            log_to_standard_error();
+            courier(state, socket, sandbox, from)
+        }
     }
 }
 
@@ -157,7 +163,8 @@ pub fn over_socket(
             reader(state, met, sandbox, journal, from)
         }
         Half::Courier => {
-            let socket = find(path)?;
+            log_to_standard_error();
+            let socket = find(path);
             check_peer(path, &socket, owner(&reader_folder(state))?)?;
             courier(state, socket, sandbox, from)
         }
@@ -231,20 +238,29 @@ fn meet(path: &Path, wanted: u32, journal: &Journal) -> Result<OwnedFd, HalfErro
     }
 }
 
-/// Connects to the reader, who may begin later. Told to stop meanwhile, it just ends: it has begun nothing.
-fn find(path: &Path) -> Result<OwnedFd, HalfError> {
+/// Connects to the reader, who may begin later, or once somebody has mended what keeps it from that: quietly, for it has
+/// said why. Told to stop meanwhile, this half just ends: it has begun nothing.
+fn find(path: &Path) -> OwnedFd {
+    let mut seldom = Seldom::default();
     let mut looks = 0;
     loop {
-        match socket::connect(path) {
-            Ok(found) => return Ok(found),
-            Err(source) if looks == LOOKS => {
-                let path = path.to_path_buf();
-                return Err(HalfError::Meet { path, source });
-            }
-            Err(_) => {}
-        }
+        let error = match socket::connect(path) {
+            Ok(found) => return found,
+            Err(error) => error,
+        };
         looks += 1;
-        thread::sleep(LOOK);
+        if looks < LOOKS {
+            thread::sleep(LOOK);
+            continue;
+        }
+        if seldom.is_due(Moment::now()) {
+            tracing::warn!(
+                %error,
+                path = %path.display(),
+                "the reader is not there; it is waited for. Look what it has said, and whether it runs"
+            );
+        }
+        thread::sleep(LATER_LOOK);
     }
 }
 
@@ -332,7 +348,10 @@ pub fn limits(path: &Path) -> Result<Limits, HalfError> {
         Ok(_) => {}
     }
     let text = fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
-    toml::from_str(&text).map_err(|e: toml::de::Error| wrong(e.message().to_owned()))
+    let limits: Limits =
+        toml::from_str(&text).map_err(|e: toml::de::Error| wrong(e.message().to_owned()))?;
+    limits.validate().map_err(|e| wrong(e.to_string()))?;
+    Ok(limits)
 }
 
 fn courier(
@@ -341,7 +360,6 @@ fn courier(
     sandbox: Sandbox,
     from: Option<Source>,
 ) -> Result<(), Box<dyn Error>> {
-    log_to_standard_error();
     let folder = courier_folder(state);
     let asking = from.map(|from| unattended::asking(state, &from));
     let asking = asking.transpose()?;
@@ -508,6 +526,8 @@ mod tests {
         fs::write(&path, "cpu_percent = 20\n").unwrap();
         assert_eq!(limits(&path).unwrap().cpu_percent, 20);
         fs::write(&path, "cpu_percents = 20\n").unwrap();
+        assert!(limits(&path).is_err());
+        fs::write(&path, "cpu_percent = 200\n").unwrap();
         assert!(limits(&path).is_err());
     }
 

@@ -14,6 +14,7 @@ pub mod link;
 pub mod platform;
 pub mod reader;
 pub mod run;
+pub mod seldom;
 pub mod status;
 pub mod stop;
 pub mod supervisor;

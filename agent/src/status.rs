@@ -11,7 +11,7 @@ use protocol::{
 use serde_json::{Value, json};
 
 use crate::{
-    courier,
+    courier::{self, http::inert},
     halves::{self, reader_folder},
     platform::sandbox::Walls,
     reader::{
@@ -185,7 +185,7 @@ impl Status {
         }
         for (half, walls) in self.walls() {
             match walls {
-                Some(walls) => writeln!(to, "Walls       {half}: {walls}")?,
+                Some(walls) => writeln!(to, "Walls       {half}: {}", inert(&walls.to_string()))?,
                 None => writeln!(to, "Walls       {half}: it has not run yet")?,
             }
         }
@@ -205,7 +205,7 @@ impl Status {
                 ago(error.first)
             ),
         };
-        format!("{often}, of {about}, {over}: {}", error.text)
+        format!("{often}, of {about}, {over}: {}", inert(&error.text))
     }
 
     fn aside_json(&self, aside: &Running) -> Value {
@@ -250,7 +250,8 @@ impl Status {
             Ok(None) => return writeln!(to, "Server      the courier has not run yet"),
             Err(why) => return writeln!(to, "Server      {why}"),
         };
-        writeln!(to, "Server      {}", courier.server)?;
+        // The courier's file is a stranger's word, should it have been taken over.
+        writeln!(to, "Server      {}", inert(&courier.server))?;
         let contact = courier.last_contact.map_or("never".to_owned(), shown);
         writeln!(to, "Contact     {contact}")?;
         if let Some(since) = courier.revoked {
@@ -261,10 +262,28 @@ impl Status {
             )?;
         }
         if let Some(error) = &courier.last_error {
-            writeln!(to, "Trouble     {} ({})", error.text, shown(error.time))?;
+            writeln!(
+                to,
+                "Trouble     {} ({})",
+                inert(&error.text),
+                shown(error.time)
+            )?;
         }
         for error in courier.errors.newest_first() {
             writeln!(to, "Error       {}", self.error(error))?;
+        }
+        if let Some(clock) = courier.clock {
+            let how = if clock.ahead_ms < 0 {
+                "behind"
+            } else {
+                "ahead of"
+            };
+            writeln!(
+                to,
+                "Clock       {:.3} s {how} the server's ({})",
+                clock.ahead_ms.unsigned_abs() as f64 / 1000.0,
+                shown(clock.time)
+            )?;
         }
         if let Some(ends) = courier.certificate_ends {
             writeln!(to, "TLS until   {}", shown(ends))?;

@@ -5,7 +5,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::{Duration, Instant as Moment},
+    time::Instant as Moment,
 };
 
 use evidence::{digest::Digest, instant::Instant};
@@ -26,10 +26,8 @@ use crate::{
         enrol::{self, Asking, EnrolError},
         state::{State, StateError},
     },
+    seldom::Seldom,
 };
-
-/// So often it is said that what came does not hold.
-const SAID_EVERY: Duration = Duration::from_secs(3600);
 
 /// A half can't begin, or not yet.
 #[derive(Debug, thiserror::Error)]
@@ -140,10 +138,9 @@ pub fn reader(
         root: host_root,
         clock: Instant::now,
     };
-    let mut said: Option<Moment> = None;
+    let mut seldom = Seldom::default();
     let refused = |error: &EnrolError| {
-        if said.is_none_or(|at| at.elapsed() >= SAID_EVERY) {
-            said = Some(Moment::now());
+        if seldom.is_due(Moment::now()) {
             journal.warning(&format!("this host is not enrolled: {error}"));
         }
     };

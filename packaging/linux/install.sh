@@ -25,7 +25,8 @@ tool) name=fieldseal ;;
 esac
 [ "$(id -u)" = 0 ] || fail "that needs root. Run it again with sudo."
 
-if command -v dpkg >/dev/null 2>&1; then
+# The command alone says nothing: other systems have it too, for other work.
+if dpkg --status dpkg >/dev/null 2>&1; then
     kind=deb pattern="${name}_*_$(dpkg --print-architecture).deb"
 elif command -v rpm >/dev/null 2>&1; then
     kind=rpm pattern="$name-[0-9]*.$(uname -m).rpm"
@@ -51,9 +52,24 @@ if [ "$name" = fieldseal-agent ] && [ -f deployment.json ]; then
     umask 022
 fi
 
+# At a machine's first boot others install as well, and dpkg does not wait for them: it is tried for five minutes.
+install_deb() {
+    tries=60
+    until said=$(LC_ALL=C dpkg --install "$package" 2>&1); do
+        tries=$((tries - 1))
+        case $said in
+        *"locked by another process"*) [ "$tries" -gt 0 ] || break ;;
+        *) break ;;
+        esac
+        sleep 5
+    done
+    say "$said"
+    dpkg --status "$name" 2>/dev/null | grep -q '^Status: .* installed$'
+}
+
 # The package's dependencies are in every system; where one should not be, it is said, and nothing is fetched.
 if [ "$kind" = deb ]; then
-    dpkg --install "$package"
+    install_deb
 elif rpm --quiet --query "$name"; then
     rpm --upgrade --replacepkgs "$package"
 else

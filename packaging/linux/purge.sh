@@ -16,10 +16,20 @@ esac
 # The units of a deb are gone by now, so what systemctl says of them is of no interest.
 systemd() { if [ -d /run/systemd/system ]; then systemctl "$@" 2>/dev/null || true; fi; }
 
+fail() {
+    echo "Nothing was purged: $1" >&2
+    exit 1
+}
+
 # Before the look at what would be lost: what is told to stop seals what it has.
 systemd stop $units
+for unit in $units; do
+    if [ -d /run/systemd/system ] && systemctl --quiet is-active "$unit" 2>/dev/null; then
+        fail "$unit can't be stopped. Look why (systemctl status $unit), and purge again."
+    fi
+done
 
-lost=$(precious)
+lost=$(precious) || fail "what would be lost can't be looked at (above). Mend that, and purge again."
 if [ -n "$lost" ] && [ ! -e "$told" ]; then
     cat >&2 <<END
 Nothing was purged: $is_precious.
@@ -37,7 +47,9 @@ if [ -n "$lost" ]; then
     printf 'Removed for good, as %s says: %s.\n%s\n' "$told" "$is_precious" "$lost" >&2
 fi
 
-rm -rf "$state" ${settings:+"$settings"}
+# The state may be a link to where there is more room.
+kept=$(readlink -f "$state" || true)
+rm -rf "$state" ${kept:+"$kept"} "$again" ${settings:+"$settings"} "$told"
 for user in $users; do
     if getent passwd "$user" >/dev/null; then userdel "$user"; fi
 done

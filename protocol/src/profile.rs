@@ -324,6 +324,35 @@ mod tests {
     }
 
     #[test]
+    fn of_each_limit_the_stricter_holds_whoever_set_it() {
+        let fields: [fn(&mut Limits) -> &mut u64; 6] = [
+            |l| &mut l.size_bytes,
+            |l| &mut l.files,
+            |l| &mut l.wall_seconds,
+            |l| &mut l.cpu_percent,
+            |l| &mut l.io_bytes_per_second,
+            |l| &mut l.memory_bytes,
+        ];
+        for field in fields {
+            let with = |value| {
+                let mut limits = Limits::default();
+                *field(&mut limits) = value;
+                limits
+            };
+            // 0 is no limit.
+            for (one, other, wanted) in [(7, 9, 7), (9, 7, 7), (0, 7, 7), (7, 0, 7), (0, 0, 0)] {
+                assert_eq!(with(one).stricter(&with(other)), with(wanted));
+            }
+        }
+        let mains = Limits {
+            mains_only: true,
+            ..Limits::default()
+        };
+        assert!(mains.stricter(&Limits::default()).mains_only);
+        assert!(Limits::default().stricter(&mains).mains_only);
+    }
+
+    #[test]
     fn an_order_can_only_make_limits_stricter() {
         let (_, profile) = built_in("triage").unwrap();
         let limits = Limits {

@@ -21,6 +21,8 @@ use crate::{
 const SYSTEMCTL: &str = r#"#!/bin/sh
 case " $* " in
 *" enable "* | *" disable "* | *" is-enabled "*) SYSTEMD_OFFLINE=1 exec /usr/bin/systemctl.real "$@" ;;
+*" is-active "*) exit 3 ;;
+*" show "*) cat /run/systemctl.show 2>/dev/null || true ;;
 *) echo "$*" >>/run/systemctl.log ;;
 esac
 "#;
@@ -119,13 +121,21 @@ pub fn play_systemd(root: &Distribution) -> anyhow::Result<()> {
     root.write("/usr/bin/systemctl", SYSTEMCTL)
 }
 
+/// What the service manager says of any unit from here on, as `systemctl show` does; nothing where it is empty.
+///
+/// # Errors
+/// The root can't be written to.
+pub fn systemd_says(root: &Distribution, shown: &str) -> anyhow::Result<()> {
+    root.write("/run/systemctl.show", shown)
+}
+
 /// Leaves nothing of that behind.
 ///
 /// # Errors
 /// The root can't be written to.
 pub fn stop_playing(root: &Distribution) -> anyhow::Result<()> {
     let back =
-        "mv /usr/bin/systemctl.real /usr/bin/systemctl; rm -r /run/systemd /run/systemctl.log";
+        "mv /usr/bin/systemctl.real /usr/bin/systemctl; rm -rf /run/systemd /run/systemctl.*";
     root.shell(back).map(drop)
 }
 

@@ -266,9 +266,35 @@ fn a_host_that_is_not_enrolled_learns_what_stands_in_the_way_and_uses_nothing_up
     stage.stop().unwrap();
 }
 
+#[test]
+fn behind_a_captive_portal_an_agent_waits_and_delivers_once_it_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = deployed(&dir.path().join("stage"));
+    let ordered = stage.collect_small(&[]).unwrap();
+    stage.stop_server().unwrap();
+    let portal = TcpListener::bind(stage.listen()).unwrap();
+    let portal = thread::spawn(move || sends_to_login_times(&portal, 3));
+    stage.run_agent().unwrap();
+    portal.join().unwrap();
+    let status = args!["status", "--json", "--state", stage.path("agent")];
+    let shown = json(&stage.run("fieldseal-agent", &status).unwrap().out).unwrap();
+    assert_eq!(shown["courier"]["last_contact"], Value::Null, "{shown}");
+    let told = shown["courier"]["last_error"]["text"].as_str().unwrap();
+    assert!(told.contains("captive portal"), "{told}");
+    stage.serve().unwrap();
+    let watch = args!["watch", ordered.order().unwrap(), "--for", "2m"];
+    let watched = stage.fieldseal(&watch).unwrap();
+    assert!([0, 2].contains(&watched.code), "{watched:?}");
+    stage.stop().unwrap();
+}
+
 /// As a network does that wants a login first.
 fn sends_to_login(listener: &TcpListener) {
-    for mut client in listener.incoming().flatten() {
+    sends_to_login_times(listener, usize::MAX);
+}
+
+fn sends_to_login_times(listener: &TcpListener, times: usize) {
+    for mut client in listener.incoming().flatten().take(times) {
         let _ = client.read(&mut [0; 1024]);
         let _ = client.write_all(b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\n\r\n");
     }

@@ -189,7 +189,8 @@ fn the_units_let_each_half_call_what_its_own_walls_let_it_call() {
     for half in ["reader", "courier"] {
         let unit = source.join(format!("packaging/linux/agent/fieldseal-{half}.service"));
         let unit = std::fs::read_to_string(unit).unwrap();
-        let mut allowed = calls("@default");
+        // Of what no rule names, all.
+        let mut allowed = calls("@known");
         for rule in unit
             .lines()
             .filter_map(|line| line.strip_prefix("SystemCallFilter="))

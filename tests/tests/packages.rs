@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use fieldseal_tests::{
     distribution::{Distribution, Suite, must},
-    packaged::{Packaged, asked_of_systemd, play_systemd, stop_playing},
+    packaged::{Packaged, asked_of_systemd, play_systemd, stop_playing, systemd_says},
     programs::{Outcome, as_root},
 };
 
@@ -70,7 +70,7 @@ impl Kind for Deb {
 struct Rpm;
 
 const HOST: &str = "Name: host\nVersion: 1\nRelease: 1\nSummary: what is there\nLicense: none\nBuildArch: noarch\n\
-    Provides: /bin/sh\nProvides: /usr/sbin/useradd\nProvides: libc.so.6(GLIBC_2.17)(64bit)\n%description\n.\n%files\n";
+    Provides: /bin/sh\nProvides: /usr/sbin/useradd\nProvides: /usr/bin/find\nProvides: libc.so.6(GLIBC_2.17)(64bit)\n%description\n.\n%files\n";
 
 fn rpm(root: &Distribution, arguments: &[&str]) -> Outcome {
     let mut rpm = as_root("rpm");
@@ -209,9 +209,26 @@ fn is_laid_out<K: Kind>(root: &Distribution, name: &str, wanted: &[&str]) {
     }
     let wanted: BTreeSet<_> = wanted.iter().map(|line| (*line).to_owned()).collect();
     assert_eq!(seen, wanted);
-    for page in ["man1", "completions"] {
-        assert!(listed.contains(page), "{listed}");
+    brings_its_papers(name, &listed);
+}
+
+/// Pages, completions for three shells, and the list of what is linked in.
+fn brings_its_papers(name: &str, listed: &str) {
+    let all: BTreeSet<_> = listed.lines().collect();
+    for paper in [
+        format!("man/man1/{name}.1.gz"),
+        format!("bash-completion/completions/{name}"),
+        format!("fish/vendor_completions.d/{name}.fish"),
+        format!("doc/{name}/sbom.cdx.json"),
+    ] {
+        assert!(
+            all.contains(format!("/usr/share/{paper}").as_str()),
+            "{paper} in {all:#?}"
+        );
     }
+    let zsh = ["vendor-completions", "site-functions"];
+    let is_there = |folder| all.contains(format!("/usr/share/zsh/{folder}/_{name}").as_str());
+    assert!(zsh.into_iter().any(is_there), "{all:#?}");
 }
 
 fn is_a_service_user(root: &Distribution, user: &str) {
@@ -291,7 +308,27 @@ fn upgrades<K: Kind>(root: &Distribution) {
         .unwrap();
     install::<K>(root, "fieldseal-agent");
     let asked = asked_of_systemd(root).unwrap();
-    assert_eq!(asked, ["daemon-reload", &format!("try-restart {UNITS}")]);
+    let restarted = format!("try-restart {UNITS}");
+    assert_eq!(asked, ["daemon-reload", &restarted]);
+    // At rest for want of a deployment's file, which may lie there now, or ended by what the new version mends.
+    for at_rest in [
+        "ActiveState=inactive\nConditionResult=no",
+        "ActiveState=failed\nConditionResult=yes",
+    ] {
+        systemd_says(root, at_rest).unwrap();
+        install::<K>(root, "fieldseal-agent");
+        let asked = asked_of_systemd(root).unwrap();
+        let started = format!("start {}", UNITS);
+        assert_eq!(asked, ["daemon-reload", &restarted, &started], "{at_rest}");
+    }
+    // Stopped by hand.
+    systemd_says(root, "ActiveState=inactive\nConditionResult=yes").unwrap();
+    install::<K>(root, "fieldseal-agent");
+    assert_eq!(
+        asked_of_systemd(root).unwrap(),
+        ["daemon-reload", &restarted]
+    );
+    systemd_says(root, "").unwrap();
     root.shell(&format!(
         "grep identity /var/lib/fieldseal/reader/state; grep sealed {PART}"
     ))
@@ -333,6 +370,14 @@ fn purges_nothing_that_was_not_delivered<K: Kind>(root: &Distribution) {
         "grep identity /var/lib/fieldseal/reader/state; grep sealed {PART}"
     ))
     .unwrap();
+    // What can't be looked at is not taken for nothing.
+    root.shell("mv /usr/bin/find /usr/bin/find.away").unwrap();
+    let blind = K::purge(root, "fieldseal-agent");
+    assert_ne!(blind.code, 0, "{blind:?}");
+    root.shell(&format!(
+        "mv /usr/bin/find.away /usr/bin/find; grep sealed {PART}"
+    ))
+    .unwrap();
     root.shell("touch /etc/fieldseal/purge-unsent").unwrap();
     let purged = K::purge(root, "fieldseal-agent");
     assert_eq!(purged.code, 0, "{purged:?}");
@@ -355,11 +400,50 @@ fn the_server_keeps_its_deployment<K: Kind>(suite: &Suite, packaged: &Packaged) 
         said.contains("/var/lib/fieldseal-server/deployment"),
         "{said}"
     );
-    root.shell("touch /var/lib/fieldseal-server/purge-evidence")
+    root.shell("touch /var/lib/fieldseal-server.purge-evidence")
         .unwrap();
     let purged = K::purge(&root, "fieldseal-server");
     assert_eq!(purged.code, 0, "{purged:?}");
-    root.shell("! ls /var/lib/fieldseal-server").unwrap();
+    root.shell("! ls -d /var/lib/fieldseal-server*").unwrap();
+}
+
+/// What the server's user lays into its own folder leads no script of root's elsewhere.
+fn root_follows_nobody<K: Kind>(suite: &Suite, packaged: &Packaged) {
+    let (_dir, root) = ready::<K>(suite, packaged);
+    install::<K>(&root, "fieldseal-server");
+    let lay = "echo kept >/etc/others; for name in enable-again purge-evidence; do \
+        ln -s /etc/others /var/lib/fieldseal-server/$name; chown -h fieldseal-server: /var/lib/fieldseal-server/$name; done";
+    root.shell(lay).unwrap();
+    assert_eq!(K::remove(&root, "fieldseal-server").code, 0);
+    root.shell("grep kept /etc/others; test -e /var/lib/fieldseal-server.enable-again")
+        .unwrap();
+    install::<K>(&root, "fieldseal-server");
+    root.shell("systemctl is-enabled fieldseal-server.service; ! test -e /var/lib/fieldseal-server.enable-again")
+        .unwrap();
+}
+
+/// Where an image is made on a machine that runs: nothing is started, by Debian's way to say so or a mask.
+fn nothing_starts_in_an_image<K: Kind>(suite: &Suite, packaged: &Packaged) {
+    let (_dir, root) = ready::<K>(suite, packaged);
+    play_systemd(&root).unwrap();
+    root.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n")
+        .unwrap();
+    install::<K>(&root, "fieldseal-agent");
+    assert_eq!(asked_of_systemd(&root).unwrap(), ["daemon-reload"]);
+    root.shell(&format!(
+        "rm /usr/sbin/policy-rc.d; systemctl is-enabled {UNITS}; ln -s /dev/null /etc/systemd/system/fieldseal-server.service"
+    ))
+    .unwrap();
+    install::<K>(&root, "fieldseal-server");
+}
+
+#[test]
+fn scripts_follow_no_links_and_start_nothing_in_an_image() {
+    let (suite, packaged) = (Suite::own().unwrap(), Packaged::make().unwrap());
+    root_follows_nobody::<Deb>(&suite, &packaged);
+    root_follows_nobody::<Rpm>(&suite, &packaged);
+    nothing_starts_in_an_image::<Deb>(&suite, &packaged);
+    nothing_starts_in_an_image::<Rpm>(&suite, &packaged);
 }
 
 #[test]

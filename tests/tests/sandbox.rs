@@ -6,7 +6,7 @@
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, chown},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -72,7 +72,21 @@ fn halves(supervisor: u32) -> Option<(u32, u32)> {
 
 /// What the kernel says of a process.
 fn fact(process: u32, name: &str) -> String {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    fact_of(&folder(process), name)
+}
+
+fn folder(process: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{process}"))
+}
+
+/// The folders of a process's threads.
+fn threads(process: u32) -> Vec<PathBuf> {
+    let all = fs::read_dir(folder(process).join("task")).unwrap();
+    all.map(|thread| thread.unwrap().path()).collect()
+}
+
+fn fact_of(task: &Path, name: &str) -> String {
+    let status = fs::read_to_string(task.join("status")).unwrap_or_default();
     let line = status
         .lines()
         .find_map(|l| l.strip_prefix(name)?.strip_prefix(":\t"));
@@ -95,11 +109,17 @@ fn a_triage_is_gathered_and_delivered_inside_all_walls() {
         Ok(confined(reader) && confined(courier))
     })
     .unwrap();
+    // Of every thread: one that had begun before the walls went up would stand outside of them.
     for process in [reader, courier] {
-        assert_eq!(fact(process, "NoNewPrivs"), "1");
-        assert_eq!(fact(process, "Seccomp"), "2");
-        assert_eq!(fact(process, "Seccomp_filters"), "2");
-        assert_eq!(fact(process, "Groups").trim(), "");
+        wait_until("its threads have begun", || Ok(threads(process).len() > 1)).unwrap();
+        for thread in threads(process) {
+            let fact = |name| fact_of(&thread, name);
+            assert_eq!(fact("NoNewPrivs"), "1");
+            assert_eq!(fact("Seccomp"), "2");
+            assert_eq!(fact("Seccomp_filters"), "2");
+            assert_eq!(fact("Groups").trim(), "");
+            assert_eq!(fact("CapEff"), fact_of(&folder(process), "CapEff"));
+        }
     }
     // CAP_DAC_READ_SEARCH (2) and CAP_SYS_PTRACE (19).
     let (both, none) = ("0000000000080004", "0000000000000000");
@@ -147,12 +167,18 @@ fn a_triage_is_gathered_and_delivered_inside_all_walls() {
             .any(|l| l.contains("tree/secret") && l.contains("sha256"))
     );
 
-    let status = stage
-        .run(
-            "fieldseal-agent",
-            &args!["status", "--state", stage.path("agent")],
-        )
-        .unwrap();
+    let arguments = args!["status", "--state", stage.path("agent")];
+    let status = || stage.run("fieldseal-agent", &arguments).unwrap();
+    wait_until("it has told how it fares", || {
+        Ok(status().out.contains("\nClock "))
+    })
+    .unwrap();
+    let status = status();
+    let clock = status.out.lines().find(|l| l.starts_with("Clock "));
+    // Both run on one clock.
+    assert!(clock.unwrap().contains("Clock       0."), "{status:?}");
+    let used = status.out.lines().find(|l| l.starts_with("Used "));
+    assert!(used.unwrap().contains("s of a processor"), "{status:?}");
     assert!(
         status.out.contains(&format!("reader: {reader_walls}\n")),
         "{status:?}"

@@ -449,6 +449,7 @@ fn first_status(settings: &Settings, ends: WallTime) -> Status {
         reader_walls: None,
         courier_walls: None,
         used: None,
+        clock: None,
     }
 }
 

@@ -26,11 +26,10 @@ use super::{
 };
 use crate::link::{FromReader, FromSpool, Link, LinkError, VERSION};
 use crate::platform::handle::{AsFd as _, OwnedFd};
+use crate::seldom::Seldom;
 
 /// No pause between two tries to enrol is longer, unless the server asks for it.
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
-/// So often it is said that the host is not enrolled yet.
-const SAID_EVERY: Duration = Duration::from_secs(3600);
 
 /// What enrolment was told.
 #[derive(Debug, Clone)]
@@ -73,7 +72,7 @@ pub enum Wait {
 pub enum EnrolError {
     /// It is already.
     #[error(
-        "this host is enrolled already: {0} exists. Remove the state folder first if it shall become another agent; what waits there undelivered is lost with it."
+        "this host is enrolled already: {0} exists. Stop the agent and empty its folders `courier` and `reader` first if it shall become another; what waits there undelivered is lost with them."
     )]
     AlreadyEnrolled(PathBuf),
     /// The other half has kept an enrolment that was cut off here.
@@ -206,7 +205,7 @@ struct Tries {
     began: Instant,
     count: u32,
     backoff: Backoff,
-    said: Option<Instant>,
+    seldom: Seldom,
 }
 
 impl Tries {
@@ -216,7 +215,7 @@ impl Tries {
             began: Instant::now(),
             count: 0,
             backoff: Backoff::up_to(PAUSE_MAX),
-            said: None,
+            seldom: Seldom::default(),
         }
     }
 
@@ -237,12 +236,13 @@ impl Tries {
         if is_late || !error.may_pass(self.wait) {
             return None;
         }
-        let is_due = |said: Instant| match self.wait {
-            Wait::For(_) => true,
-            Wait::ForEver => said.elapsed() >= SAID_EVERY,
+        let is_due = match (self.wait, error) {
+            (Wait::For(_), _) => true,
+            // The reader says by itself what it refuses.
+            (Wait::ForEver, EnrolError::Reader(_)) => false,
+            (Wait::ForEver, _) => self.seldom.is_due(Instant::now()),
         };
-        if self.said.is_none_or(is_due) {
-            self.said = Some(Instant::now());
+        if is_due {
             tracing::warn!(
                 error = error.told(),
                 tries = self.count,

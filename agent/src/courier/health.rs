@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use evidence::instant::Instant as WallTime;
 use protocol::{
     health::{FACT_BYTES_MAX, TEXT_BYTES_MAX, fitting},
     messages::{AgentHealth, ErrorSeen, Health},
@@ -15,7 +16,7 @@ use super::{
     context::{Context, CourierError},
     http::HttpError,
     pause::Backoff,
-    status::Status,
+    status::{ClockSeen, Status},
 };
 use crate::{
     host,
@@ -36,7 +37,8 @@ pub(super) fn serve(context: &Context) -> Result<(), CourierError> {
     let begun = Instant::now();
     context.wait_until(Some(begun + FIRST_WORDS), || context.board.is_whole());
     while !context.has_ended() {
-        let health = health(context);
+        let clock = seen_clock(context);
+        let health = health(context, clock);
         match tell_even_an_older(context, &health) {
             Ok(()) => backoff.reset(),
             // The same once more would be refused as well.
@@ -84,17 +86,23 @@ fn tell_even_an_older(context: &Context, health: &Health) -> Result<(), HttpErro
 fn tell(context: &Context, health: &Health) -> Result<(), HttpError> {
     let message = AgentHealth {
         v: 1,
-        health: Health {
-            clock_ahead_ms: clock::ahead_ms(&context.client()).ok(),
-            ..health.clone()
-        },
+        health: health.clone(),
     };
     let client = context.client();
     client.post("/v1/agent/health", &message, ANSWER_BYTES_MAX)?;
     Ok(())
 }
 
-fn health(context: &Context) -> Health {
+/// The clock beside the server's, which `status` tells from now on; none where the server tells no time.
+fn seen_clock(context: &Context) -> Option<ClockSeen> {
+    let ahead_ms = clock::ahead_ms(&context.client()).ok()?;
+    let time = WallTime::now();
+    let seen = Some(ClockSeen { time, ahead_ms });
+    context.board.change(|status| status.clock = seen);
+    seen
+}
+
+fn health(context: &Context, clock: Option<ClockSeen>) -> Health {
     let (hostname, _) = program::host_and_kernel();
     let space = disk::space(&context.folder.spool()).ok();
     let told = context.board.told();
@@ -106,7 +114,7 @@ fn health(context: &Context) -> Health {
         free_bytes: space.map(|space| space.free_bytes),
         parts_waiting: told.parts_waiting,
         bytes_waiting: told.bytes_waiting,
-        clock_ahead_ms: None,
+        clock_ahead_ms: clock.map(|clock| clock.ahead_ms),
         problem: problem(&told),
         reader_walls: walls(told.reader_walls),
         courier_walls: walls(told.courier_walls),

@@ -59,6 +59,18 @@ pub struct Status {
     /// What both halves have used in the last day, or since they began, and the most memory that each held.
     #[serde(default)]
     pub used: Option<Use>,
+    /// The clock beside the server's, as it was last looked at.
+    #[serde(default)]
+    pub clock: Option<ClockSeen>,
+}
+
+/// This host's clock beside the server's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockSeen {
+    /// When, by this host's clock.
+    pub time: Instant,
+    /// By how much it was ahead; below zero, behind.
+    pub ahead_ms: i64,
 }
 
 /// What went wrong, and when.
@@ -232,6 +244,7 @@ mod tests {
             reader_walls: None,
             courier_walls: None,
             used: None,
+            clock: None,
         };
         let board = Board::new(status, Arc::new(Wake::new().unwrap()));
         board.change(|s| s.parts_waiting = 3);

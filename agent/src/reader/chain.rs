@@ -27,7 +27,7 @@ use super::{
     port::{self, SealedSlot, Slot, SlotError, SpoolPort},
     seal::{PartBefore, Seal, SealError},
     shared::Shared,
-    task::{Authority, Position, Task, Watch},
+    task::{Authority, Position, Spent, Task, Watch},
 };
 use crate::{
     host,
@@ -131,6 +131,8 @@ pub(super) struct Run<'r> {
     open: Mutex<BTreeMap<usize, Counts>>,
     is_paused: AtomicBool,
     begun: Clock,
+    /// For how long earlier attempts were at work.
+    worked: Duration,
 }
 
 struct Chain {
@@ -153,8 +155,10 @@ impl<'r> Run<'r> {
         let _ = thread::Builder::new().spawn(host::own_digest);
         let facts = facts(&task, position.as_ref(), lanes);
         let finished = position.as_ref().map_or(&[][..], |p| &p.finished);
+        let spent = position.as_ref().map(|p| p.spent).unwrap_or_default();
         Self {
-            shared: Arc::new(Shared::new(task.plan.clone(), finished)),
+            shared: Arc::new(Shared::new(task.plan.clone(), finished, spent)),
+            worked: Duration::from_millis(spent.work_ms),
             watch,
             port,
             seal: task.seal,
@@ -178,10 +182,11 @@ impl<'r> Run<'r> {
         self.begun
     }
 
-    /// For how long this attempt has gone on, without the time that its limits made it wait or that it left to others.
+    /// For how long the collection has gone on, in this attempt and those before, without the time that its limits made it
+    /// wait or that it left to others.
     pub(super) fn at_work(&self) -> Duration {
         let left = self.shared.waits.waited() + self.shared.pace.given_way();
-        self.begun.elapsed().saturating_sub(left)
+        self.worked + self.begun.elapsed().saturating_sub(left)
     }
 
     /// Whether an earlier attempt began it.
@@ -276,6 +281,11 @@ impl<'r> Run<'r> {
         let before = chain.before.as_ref();
         let statement = self.seal.statement(&record, &written, before, recipients);
         let statement = statement.map_err(|e| Trouble::Fatal(e.into()))?;
+        let finished = self.shared.tally.finished_with(lane);
+        let spent = Spent {
+            work_ms: u64::try_from(self.at_work().as_millis()).unwrap_or(u64::MAX),
+            ..self.shared.tally.spent_on(&finished)
+        };
         let position = Position {
             started: self.facts.started,
             parts: number,
@@ -284,7 +294,8 @@ impl<'r> Run<'r> {
                 stored_sha256: written.stored_sha256,
             },
             totals,
-            finished: self.shared.tally.finished_with(lane),
+            finished,
+            spent,
         };
         let kept = |outcome: Result<(), String>| {
             outcome.map_err(|e| Trouble::Fatal(ChainError::Position(e)))

@@ -38,7 +38,7 @@ use crate::platform::handle::OwnedFd;
 pub enum EnrolError {
     /// It is already.
     #[error(
-        "this host is enrolled already, as {0}. Stop the agent and remove its state folder first if it shall become another."
+        "this host is enrolled already, as {0}. Stop the agent and empty its folders `reader` and `courier` first if it shall become another; what waits there undelivered is lost with them."
     )]
     AlreadyEnrolled(AgentId),
     /// The state can't be used.

@@ -10,7 +10,7 @@ use std::{
 
 use evidence::{gap::Reason, names};
 
-use super::{queue::Queue, room::Room, tally::Tally, waits::Waits};
+use super::{queue::Queue, room::Room, tally::Tally, task::Spent, waits::Waits};
 use crate::platform::names::OsStrExt as _;
 use crate::{
     artifacts::passwd::Names,
@@ -59,11 +59,12 @@ struct Seen {
 }
 
 impl Shared {
-    pub(super) fn new(plan: Plan, finished: &[String]) -> Self {
+    /// With what an earlier attempt has finished, and what that took of the limits.
+    pub(super) fn new(plan: Plan, finished: &[String], before: Spent) -> Self {
         Self {
             pace: Pace::new(&plan.limits),
             queue: Queue::default(),
-            tally: Tally::new(&plan.limits, finished),
+            tally: Tally::new(&plan.limits, finished, before),
             room: Room::default(),
             waits: Waits::new(&plan.limits, plan.host),
             bounds: bounds(&plan),

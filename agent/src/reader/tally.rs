@@ -13,6 +13,7 @@ use std::{
 
 use protocol::profile::Limits;
 
+use super::task::Spent;
 use crate::files::Outside;
 
 /// The counts of one run.
@@ -24,6 +25,7 @@ pub(super) struct Tally {
     dealt_with: AtomicU64,
     most_files: u64,
     most_bytes: u64,
+    before: Spent,
 }
 
 /// One artifact.
@@ -37,6 +39,9 @@ pub(super) struct Standing {
     lanes: u64,
     /// Something of it was in a part that could not be sealed.
     pub(super) is_lost: bool,
+    /// Files that this attempt has taken for it, and their bytes.
+    files: u64,
+    file_bytes: u64,
     /// Files that a limit left out.
     pub(super) beyond: u64,
     /// Files that the order's scope left out and that are not told yet, in the order of [`Outside::ALL`].
@@ -53,8 +58,8 @@ impl Standing {
 }
 
 impl Tally {
-    /// With the limits of the run, and what an earlier attempt has finished.
-    pub(super) fn new(limits: &Limits, finished: &[String]) -> Self {
+    /// With the limits of the run, what an earlier attempt has finished, and what that took of the limits.
+    pub(super) fn new(limits: &Limits, finished: &[String], spent: Spent) -> Self {
         let before = Standing {
             is_said: true,
             is_before: true,
@@ -63,12 +68,25 @@ impl Tally {
         let standings = finished.iter().map(|name| (name.clone(), before));
         Self {
             standings: Mutex::new(standings.collect()),
-            files: AtomicU64::new(0),
-            file_bytes: AtomicU64::new(0),
+            files: AtomicU64::new(spent.files),
+            file_bytes: AtomicU64::new(spent.file_bytes),
             dealt_with: AtomicU64::new(0),
             most_files: limits.files,
             most_bytes: limits.size_bytes,
+            before: spent,
         }
+    }
+
+    /// What `finished` artifacts took of the limits, in this attempt and before. What one took that is not finished does
+    /// not count: it begins anew, and takes the same once more.
+    pub(super) fn spent_on(&self, finished: &[String]) -> Spent {
+        let standings = self.lock();
+        let taken = finished.iter().filter_map(|name| standings.get(name));
+        taken.fold(self.before, |sum, s| Spent {
+            files: sum.files.saturating_add(s.files),
+            file_bytes: sum.file_bytes.saturating_add(s.file_bytes),
+            ..sum
+        })
     }
 
     /// Whether an earlier attempt has finished `artifact`.
@@ -160,9 +178,13 @@ impl Tally {
         };
         let is_taken = fits(&self.files, 1, self.most_files)
             && fits(&self.file_bytes, size_bytes, self.most_bytes);
-        if !is_taken {
-            self.on(artifact, |s| s.beyond += 1);
-        }
+        self.on(artifact, |s| match is_taken {
+            true => {
+                s.files += 1;
+                s.file_bytes = s.file_bytes.saturating_add(size_bytes);
+            }
+            false => s.beyond += 1,
+        });
         is_taken
     }
 
@@ -191,7 +213,7 @@ mod tests {
 
     #[test]
     fn an_artifact_is_finished_when_every_part_that_holds_it_is_durable() {
-        let tally = Tally::new(&Limits::default(), &["old".to_owned()]);
+        let tally = Tally::new(&Limits::default(), &["old".to_owned()], Spent::default());
         tally.named("a");
         tally.said("a");
         assert_eq!(tally.finished_with(0), ["old"]);
@@ -210,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_the_scope_left_out_is_told_once_and_before_the_artifact_is_finished() {
-        let tally = Tally::new(&Limits::default(), &[]);
+        let tally = Tally::new(&Limits::default(), &[], Spent::default());
         tally.named("a");
         tally.out_of_scope("a", Outside::User, 2);
         tally.settled("a");
@@ -230,11 +252,31 @@ mod tests {
             size_bytes: 10,
             ..Limits::default()
         };
-        let tally = Tally::new(&limits, &[]);
+        let tally = Tally::new(&limits, &[], Spent::default());
         assert!(tally.takes("a", 10));
         assert!(!tally.takes("a", 1));
         assert!(!tally.takes("b", 0));
         assert_eq!(tally.standings()["a"].beyond, 1);
         assert_eq!(tally.standings()["b"].beyond, 1);
+    }
+
+    #[test]
+    fn an_attempt_has_left_what_finished_artifacts_did_not_take_before_it() {
+        let limits = Limits {
+            files: 4,
+            size_bytes: 100,
+            ..Limits::default()
+        };
+        let first = Tally::new(&limits, &[], Spent::default());
+        assert!(first.takes("done", 10) && first.takes("done", 20) && first.takes("cut", 30));
+        let done = ["done".to_owned()];
+        let spent = first.spent_on(&done);
+        assert_eq!((spent.files, spent.file_bytes), (2, 30));
+
+        let second = Tally::new(&limits, &done, spent);
+        assert!(second.takes("cut", 30) && second.takes("cut", 40));
+        assert!(!second.takes("cut", 0));
+        let all = second.spent_on(&["cut".to_owned(), "done".to_owned()]);
+        assert_eq!((all.files, all.file_bytes), (4, 100));
     }
 }

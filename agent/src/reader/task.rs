@@ -12,6 +12,7 @@ use evidence::{
     records::{self, Counts, Person, Refusal},
 };
 use protocol::{live::Line, messages::Progress};
+use serde::{Deserialize, Serialize};
 
 use super::seal::{PartBefore, Seal};
 use crate::config::Plan;
@@ -45,6 +46,18 @@ pub struct Authority {
     pub field: Option<Field>,
 }
 
+/// What a collection has used of its limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spent {
+    /// Files that its finished artifacts took.
+    pub files: u64,
+    /// Their bytes.
+    pub file_bytes: u64,
+    /// For how long it was at work.
+    pub work_ms: u64,
+}
+
 /// Where the chain of a collection that was cut off stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
@@ -58,6 +71,8 @@ pub struct Position {
     pub totals: Counts,
     /// Artifacts that are whole in them, by name.
     pub finished: Vec<String>,
+    /// What is used of the limits.
+    pub spent: Spent,
 }
 
 /// One collection that can begin, or go on.

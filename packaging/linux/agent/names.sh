@@ -4,6 +4,9 @@ users="fieldseal-reader fieldseal-courier"
 units="fieldseal-reader.service fieldseal-courier.service"
 settings=/etc/fieldseal
 state=/var/lib/fieldseal
+# Root's folders, so that no user of ours can lay a link there: whether units were enabled when the package was removed, and
+# by what an administrator says that evidence may be lost.
+again=$state/enable-again
 told=$settings/purge-unsent
 
 # Mode, owner and path; the group is $group.
@@ -21,9 +24,12 @@ secrets() {
     echo "$settings/deployment.json"
 }
 
-# What would be lost by a purge, a line each.
+# What would be lost by a purge, a line each; fails where that can't be told.
 precious() {
-    find "$state/courier/spool" -type f -name 'part-*.zip.age' -printf '%p, %s bytes\n' 2>/dev/null | sort
+    spool=$state/courier/spool
+    [ -e "$spool" ] || return 0
+    found=$(find -H "$spool" -type f -name 'part-*.zip.age' -printf '%p, %s bytes\n') || return 1
+    [ -z "$found" ] || printf '%s\n' "$found" | sort
 }
 
 is_precious="sealed evidence was not delivered"

@@ -4,7 +4,10 @@ users="fieldseal-server"
 units="fieldseal-server.service"
 settings=
 state=/var/lib/fieldseal-server
-told=$state/purge-evidence
+# Beside the state, which is not root's, so that nobody can lay a link there: whether units were enabled when the package was
+# removed, and by what an administrator says that evidence may be lost.
+again=$state.enable-again
+told=$state.purge-evidence
 
 # Mode, owner and path; the group is $group.
 folders() {
@@ -16,10 +19,11 @@ secrets() {
     :
 }
 
-# What would be lost by a purge, a line each.
+# What would be lost by a purge, a line each; fails where that can't be told.
 precious() {
-    # Two files are the package's own.
-    find "$state" -mindepth 1 -maxdepth 1 ! -path "$told" ! -name enable-again 2>/dev/null | sort
+    [ -e "$state" ] || return 0
+    found=$(find -H "$state" -mindepth 1 -maxdepth 1) || return 1
+    [ -z "$found" ] || printf '%s\n' "$found" | sort
 }
 
 is_precious="a deployment with its evidence, its custody log and its keys"

@@ -7,6 +7,7 @@
 
 mod life;
 mod troubles;
+mod whole;
 
 use fieldseal_tests::{distribution::Suite, machine::Deployed, slow};
 use serde_json::Value;

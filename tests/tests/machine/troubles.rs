@@ -13,7 +13,9 @@ use serde_json::Value;
 use crate::{arrives_whole, begun, deployed};
 
 const DAY_MS: i64 = 86_400_000;
-/// How long it sleeps.
+/// How long it sleeps: past every time that a connection is kept waiting.
+const SLEEP: Duration = Duration::from_secs(100);
+/// How long it stands still without knowing.
 const NAP: Duration = Duration::from_secs(5);
 
 /// A fixed address behind a gateway, in the place of the one that was given.
@@ -36,7 +38,7 @@ fn neither_sleep_nor_clock_nor_network_keeps_evidence_back() {
 /// Suspended by itself, stopped by whoever runs the machine, set three days on: it is one attempt, and whole.
 fn a_collection_outlives_sleep_and_a_clock_that_is_set(deployed: &Deployed) {
     let (order, collection) = begun(deployed);
-    deployed.machine.suspend(NAP).unwrap();
+    deployed.machine.suspend(SLEEP).unwrap();
     deployed.machine.freeze(NAP).unwrap();
     set_clock(deployed, "3 days");
     let running = deployed.status().unwrap()["running"].clone();

@@ -163,7 +163,7 @@ fn is_closed(error: &ureq::Error) -> bool {
 }
 
 /// A stranger's text, harmless in a log or a terminal.
-pub(in crate::courier) fn inert(text: &str) -> String {
+pub(crate) fn inert(text: &str) -> String {
     text.chars()
         .take(TEXT_CHARS_MAX)
         .map(|c| {

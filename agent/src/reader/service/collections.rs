@@ -154,10 +154,6 @@ impl Service {
     }
 
     fn ended(&mut self, ended: Ended) -> Result<(), ServiceError> {
-        self.journal.notice(&format!(
-            "collection {} of order {} ended with {} parts",
-            ended.collection, ended.order, ended.parts
-        ));
         keep(&self.state, Change::Ended(ended))?;
         // Before its end is told: whoever has heard that may go.
         let used = Use::own();

@@ -20,7 +20,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::{Begun, Recurring};
 use crate::reader::{
     seal::{PartBefore, Seal},
-    task::Position,
+    task::{Position, Spent},
 };
 
 /// Refusals that are remembered, so that an order that is handed again gets the same answer.
@@ -385,6 +385,8 @@ pub struct SavedPosition {
     stored_sha256: Digest,
     totals: Counts,
     finished: Vec<String>,
+    #[serde(default)]
+    spent: Spent,
 }
 
 impl From<&Position> for SavedPosition {
@@ -396,6 +398,7 @@ impl From<&Position> for SavedPosition {
             stored_sha256: position.before.stored_sha256,
             totals: position.totals,
             finished: position.finished.clone(),
+            spent: position.spent,
         }
     }
 }
@@ -411,6 +414,7 @@ impl From<SavedPosition> for Position {
             },
             totals: saved.totals,
             finished: saved.finished,
+            spent: saved.spent,
         }
     }
 }
@@ -426,6 +430,7 @@ impl SavedPosition {
             stored_sha256: Digest::of(b"stored"),
             totals: Counts::default(),
             finished: finished.iter().map(ToString::to_string).collect(),
+            spent: Spent::default(),
         }
     }
 

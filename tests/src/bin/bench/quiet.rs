@@ -24,6 +24,8 @@ const LOOK: Duration = Duration::from_secs(5);
 const SETTLED: Duration = Duration::from_secs(90);
 /// Each may cost a tenth of what a peer does.
 const GOAL: f64 = 10.0;
+/// So often all its processes may be woken in a minute: a long poll's end, its answer and the next, and nothing else.
+const WAKES_A_MINUTE: f64 = 10.0;
 
 /// An agent of somebody else that runs already: its name, and the first of its processes.
 #[derive(Debug, Clone)]
@@ -85,6 +87,8 @@ pub(crate) fn measure(work: &Path, peers: &[Peer], seconds: u32) -> anyhow::Resu
     let Some((ours, theirs)) = costs.split_first() else {
         return Ok(section);
     };
+    let a_minute = ours.wakes * 60.0 / f64::from(seconds.max(1));
+    section.at_most("wake-ups a minute", "", a_minute, WAKES_A_MINUTE);
     for ((name, _), cost) in all.iter().skip(1).zip(theirs) {
         compare(&mut section, name, ours, cost);
     }

@@ -4,7 +4,7 @@ use std::{
     ffi::CString,
     fs::{self, File},
     io::{self, Read as _, Write as _},
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{Ipv4Addr, TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket},
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
     os::unix::{net::UnixDatagram, process::CommandExt as _},
     process::Command,
@@ -55,6 +55,43 @@ const ACTS: &[(&str, Act)] = &[
     ("folder", |path| fs::create_dir(format!("{path}.d"))),
     ("special", special),
     ("by_struct", by_struct),
+    ("remove_at", |path| at(libc::SYS_unlinkat, path, 0)),
+    ("mode_at", |path| at(libc::SYS_fchmodat, path, 0o4755)),
+    ("owner_at", |path| at(libc::SYS_fchownat, path, 0)),
+    ("folder_at", |path| {
+        at(libc::SYS_mkdirat, &format!("{path}.d"), 0o700)
+    }),
+    ("special_at", |path| {
+        let fifo = libc::S_IFIFO | 0o600;
+        at(libc::SYS_mknodat, &format!("{path}.fifo"), fifo.into())
+    }),
+    ("rename_at", |path| two_names(path, libc::SYS_renameat2)),
+    ("second_name", |path| two_names(path, libc::SYS_linkat)),
+    ("pointer", |path| {
+        std::os::unix::fs::symlink(path, format!("{path}.link"))
+    }),
+    ("shorten", |path| {
+        let path = text(path);
+        // SAFETY: the path ends with a zero byte.
+        checked(unsafe { libc::truncate(path.as_ptr(), 0) }.into())
+    }),
+    #[cfg(target_arch = "x86_64")]
+    ("overwrite_of_old", |path| {
+        let write = i64::from(libc::O_WRONLY);
+        by_name(libc::SYS_open, path, [write, 0])
+    }),
+    #[cfg(target_arch = "x86_64")]
+    ("create_of_old", |path| {
+        by_name(libc::SYS_creat, path, [0o600, 0])
+    }),
+    #[cfg(target_arch = "x86_64")]
+    ("times_of_old", |path| {
+        by_name(libc::SYS_utimes, path, [0, 0])
+    }),
+    #[cfg(target_arch = "x86_64")]
+    ("mode_of_old", |path| {
+        by_name(libc::SYS_chmod, path, [0o4755, 0])
+    }),
     ("by_handle", |_| {
         called(libc::SYS_open_by_handle_at, [0, 0, 0])
     }),
@@ -63,7 +100,16 @@ const ACTS: &[(&str, Act)] = &[
         UnixDatagram::unbound()?.connect(path)
     }),
     ("listen", |_| TcpListener::bind("127.0.0.1:0").map(drop)),
-    ("connect", |port| connect(port)),
+    // No attack: what the courier finds its server by.
+    ("look_up", |name| {
+        (name, 0)
+            .to_socket_addrs()?
+            .next()
+            .map(drop)
+            .ok_or_else(|| io::Error::other("no address"))
+    }),
+    ("connect", |port| connect([127, 0, 0, 1], port)),
+    ("connect_beside", |port| connect([127, 0, 0, 2], port)),
     ("multipath", |port| {
         reached(port, IPPROTO_MPTCP, by_connecting)
     }),
@@ -180,9 +226,40 @@ fn opened(path: &str, flags: libc::c_int) -> io::Result<()> {
     checked(unsafe { libc::openat(libc::AT_FDCWD, path.as_ptr(), flags, 0o600) }.into())
 }
 
-fn connect(port: &str) -> io::Result<()> {
+/// A call whose first argument is a name.
+#[cfg(target_arch = "x86_64")]
+fn by_name(call: libc::c_long, path: &str, [one, two]: [i64; 2]) -> io::Result<()> {
+    let path = text(path);
+    // SAFETY: the path ends with a zero byte and outlives the call, which is given no other address.
+    checked(unsafe { libc::syscall(call, path.as_ptr(), one, two) })
+}
+
+/// A call on a name in the folder that it is started in.
+fn at(call: libc::c_long, path: &str, more: i64) -> io::Result<()> {
+    let path = text(path);
+    // SAFETY: the path ends with a zero byte and outlives the call, which is given no other address.
+    checked(unsafe { libc::syscall(call, libc::AT_FDCWD, path.as_ptr(), more, 0, 0) })
+}
+
+/// A call that gives what is at `path` another name.
+fn two_names(path: &str, call: libc::c_long) -> io::Result<()> {
+    let (from, to) = (text(path), text(&format!("{path}.moved")));
+    // SAFETY: both names end with a zero byte and outlive the call.
+    checked(unsafe {
+        libc::syscall(
+            call,
+            libc::AT_FDCWD,
+            from.as_ptr(),
+            libc::AT_FDCWD,
+            to.as_ptr(),
+            0,
+        )
+    })
+}
+
+fn connect(host: [u8; 4], port: &str) -> io::Result<()> {
     let port: u16 = port.parse().map_err(io::Error::other)?;
-    TcpStream::connect(("127.0.0.1", port)).map(drop)
+    TcpStream::connect((Ipv4Addr::from(host), port)).map(drop)
 }
 
 fn times(path: &str) -> io::Result<()> {
