@@ -14,6 +14,7 @@ use std::{
 use evidence::{envelope::Envelope, keys::SigningKey};
 use fieldseal_tests::{
     args, kit::json, port, programs::Outcome, proxy::Proxy, running::Running, stage::Stage,
+    stick::wait_until,
 };
 use serde_json::Value;
 
@@ -277,10 +278,16 @@ fn behind_a_captive_portal_an_agent_waits_and_delivers_once_it_is_gone() {
     stage.run_agent().unwrap();
     portal.join().unwrap();
     let status = args!["status", "--json", "--state", stage.path("agent")];
-    let shown = json(&stage.run("fieldseal-agent", &status).unwrap().out).unwrap();
+    let shown = || json(&stage.run("fieldseal-agent", &status)?.out);
+    wait_until("the trouble is told", || {
+        let told = &shown()?["courier"]["last_error"]["text"];
+        Ok(told
+            .as_str()
+            .is_some_and(|text| text.contains("captive portal")))
+    })
+    .unwrap();
+    let shown = shown().unwrap();
     assert_eq!(shown["courier"]["last_contact"], Value::Null, "{shown}");
-    let told = shown["courier"]["last_error"]["text"].as_str().unwrap();
-    assert!(told.contains("captive portal"), "{told}");
     stage.serve().unwrap();
     let watch = args!["watch", ordered.order().unwrap(), "--for", "2m"];
     let watched = stage.fieldseal(&watch).unwrap();

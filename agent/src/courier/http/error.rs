@@ -20,7 +20,7 @@ pub enum HttpError {
     /// The server was reached, and is not shown to be the deployment's.
     #[error("{why}")]
     Certificate {
-        /// What is wrong with its certificate, and what to do.
+        /// What is wrong with its certificate or its speech, and what to do.
         why: &'static str,
         /// What the check said.
         source: Box<ureq::Error>,
@@ -60,7 +60,7 @@ pub enum HttpError {
 impl HttpError {
     /// What a request that was not answered came to.
     pub(super) fn unanswered(error: ureq::Error) -> Self {
-        match certificate_fault(&error) {
+        match stranger(&error) {
             Some(why) => Self::Certificate {
                 why,
                 source: Box::new(error),
@@ -119,16 +119,22 @@ impl HttpError {
     }
 }
 
-/// What is wrong with the server's certificate, where that is why the request was not answered.
-fn certificate_fault(error: &ureq::Error) -> Option<&'static str> {
+/// What shows that not the deployment's server answered, where that is why the request came to nothing.
+fn stranger(error: &ureq::Error) -> Option<&'static str> {
     use rustls::CertificateError as Fault;
     let error = match error {
         ureq::Error::Rustls(error) => error,
         ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
         _ => return None,
     };
-    let rustls::Error::InvalidCertificate(fault) = error else {
-        return None;
+    let fault = match error {
+        rustls::Error::InvalidCertificate(fault) => fault,
+        rustls::Error::InvalidMessage(_) => {
+            return Some(
+                "what answers at the server's address speaks no TLS: a captive portal that wants a login, or another service. Log in to the network, or have this host exempted; else check the address.",
+            );
+        }
+        _ => return None,
     };
     Some(match fault {
         Fault::UnknownIssuer | Fault::BadSignature => {
