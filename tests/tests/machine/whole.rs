@@ -16,15 +16,15 @@ const SERVER: &str = "export HOME=/root; cd /; dpkg --install /mnt/fieldseal-ser
     one=$(fieldseal keys vault --output /root/one.txt); two=$(fieldseal keys vault --output /root/two.txt); \
     install -m 644 /root/keys/person.json /var/tmp/person.json; \
     runuser -u fieldseal-server -- fieldseal-server init /var/lib/fieldseal-server/deployment --deployment lab --agency lab \
-        --name localhost --listen 127.0.0.1:8443 --person /var/tmp/person.json --vault $one --vault $two; \
+        --name 127.0.0.1 --listen 127.0.0.1:8443 --person /var/tmp/person.json --vault $one --vault $two; \
     systemctl start fieldseal-server";
 
 /// As `docs/rollout.md` has it; the folders were removed as in an image that is made of a machine with an agent.
 const AGENT: &str = "export HOME=/root; dpkg --install /mnt/fieldseal-agent.deb; rm -r /var/lib/fieldseal; \
     fieldseal-server deployment --dir /var/lib/fieldseal-server/deployment --key /root/keys/signing.key --as ann --agency lab \
-        --uses 1 --days 1 --server https://localhost:8443 --output /root/deployment.json; \
+        --uses 1 --days 1 --server https://127.0.0.1:8443 --output /root/deployment.json; \
     install -m 600 /root/deployment.json /etc/fieldseal/deployment.json; \
-    fieldseal setup --server https://localhost:8443 --trust /var/lib/fieldseal-server/deployment/trust --keys /root/keys";
+    fieldseal setup --server https://127.0.0.1:8443 --trust /var/lib/fieldseal-server/deployment/trust --keys /root/keys";
 
 /// The server is as its unit says, and is not killed or refused anything.
 const IN_FORCE: [&str; 8] = [
