@@ -147,6 +147,7 @@ async fn sweep(server: Arc<Server>) {
                 "expired uploads could not be dropped"
             ),
         }
+        finish_hosts(&server).await;
         let old = log_pieces::Change::Sweep {
             now: Instant::now(),
         };
@@ -156,6 +157,22 @@ async fn sweep(server: Arc<Server>) {
                 "old pieces of live logs could not be dropped"
             );
         }
+    }
+}
+
+/// Brings to its end what was cut off of hosts' way in and is asked for by nobody again.
+async fn finish_hosts(server: &Server) {
+    if let Err(error) = server.finish_enrolments().await {
+        tracing::error!(
+            error = chain(&error),
+            "enrolments that were cut off could not be finished"
+        );
+    }
+    if let Err(error) = server.finish_admissions().await {
+        tracing::error!(
+            error = chain(&error),
+            "admins' words on hosts could not be logged"
+        );
     }
 }
 

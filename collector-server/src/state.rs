@@ -41,6 +41,7 @@ use crate::{
         parts,
     },
     trust::{Anchors, Documents, Keys, intake_key},
+    uncut::Uncut,
     wake::Wake,
 };
 
@@ -93,6 +94,10 @@ pub struct Server {
     pub keeping: tokio::sync::Mutex<()>,
     /// Held by whoever takes in what came by hand.
     pub importing: tokio::sync::Mutex<()>,
+    /// Held by whoever brings an agent's enrolment to its end, for that agent.
+    pub(crate) entering: Shares<AgentId>,
+    /// What goes on though its client went away.
+    pub(crate) uncut: Uncut,
     /// Where everything lies.
     pub folder: Folder,
     documents: RwLock<Arc<Documents>>,
@@ -144,6 +149,8 @@ impl Server {
             stopping: watch::Sender::new(false),
             keeping: tokio::sync::Mutex::default(),
             importing: tokio::sync::Mutex::default(),
+            entering: Shares::new(1),
+            uncut: Uncut::new(config.max_connections),
             config: config.clone(),
             seen: Mutex::default(),
             log_writer: Mutex::new(Some(opened.writer)),
@@ -375,16 +382,6 @@ impl Server {
         self.custody.log(Action::Quarantined { part }).await?;
         let change = parts::Change::Quarantine(part);
         self.index.change(Change::Part(change)).await?;
-        Ok(())
-    }
-
-    /// An agent whose enrolment was cut off never got its certificates: it goes.
-    async fn finish_enrolments(&self) -> Result<(), IndexError> {
-        for agent in self.index.unfinished_agents().await? {
-            tracing::warn!(%agent, "an enrolment was cut off and is undone; the host enrols again");
-            let change = agents::Change::Abandon(agent);
-            self.index.change(Change::Agent(change)).await?;
-        }
         Ok(())
     }
 }
