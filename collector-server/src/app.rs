@@ -25,7 +25,7 @@ use crate::{
     siem,
     state::Server,
     store::{index::Change, log_pieces},
-    trust::{Anchors, Documents, Keys},
+    trust::{Anchors, Documents, Keys, intake_key},
 };
 
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
@@ -91,6 +91,10 @@ pub fn check(dir: &Path, config: &Config) -> anyhow::Result<()> {
     let documents = Documents::load(&folder)?;
     Anchors::load(&folder)?;
     Keys::load(&folder, &documents.policy)?;
+    // The server makes one where there is none.
+    if folder.intake_key().exists() {
+        intake_key(&folder)?;
+    }
     let pem = std::fs::read_to_string(folder.server_pem())
         .map(Zeroizing::new)
         .with_context(|| format!("{} can't be read.", folder.server_pem().display()))?;

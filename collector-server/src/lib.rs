@@ -34,6 +34,7 @@ pub mod store;
 pub mod token;
 pub mod trust;
 mod uncut;
+pub mod unfit;
 pub mod wake;
 
 #[cfg(test)]

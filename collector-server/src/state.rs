@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use data_encoding::BASE64;
 use evidence::{
     custody::event::{Action, Event, Outcome},
+    digest::Digest,
     ids::{AgentId, OrderId},
     instant::Instant,
     wrap::Identity,
@@ -386,15 +387,29 @@ impl Server {
     }
 }
 
+/// The folder holds an older policy than was in force, or another one of the same version.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "trust/policy.json has version {version}, and {of} of version {newest} was in force. Restore the newest policy."
+)]
+pub struct PolicyRolledBack {
+    version: u64,
+    newest: u64,
+    of: Digest,
+}
+
 /// The policy in force may not be older than one that was, nor another of the same version.
 async fn check_policy(index: &Index, documents: &Documents) -> anyhow::Result<()> {
     let (version, sha256) = (documents.policy.version, documents.policy_sha256);
     if let Some((newest, of)) = index.newest_policy().await?
         && (version < newest || version == newest && sha256 != of)
     {
-        anyhow::bail!(
-            "trust/policy.json has version {version}, and {of} of version {newest} was in force. Restore the newest policy."
-        );
+        let older = PolicyRolledBack {
+            version,
+            newest,
+            of,
+        };
+        return Err(older.into());
     }
     let change = crate::store::leaves::Change::Policy { version, sha256 };
     index.change(Change::Leaf(change)).await?;
