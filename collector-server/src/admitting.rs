@@ -1,9 +1,10 @@
 //! Hosts that a token holds: kept until an admin's word, which counts once it is in the custody log.
 //!
-//! A crash in between leaves a word without receipt, of which the leaf is written at the next start; until then the host
-//! waits.
+//! What is cut off in between (a crash, a disk that failed) leaves a word without receipt. Until its leaf is written the host
+//! waits; it is written when the host asks next, when an admin says something of it again, by a look now and then, and at
+//! the next start.
 
-use evidence::{custody::event::Action, envelope::Envelope, instant::Instant};
+use evidence::{custody::event::Action, digest::Digest, envelope::Envelope, instant::Instant};
 use protocol::{
     admission::{Admission, EnrolmentHeld, PendingHost, Verdict},
     enrolment::{HostFacts, Token},
@@ -15,7 +16,10 @@ use crate::{
     refusal::Refusal,
     serve::Origin,
     state::Server,
-    store::{index::Change, pending},
+    store::{
+        index::Change,
+        pending::{self, Standing},
+    },
 };
 
 /// A host that is held asks again no sooner, and later the longer it waits.
@@ -38,12 +42,11 @@ impl Server {
     pub(crate) async fn held(
         &self,
         token: &Token,
-        (host, seal_key): (&HostFacts, evidence::digest::Digest),
+        (host, seal_key): (&HostFacts, Digest),
         Origin(from): Origin,
         now: Instant,
     ) -> Result<Held, Refusal> {
-        let known = self.index.standing(seal_key).await?;
-        let known = match known {
+        let known = match self.standing(seal_key, now).await? {
             Some(known) if !known.is_of(token) || known.host.host.id != host.id => {
                 let why = "This host waits by another token, or under another name. Have a new one enrol it: remove the agent's state first.";
                 return Err(Refusal::Conflict(why));
@@ -88,16 +91,38 @@ impl Server {
         ))
     }
 
-    /// Takes an admin's word that was found to hold, and gives the receipt of its leaf.
+    /// How the host with this key stands; a word that was cut off from its leaf is logged first.
+    async fn standing(&self, seal_key: Digest, now: Instant) -> Result<Option<Standing>, Refusal> {
+        let known = self.index.standing(seal_key).await?;
+        let known = match known.as_ref().is_some_and(Standing::is_unlogged) {
+            true => {
+                self.finish_admission(seal_key).await?;
+                self.index.standing(seal_key).await?
+            }
+            false => known,
+        };
+        // Who was never decided on is forgotten with the token, also where nobody has removed the row yet.
+        Ok(known.filter(|known| known.envelope.is_some() || known.host.expires > now))
+    }
+
+    async fn finish_admission(&self, seal_key: Digest) -> Result<(), Refusal> {
+        // Whoever is at work may be about to write it: then the host asks again.
+        let Ok(_alone) = self.keeping.try_lock() else {
+            return Ok(());
+        };
+        let known = self.index.standing(seal_key).await?;
+        if let Some(text) = known.filter(Standing::is_unlogged).and_then(|s| s.envelope) {
+            let envelope = Envelope::parse(text.as_bytes()).map_err(Refusal::failed)?;
+            self.log_admission(&envelope).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes an admin's word that was found to hold, and gives the receipt of the leaf of the first one on this host.
     ///
     /// # Errors
-    /// Another word counts already, or the index or the log failed.
-    pub(crate) async fn admit_by(
-        &self,
-        word: &Admission,
-        envelope: &Envelope,
-        text: String,
-    ) -> Result<String, Refusal> {
+    /// The first one says otherwise or is another admin's, or the index or the log failed.
+    pub(crate) async fn admit_by(&self, word: &Admission, text: String) -> Result<String, Refusal> {
         let _alone = self.keeping.lock().await;
         let change = pending::Change::Decide {
             seal_key: word.seal_key,
@@ -108,11 +133,15 @@ impl Server {
         let standing = self.index.standing(word.seal_key).await?;
         let first = standing.and_then(|s| s.envelope).ok_or(Refusal::NotFound)?;
         let first = Envelope::parse(first.as_bytes()).map_err(Refusal::failed)?;
-        if first.digest() != envelope.digest() {
-            let why = "This host was decided on already. Nothing is left to do.";
-            return Err(Refusal::Conflict(why));
+        // Whatever comes of this one: the first may have been cut off from its leaf.
+        let receipt = self.log_admission(&first).await?;
+        let counts = Admission::read(&first)?;
+        match (counts.verdict, &counts.by) == (word.verdict, &word.by) {
+            true => Ok(receipt),
+            false => Err(Refusal::Conflict(
+                "This host was decided on already. Nothing is left to do.",
+            )),
         }
-        self.log_admission(&first).await
     }
 
     async fn log_admission(&self, envelope: &Envelope) -> Result<String, Refusal> {
@@ -142,7 +171,7 @@ impl Server {
         Ok(receipt)
     }
 
-    /// Writes the leaves of words that a crash has kept from being written.
+    /// Writes the leaves of words that were cut off from them.
     ///
     /// # Errors
     /// The index or the log failed.

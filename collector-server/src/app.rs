@@ -25,7 +25,7 @@ use crate::{
     siem,
     state::Server,
     store::{index::Change, log_pieces},
-    trust::{Anchors, Documents, Keys},
+    trust::{Anchors, Documents, Keys, intake_key},
 };
 
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
@@ -91,6 +91,10 @@ pub fn check(dir: &Path, config: &Config) -> anyhow::Result<()> {
     let documents = Documents::load(&folder)?;
     Anchors::load(&folder)?;
     Keys::load(&folder, &documents.policy)?;
+    // The server makes one where there is none.
+    if folder.intake_key().exists() {
+        intake_key(&folder)?;
+    }
     let pem = std::fs::read_to_string(folder.server_pem())
         .map(Zeroizing::new)
         .with_context(|| format!("{} can't be read.", folder.server_pem().display()))?;
@@ -147,6 +151,7 @@ async fn sweep(server: Arc<Server>) {
                 "expired uploads could not be dropped"
             ),
         }
+        finish_hosts(&server).await;
         let old = log_pieces::Change::Sweep {
             now: Instant::now(),
         };
@@ -156,6 +161,22 @@ async fn sweep(server: Arc<Server>) {
                 "old pieces of live logs could not be dropped"
             );
         }
+    }
+}
+
+/// Brings to its end what was cut off of hosts' way in and is asked for by nobody again.
+async fn finish_hosts(server: &Server) {
+    if let Err(error) = server.finish_enrolments().await {
+        tracing::error!(
+            error = chain(&error),
+            "enrolments that were cut off could not be finished"
+        );
+    }
+    if let Err(error) = server.finish_admissions().await {
+        tracing::error!(
+            error = chain(&error),
+            "admins' words on hosts could not be logged"
+        );
     }
 }
 

@@ -28,6 +28,10 @@ pub enum Command {
     /// Make a deployment: root key, policy, certificates, settings, index and evidence folder.
     Init(InitArgs),
     /// Serve the folder until SIGTERM or Ctrl-C.
+    ///
+    /// Exit codes: 0 told to stop, 1 failed, 64 usage, 78 it can't serve and starting it again would not help: `init` has not
+    /// made the folder, settings, keys or documents are not fit for use (`check-config` says so too), custody log, index or
+    /// policy are not those that were in use.
     Serve(DirArgs),
     /// Make a deployment token: with it, hosts enrol.
     Token(TokenArgs),

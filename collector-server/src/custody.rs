@@ -20,6 +20,7 @@ use evidence::{
     },
     digest::Digest,
     envelope::EnvelopeError,
+    ids::AgentId,
     instant::Instant,
     keys::SigningKey,
 };
@@ -32,6 +33,9 @@ use crate::store::{
     index::{Change, Index, IndexError},
     leaves,
 };
+
+#[cfg(test)]
+pub(crate) mod stall;
 
 /// Leaves that share a sync at most; one append may have 8 MiB.
 const GROUP: usize = 64;
@@ -85,7 +89,7 @@ fn key_of(action: &Action, leaf: &[u8]) -> String {
     };
     match action {
         Action::PolicyPublished { version, .. } => format!("policy {version}"),
-        Action::Enrolled { agent, .. } => format!("enrolled {agent}"),
+        Action::Enrolled { agent, .. } => enrolled_key(*agent),
         Action::Admitted { seal_key, .. } => format!("admitted {seal_key}"),
         Action::TurnedAway { seal_key, .. } => format!("turned away {seal_key}"),
         Action::Cloned { agent } => format!("cloned {agent}"),
@@ -120,6 +124,10 @@ fn key_of(action: &Action, leaf: &[u8]) -> String {
     }
 }
 
+fn enrolled_key(agent: AgentId) -> String {
+    format!("enrolled {agent}")
+}
+
 /// A leaf to be appended, and who waits for its receipt.
 struct Job {
     key: String,
@@ -134,6 +142,8 @@ struct Shared {
     note: RwLock<String>,
     /// How many leaves are in the file and recorded.
     grown: watch::Sender<u64>,
+    #[cfg(test)]
+    stall: stall::Stall,
 }
 
 impl Shared {
@@ -218,6 +228,8 @@ impl Custody {
             signer,
             note: RwLock::default(),
             grown: watch::Sender::new(0),
+            #[cfg(test)]
+            stall: stall::Stall::default(),
         });
         catch_up(&shared, &index).await?;
         let (jobs, queue) = mpsc::channel(1024);
@@ -261,6 +273,23 @@ impl Custody {
             .await
             .map_err(|_| CustodyError::Closed)?;
         answer.await.map_err(|_| CustodyError::Closed)?
+    }
+
+    /// The receipt of the leaf by which this agent was enrolled, where `index` knows of one.
+    ///
+    /// # Errors
+    /// The disk or the index failed.
+    pub async fn enrolment(
+        &self,
+        agent: AgentId,
+        index: &Index,
+    ) -> Result<Option<String>, CustodyError> {
+        let Some(number) = index.leaf(&enrolled_key(agent)).await? else {
+            return Ok(None);
+        };
+        let shared = self.shared.clone();
+        let receipt = spawn_blocking(move || shared.receipt(number)).await;
+        receipt.map_err(|_| CustodyError::Closed)?.map(Some)
     }
 
     /// Signs what is not a leaf: the server's time.
@@ -350,6 +379,8 @@ async fn catch_up(shared: &Arc<Shared>, index: &Index) -> Result<(), CustodyErro
 async fn write(shared: Arc<Shared>, index: Index, mut queue: mpsc::Receiver<Job>) {
     let mut group = Vec::new();
     while queue.recv_many(&mut group, GROUP).await > 0 {
+        #[cfg(test)]
+        shared.stall.pass().await;
         let numbers = append_group(&shared, &index, &mut group).await;
         let numbers = match numbers {
             Ok(numbers) => numbers,

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod custody;
 pub mod deployment;
+mod entering;
 pub mod expiry;
 pub mod folder;
 pub mod hand_in;
@@ -32,6 +33,8 @@ pub mod status;
 pub mod store;
 pub mod token;
 pub mod trust;
+mod uncut;
+pub mod unfit;
 pub mod wake;
 
 #[cfg(test)]

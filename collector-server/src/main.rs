@@ -20,7 +20,7 @@ use collector_server::{
     hand_in::{HandIn, hand_in},
     init, keyfile,
     status::Status,
-    token,
+    token, unfit,
 };
 use evidence::{instant::Instant, keys::SigningKey, wrap::Recipient};
 use protocol::{
@@ -61,7 +61,7 @@ async fn start(command: Command) -> anyhow::Result<ExitCode> {
             let program = program.as_deref().unwrap_or("fieldseal-server");
             say(&init::next_steps(program, &dir))
         }
-        Command::Serve(at) => serve(&at.path()).await,
+        Command::Serve(at) => return serve(&at.path()).await,
         Command::Token(args) => make_token(&args),
         Command::Deployment(args) => make_deployment(&args),
         Command::Status { at, json } => {
@@ -102,8 +102,11 @@ async fn import(args: ImportArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(report.exit_code()))
 }
 
-async fn serve(dir: &Path) -> anyhow::Result<()> {
-    let config = Config::load(dir)?;
+async fn serve(dir: &Path) -> anyhow::Result<ExitCode> {
+    let config = match unfit::settings(dir) {
+        Err(error) if unfit::settings_stay(&error) => return Ok(say_unfit(&error)),
+        other => other?,
+    };
     log(config.log_format);
     let bind = |at: SocketAddr| async move {
         TcpListener::bind(at)
@@ -112,7 +115,16 @@ async fn serve(dir: &Path) -> anyhow::Result<()> {
     };
     let listener = bind(config.listen).await?;
     let metrics = bind(config.metrics_listen).await?;
-    app::launch(dir, &config, listener, metrics, asked_to_stop()).await
+    match app::launch(dir, &config, listener, metrics, asked_to_stop()).await {
+        Err(error) if unfit::folder_stays(&error) => Ok(say_unfit(&error)),
+        other => other.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Says why the server can't serve, to whoever must mend it before it is started again.
+fn say_unfit(error: &anyhow::Error) -> ExitCode {
+    say_error(error);
+    ExitCode::from(unfit::EXIT)
 }
 
 fn plan(args: InitArgs) -> anyhow::Result<init::Plan> {

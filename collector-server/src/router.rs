@@ -18,6 +18,7 @@ use crate::{
     intake::tus,
     metrics,
     state::Server,
+    uncut,
 };
 
 /// One row of the table.
@@ -31,6 +32,13 @@ pub struct Route {
     /// The longest message that it reads.
     pub max_bytes: usize,
     handler: fn() -> MethodRouter<Arc<Server>>,
+}
+
+impl Route {
+    /// Whether an answer changes what is kept: all but questions. HEAD of an upload keeps a part that is whole.
+    fn changes(&self) -> bool {
+        !matches!(self.method, "GET" | "OPTIONS")
+    }
 }
 
 const READERS: &[Role] = &[
@@ -114,6 +122,9 @@ pub fn router(server: Arc<Server>) -> Router {
     for route in ROUTES {
         let rule = (server.clone(), route);
         let mut guarded = (route.handler)().layer(from_fn_with_state(rule, authorise));
+        if route.changes() {
+            guarded = guarded.layer(from_fn_with_state(server.clone(), uncut::answer));
+        }
         if route.path.starts_with("/v1/parts") && route.method != "GET" {
             // Outermost: refusals speak tus as well.
             guarded = guarded.layer(from_fn(tus::speak));

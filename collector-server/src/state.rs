@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use data_encoding::BASE64;
 use evidence::{
     custody::event::{Action, Event, Outcome},
+    digest::Digest,
     ids::{AgentId, OrderId},
     instant::Instant,
     wrap::Identity,
@@ -41,6 +42,7 @@ use crate::{
         parts,
     },
     trust::{Anchors, Documents, Keys, intake_key},
+    uncut::Uncut,
     wake::Wake,
 };
 
@@ -93,6 +95,10 @@ pub struct Server {
     pub keeping: tokio::sync::Mutex<()>,
     /// Held by whoever takes in what came by hand.
     pub importing: tokio::sync::Mutex<()>,
+    /// Held by whoever brings an agent's enrolment to its end, for that agent.
+    pub(crate) entering: Shares<AgentId>,
+    /// What goes on though its client went away.
+    pub(crate) uncut: Uncut,
     /// Where everything lies.
     pub folder: Folder,
     documents: RwLock<Arc<Documents>>,
@@ -144,6 +150,8 @@ impl Server {
             stopping: watch::Sender::new(false),
             keeping: tokio::sync::Mutex::default(),
             importing: tokio::sync::Mutex::default(),
+            entering: Shares::new(1),
+            uncut: Uncut::new(config.max_connections),
             config: config.clone(),
             seen: Mutex::default(),
             log_writer: Mutex::new(Some(opened.writer)),
@@ -377,16 +385,17 @@ impl Server {
         self.index.change(Change::Part(change)).await?;
         Ok(())
     }
+}
 
-    /// An agent whose enrolment was cut off never got its certificates: it goes.
-    async fn finish_enrolments(&self) -> Result<(), IndexError> {
-        for agent in self.index.unfinished_agents().await? {
-            tracing::warn!(%agent, "an enrolment was cut off and is undone; the host enrols again");
-            let change = agents::Change::Abandon(agent);
-            self.index.change(Change::Agent(change)).await?;
-        }
-        Ok(())
-    }
+/// The folder holds an older policy than was in force, or another one of the same version.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "trust/policy.json has version {version}, and {of} of version {newest} was in force. Restore the newest policy."
+)]
+pub struct PolicyRolledBack {
+    version: u64,
+    newest: u64,
+    of: Digest,
 }
 
 /// The policy in force may not be older than one that was, nor another of the same version.
@@ -395,9 +404,12 @@ async fn check_policy(index: &Index, documents: &Documents) -> anyhow::Result<()
     if let Some((newest, of)) = index.newest_policy().await?
         && (version < newest || version == newest && sha256 != of)
     {
-        anyhow::bail!(
-            "trust/policy.json has version {version}, and {of} of version {newest} was in force. Restore the newest policy."
-        );
+        let older = PolicyRolledBack {
+            version,
+            newest,
+            of,
+        };
+        return Err(older.into());
     }
     let change = crate::store::leaves::Change::Policy { version, sha256 };
     index.change(Change::Leaf(change)).await?;

@@ -381,6 +381,35 @@ impl Running<'_> {
         Answer::read(&answer)
     }
 
+    /// Posts the message and goes away once `is_met`; the server has let go of the connection when this returns, and has
+    /// not answered.
+    pub(crate) async fn hang_up(
+        &self,
+        who: Option<&Identity>,
+        path: &str,
+        message: &impl Serialize,
+        is_met: impl Fn() -> bool,
+    ) {
+        let body = serde_json::to_vec(message).unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let stream = self.deployment.connect(self.port, who, &TLS13).await;
+        let mut stream = stream.unwrap();
+        let request = [head.as_bytes(), &body].concat();
+        stream.write_all(&request).await.unwrap();
+        stream.flush().await.unwrap();
+        while !is_met() {
+            tokio::task::yield_now().await;
+        }
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        // An end without TLS's farewell is one too.
+        let _ = stream.read_to_end(&mut answer).await;
+        assert!(answer.is_empty(), "{}", Answer::read(&answer).head);
+    }
+
     pub(crate) async fn get(&self, who: Option<&Identity>, path: &str) -> Answer {
         self.send(who, "GET", path, "", &[]).await
     }

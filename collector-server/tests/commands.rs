@@ -169,17 +169,87 @@ fn a_token_needs_the_passphrase_of_its_key() {
 }
 
 #[test]
-fn wrong_usage_is_64_and_a_folder_that_is_none_is_1() {
+fn wrong_usage_is_64_and_a_folder_that_is_none_is_1_and_78_where_it_is_to_be_served() {
     let d = Dir::new();
     for args in [&["serve"][..], &["token"], &["fly"], &["init", "x"]] {
         let out = Command::new(PROGRAM).args(args).output().unwrap();
         assert_eq!(out.status.code(), Some(64), "{args:?}");
     }
-    for command in ["serve", "status", "check-config"] {
+    for (command, code) in [("serve", 78), ("status", 1), ("check-config", 1)] {
         let out = run(&[command], &d.at("none"));
-        assert_eq!(out.status.code(), Some(1), "{command}");
+        assert_eq!(out.status.code(), Some(code), "{command}");
         assert!(!out.stderr.is_empty());
     }
+}
+
+/// What a server says that ends at once, and its exit code.
+fn served(dir: &Path) -> (Option<i32>, String) {
+    let ended = run(&["serve"], dir);
+    (ended.status.code(), text(&ended.stderr))
+}
+
+#[test]
+fn a_server_that_would_end_the_same_when_started_again_ends_with_78() {
+    let d = Dir::new();
+    assert!(d.init().status.success());
+    let server = d.at("server");
+    let spoil = |file: &str, to: Option<&[u8]>| {
+        let path = server.join(file);
+        let before = fs::read(&path).unwrap();
+        match to {
+            Some(bytes) => fs::write(&path, bytes).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        let (code, said) = served(&server);
+        assert_eq!(code, Some(78), "{file}: {said}");
+        assert!(said.starts_with("fieldseal-server: "), "{said}");
+        fs::write(&path, before).unwrap();
+    };
+    for settings in [&b"listen = "[..], b"lsten = 1", b"names = []", b"\xff"] {
+        spoil("server.toml", Some(settings));
+    }
+    for file in ["keys/time.key", "keys/log.key", "keys/server.pem"] {
+        spoil(file, None);
+        spoil(file, Some(b"x"));
+    }
+    spoil("trust/policy.json", Some(b"{}"));
+    spoil("trust/root.crt", None);
+    spoil("keys/issuing.key", None);
+    // Found when all else is: its addresses must be free by then.
+    let settings = fs::read_to_string(server.join("server.toml")).unwrap();
+    let settings = settings.replace("127.0.0.1:9464", "127.0.0.1:0");
+    fs::write(server.join("server.toml"), settings).unwrap();
+    spoil("custody.log", Some(b"something else"));
+}
+
+#[test]
+fn a_server_whose_address_is_taken_may_be_started_again() {
+    let d = Dir::new();
+    assert!(d.init().status.success());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings = d.at("server/server.toml");
+    let text = fs::read_to_string(&settings).unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let text = text.replace(
+        "listen = \"127.0.0.1:0\"",
+        &format!("listen = \"{address}\""),
+    );
+    fs::write(&settings, text).unwrap();
+    let (code, said) = served(&d.at("server"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&address), "{said}");
+}
+
+#[test]
+fn its_service_is_not_started_again_for_that() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../packaging/linux/server/fieldseal-server.service");
+    let unit = fs::read_to_string(unit).unwrap();
+    let prevent = unit
+        .lines()
+        .find_map(|l| l.strip_prefix("RestartPreventExitStatus="));
+    let codes: Vec<&str> = prevent.unwrap().split(' ').collect();
+    assert!(codes.contains(&collector_server::unfit::EXIT.to_string().as_str()));
 }
 
 /// Ends the process with the test.

@@ -3,7 +3,7 @@
 //! An open order is joined here, by what the token certified of the host; whether the order is
 //! obeyed remains the agent's own judgement.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -92,7 +92,7 @@ pub(crate) async fn wait(
 }
 
 /// Notes which start of the agent asks, where it is not the one that asked last.
-async fn meet(server: &Server, agent: AgentId, instance: Option<&str>) -> Result<(), Refusal> {
+async fn meet(server: &Arc<Server>, agent: AgentId, instance: Option<&str>) -> Result<(), Refusal> {
     let Some(instance) = instance else {
         return Ok(());
     };
@@ -109,7 +109,10 @@ async fn meet(server: &Server, agent: AgentId, instance: Option<&str>) -> Result
         instance: instance.to_owned(),
         at: Instant::now(),
     };
-    Ok(server.change(Change::Agent(change)).await?)
+    // It may be the one by which a clone is told, which is logged behind the row.
+    let noting = Arc::clone(server);
+    let noted = async move { Ok(noting.change(Change::Agent(change)).await?) };
+    server.uncut.run(noted).await
 }
 
 /// What to answer, where there is something: nothing at once to a start of which another has taken the place.

@@ -1,7 +1,7 @@
 //! Hosts become known, and get new certificates before the old ones end.
 //!
-//! The token alone lets a host in, and an admin's word beside it where the token holds hosts. A host is whole only when its leaf is in the custody log;
-//! what was cut off before that is undone at the next start.
+//! The token alone lets a host in, and an admin's word beside it where the token holds hosts. A host is whole only when its
+//! leaf is in the custody log (`entering`); a request with the same seal key goes on from where the one before was cut off.
 
 use std::collections::BTreeSet;
 
@@ -41,6 +41,9 @@ use crate::{
 /// The longest text that a host may say of itself.
 const MAX_FACT_BYTES: usize = 255;
 
+/// An agent renews for the key that it has; one that asks for ever new ones is stopped.
+const MAX_SEAL_KEYS: usize = 64;
+
 /// What is asked for, found good.
 struct Wanted {
     asked: EnrolRequest,
@@ -77,8 +80,7 @@ pub(crate) async fn enrol(
         seal_key,
         tls_key,
     };
-    let known = server.index.enrolled_by(&wanted.token.id, wanted.seal_key);
-    let response = match known.await? {
+    let response = match known(&server, &wanted).await? {
         Some((agent, Some(receipt))) => again(&server, &wanted, agent, receipt, now).await?,
         Some((_, None)) => return Err(Refusal::Busy), // Its first request is at work.
         None => match held(&server, &wanted, origin, now).await? {
@@ -88,6 +90,19 @@ pub(crate) async fn enrol(
     };
     tracing::info!(agent = %response.agent, "a host was enrolled");
     json(&response)
+}
+
+/// The agent that this seal key is, and the receipt of its enrolment; what was left of one is finished or undone first.
+async fn known(
+    server: &Server,
+    wanted: &Wanted,
+) -> Result<Option<(AgentId, Option<String>)>, Refusal> {
+    let look = || server.index.enrolled_by(&wanted.token.id, wanted.seal_key);
+    match look().await? {
+        Some((agent, None)) => server.finish_entering(agent).await?,
+        known => return Ok(known),
+    }
+    Ok(look().await?)
 }
 
 /// The token, good now and from there, and its digest.
@@ -248,7 +263,7 @@ impl Newcomer {
                 chain: response.seal_chain.clone(),
             },
         };
-        let receipt = admit(server, new, action).await?;
+        let receipt = server.enter(new, action).await?;
         Ok(EnrolResponse {
             receipt,
             ..response
@@ -271,30 +286,6 @@ pub(super) fn certified(
         policy: server.documents().shown.policy.clone(),
         receipt: String::new(),
     })
-}
-
-/// The token's use and the row together, then the leaf, then its receipt.
-pub(super) async fn admit(
-    server: &Server,
-    new: NewAgent,
-    action: Action,
-) -> Result<String, Refusal> {
-    let agent = new.agent;
-    let change = |change| server.change(Change::Agent(change));
-    change(AgentChange::Enrol(Box::new(new))).await?;
-    let receipt = match server.custody.log(action).await {
-        Ok(receipt) => receipt,
-        Err(error) => {
-            change(AgentChange::Abandon(agent)).await?;
-            return Err(error.into());
-        }
-    };
-    let finished = AgentChange::Enrolled {
-        agent,
-        receipt: receipt.clone(),
-    };
-    change(finished).await?;
-    Ok(receipt)
 }
 
 /// The seal key and the TLS key, which are two: each half of an agent holds its own.
@@ -405,8 +396,13 @@ async fn renewed_seal(
     // Not the newest alone: an agent that never got its answer still holds the one before.
     let held = seal_keys(server, agent).await?;
     let asked = SealRequest::open(&envelope, agent, &held)?;
+    let key_sha256 = ca::requested_key(&asked.csr)?;
+    if held.len() >= MAX_SEAL_KEYS && held.iter().all(|key| key.key_id() != key_sha256) {
+        let why = "This agent has had too many seal keys. Renew the certificate of the one that it has, or enrol the host anew.";
+        return Err(Refusal::Conflict(why));
+    }
     Ok(SealKey {
-        key_sha256: ca::requested_key(&asked.csr)?,
+        key_sha256,
         chain: seal_chain(server, agent, &asked.csr, now)?,
     })
 }

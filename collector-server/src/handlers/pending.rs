@@ -42,7 +42,7 @@ pub(crate) async fn decide(
             "the word is for another agency or host than the one that waits with this key. List them again.",
         ));
     }
-    let receipt = server.admit_by(&word, &envelope, sent.admission).await?;
+    let receipt = server.admit_by(&word, sent.admission).await?;
     tracing::info!(host = %word.host, by = %word.by, verdict = ?word.verdict, "a host that waited was decided on");
     json(&Logged {
         v: VERSION,

@@ -106,19 +106,14 @@ pub(crate) async fn write(
     {
         return Err(Refusal::TooLarge);
     }
-    // A task of its own: when the connection is cut, hyper drops this future, but
-    // what has arrived must still be synced and counted.
-    let receiving = async move {
-        let before = upload.kept;
-        let (upload, woken) = server
-            .uploads
-            .receive((upload.agent, &upload.id), offset_bytes, checksum, body)
-            .await?;
-        told(&server, before, &upload, &woken);
-        Ok(upload)
-    };
-    let upload: Result<Upload, Refusal> = tokio::spawn(receiving).await.map_err(Refusal::failed)?;
-    Ok(answer(StatusCode::NO_CONTENT, &upload?, []))
+    // When the connection is cut, what has arrived is still synced and counted: see `uncut`.
+    let before = upload.kept;
+    let (upload, woken) = server
+        .uploads
+        .receive((upload.agent, &upload.id), offset_bytes, checksum, body)
+        .await?;
+    told(&server, before, &upload, &woken);
+    Ok(answer(StatusCode::NO_CONTENT, &upload, []))
 }
 
 /// Tells whom it concerns that an upload has moved, and that a part was kept.

@@ -356,6 +356,12 @@ async fn add_seal(
     agent: AgentId,
     seal: &SealKey,
 ) -> Result<(), IndexError> {
+    // A key that is certified again has its newest certificate alone: every request that looks through the keys reads all.
+    query("DELETE FROM seals WHERE agent = ? AND key_sha256 = ?")
+        .bind(agent.to_string())
+        .bind(seal.key_sha256.to_string())
+        .execute(&mut *to)
+        .await?;
     query("INSERT INTO seals (agent, key_sha256, chain) VALUES (?, ?, ?)")
         .bind(agent.to_string())
         .bind(seal.key_sha256.to_string())
@@ -525,7 +531,7 @@ impl Index {
         Ok(u64::try_from(used.unwrap_or(0)).unwrap_or(u64::MAX) >= token.uses)
     }
 
-    /// Every seal certificate chain that the agent had, the newest first.
+    /// A seal certificate chain of every key that the agent had, the newest first.
     ///
     /// # Errors
     /// The database failed.
@@ -550,12 +556,19 @@ impl Index {
         Ok(found.is_some())
     }
 
-    /// Agents of which the enrolment was cut off before its leaf was noted; a kit's goes on when it is asked for again.
+    /// Agents of which the enrolment is not finished, or this one where it is such; a kit's goes on when it is asked for
+    /// again.
     ///
     /// # Errors
     /// The database failed or a row is damaged.
-    pub async fn unfinished_agents(&self) -> Result<Vec<AgentId>, IndexError> {
-        let rows = query("SELECT id FROM agents WHERE enrolment IS NULL AND kit IS NULL")
+    pub async fn unfinished_agents(
+        &self,
+        only: Option<AgentId>,
+    ) -> Result<Vec<AgentId>, IndexError> {
+        let unfinished = "SELECT id FROM agents WHERE enrolment IS NULL AND kit IS NULL \
+             AND (?1 IS NULL OR id = ?1)";
+        let rows = query(unfinished)
+            .bind(only.map(|agent| agent.to_string()))
             .fetch_all(&self.reader)
             .await?;
         rows.iter().map(|row| parsed(row, "id")).collect()

@@ -60,6 +60,11 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Whether a word on it is stored, and its leaf not known to be in the log.
+    pub fn is_unlogged(&self) -> bool {
+        self.envelope.is_some() && self.verdict.is_none()
+    }
+
     /// Whether this is what the token of now would hold: a word on a host is not taken along to another agency.
     pub fn is_of(&self, token: &Token) -> bool {
         self.host.token == token.id && self.host.agency == token.agency
@@ -189,7 +194,7 @@ impl Index {
         row.as_ref().map(standing).transpose()
     }
 
-    /// The hosts within the scope that wait at `now`, who waits longest first.
+    /// The hosts within the scope that wait at `now`, who waits longest first: also for their word's leaf.
     ///
     /// # Errors
     /// The database failed or a row is damaged.
@@ -199,7 +204,7 @@ impl Index {
         now: Instant,
     ) -> Result<Vec<PendingHost>, IndexError> {
         let rows = query(
-            "SELECT * FROM pending WHERE envelope IS NULL AND expires_ns > ?1 \
+            "SELECT * FROM pending WHERE receipt IS NULL AND expires_ns > ?1 \
              AND agency IN (SELECT value FROM json_each(?2)) ORDER BY since_ns, seal_key LIMIT ?3",
         )
         .bind(to_ns(now))

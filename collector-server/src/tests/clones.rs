@@ -26,7 +26,7 @@ use crate::{
     testing::{Answer, Deployment, Identity, Running, TestAgent, facts, order, text},
 };
 
-const FORK: &str = "/v1/agent/fork";
+pub(super) const FORK: &str = "/v1/agent/fork";
 
 /// Which start of an agent asks.
 fn instance(number: u8) -> String {
@@ -42,21 +42,21 @@ async fn asks(s: &Running<'_>, agent: &TestAgent, starts: &[u8]) -> Vec<u16> {
 }
 
 /// Two copies of the agent ask by turns until it is noticed.
-async fn clone(s: &Running<'_>, agent: &TestAgent) {
+pub(super) async fn clone(s: &Running<'_>, agent: &TestAgent) {
     asks(s, agent, &[1, 2, 1, 1]).await;
     let told = poll(s, agent, &instance(2)).await;
     assert_eq!(told.header("fieldseal-reason"), Some("cloned"));
 }
 
 /// A copy's own half of a fork.
-struct Copy {
+pub(super) struct Copy {
     tls: KeyPair,
     seal: SigningKey,
     host: HostId,
 }
 
 impl Copy {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             tls: ca::new_key().unwrap(),
             seal: SigningKey::generate().unwrap(),
@@ -64,13 +64,17 @@ impl Copy {
         }
     }
 
-    fn request(&self, agent: AgentId, by: &SigningKey) -> ForkRequest {
+    pub(super) fn csr(&self) -> String {
         let pair = KeyPair::from_pem(&self.seal.to_pem().unwrap()).unwrap();
+        ca::request(&pair).unwrap()
+    }
+
+    pub(super) fn request(&self, agent: AgentId, by: &SigningKey) -> ForkRequest {
         let fork = Fork {
             v: VERSION,
             agent,
             host: self.host,
-            csr: ca::request(&pair).unwrap(),
+            csr: self.csr(),
         };
         let mut host = facts();
         host.id = self.host;
@@ -96,7 +100,7 @@ impl Copy {
     }
 }
 
-async fn ask(s: &Running<'_>, by: &TestAgent, request: &ForkRequest) -> Answer {
+pub(super) async fn ask(s: &Running<'_>, by: &TestAgent, request: &ForkRequest) -> Answer {
     s.post(Some(&by.tls), FORK, request).await
 }
 
@@ -106,7 +110,7 @@ async fn fork(s: &Running<'_>, origin: &TestAgent) -> TestAgent {
     copy.agent(answer.message())
 }
 
-async fn row(s: &Running<'_>, agent: AgentId) -> HostRow {
+pub(super) async fn row(s: &Running<'_>, agent: AgentId) -> HostRow {
     let hosts: Hosts = s.get_as("ann", "/v1/hosts").await.message();
     hosts.hosts.into_iter().find(|h| h.agent == agent).unwrap()
 }

@@ -219,6 +219,39 @@ async fn a_new_seal_certificate_needs_the_present_seal_key() {
     assert_eq!(renew(&s, &agent, &ask(&next, agent.id)).await, 200);
 }
 
+/// Asks with the agent's first seal key that `next` be certified.
+fn seal_request(agent: &crate::testing::TestAgent, next: &SigningKey) -> RenewRequest {
+    let pair = KeyPair::from_pem(&next.to_pem().unwrap()).unwrap();
+    let request = SealRequest::sign(agent.id, &ca::request(&pair).unwrap(), &agent.seal);
+    RenewRequest {
+        v: VERSION,
+        tls_csr: None,
+        seal_csr: Some(text(&request.unwrap())),
+    }
+}
+
+#[tokio::test]
+async fn seal_keys_are_remembered_once_each_and_not_without_end() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let agent = s.enrol("lab").await;
+    let same = seal_request(&agent, &agent.seal);
+    let kept = async || s.server.index.seal_chains(agent.id).await.unwrap().len();
+    for _ in 0..3 {
+        assert_eq!(renew(&s, &agent, &same).await, 200);
+        assert_eq!(kept().await, 1);
+    }
+    let another = || seal_request(&agent, &SigningKey::generate().unwrap());
+    for count in 2..=64 {
+        assert_eq!(renew(&s, &agent, &another()).await, 200);
+        assert_eq!(kept().await, count);
+    }
+    assert_eq!(renew(&s, &agent, &another()).await, 409);
+    assert_eq!(kept().await, 64);
+    // The keys that it has are renewed all the same.
+    assert_eq!(renew(&s, &agent, &same).await, 200);
+}
+
 #[tokio::test]
 async fn a_tls_certificate_is_renewed_for_the_same_key_or_a_new_one() {
     let d = Deployment::new().await;

@@ -5,6 +5,7 @@ mod agent_orders;
 mod cancels;
 mod clones;
 mod crash;
+mod cut;
 mod enrolment;
 mod evidence;
 mod flood;

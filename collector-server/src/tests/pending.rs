@@ -16,7 +16,10 @@ use protocol::{
     version::VERSION,
 };
 
-use crate::testing::{Answer, Deployment, Running, later, name, text};
+use crate::{
+    ca,
+    testing::{Answer, Deployment, Running, later, name, text},
+};
 
 /// A host that asks by a token that holds hosts.
 pub(super) fn waiting(s: &Running<'_>, uses: u64) -> EnrolRequest {
@@ -63,7 +66,12 @@ pub(super) fn signed(s: &Running<'_>, word: &Admission, by: &str) -> DecideHost 
     }
 }
 
-async fn decide(s: &Running<'_>, host: &PendingHost, by: &str, verdict: Verdict) -> Answer {
+pub(super) async fn decide(
+    s: &Running<'_>,
+    host: &PendingHost,
+    by: &str,
+    verdict: Verdict,
+) -> Answer {
     let message = signed(s, &word(host, by, verdict), by);
     s.post_as(by, "/v1/hosts/pending", &message).await
 }
@@ -170,7 +178,7 @@ async fn only_an_admin_of_the_agency_decides_by_a_word_on_that_very_host() {
 }
 
 #[tokio::test]
-async fn a_word_without_its_leaf_lets_nobody_in_until_the_next_start_has_written_it() {
+async fn a_word_without_its_leaf_is_told_at_the_next_start() {
     let d = Deployment::new().await;
     let request;
     {
@@ -187,10 +195,42 @@ async fn a_word_without_its_leaf_lets_nobody_in_until_the_next_start_has_written
         // Cut off right behind the row.
         let change = crate::store::index::Change::Pending(change);
         s.server.change(change).await.unwrap();
-        assert_eq!(ask(&s, &request).await.status, 202);
+        let standing = s.server.index.standing(host.seal_key).await.unwrap();
+        assert_eq!(standing.unwrap().verdict, None, "it does not count yet");
         s.stop().await;
     }
     let s = d.start().await;
+    assert_eq!(ask(&s, &request).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_host_that_waited_by_a_token_which_has_ended_waits_by_another() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let request = waiting(&s, 1);
+    let waited = PendingHost {
+        seal_key: ca::requested_key(&request.seal_csr).unwrap(),
+        agency: name("lab"),
+        labels: Vec::new(),
+        token: "another".into(),
+        host: request.host.clone(),
+        address: "127.0.0.1".into(),
+        since: later(-86_400),
+        asked: later(-60),
+        expires: later(-1),
+    };
+    let change = crate::store::pending::Change::Ask {
+        host: Box::new(waited),
+        uses: 1,
+    };
+    let change = crate::store::index::Change::Pending(change);
+    s.server.change(change).await.unwrap();
+    let answer = ask(&s, &request).await;
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let host = the_one(&s, "eve").await;
+    assert_ne!(host.token, "another");
+    let approved = decide(&s, &host, "eve", Verdict::Approved).await;
+    assert_eq!(approved.status, 200, "{}", approved.text());
     assert_eq!(ask(&s, &request).await.status, 200);
 }
 
