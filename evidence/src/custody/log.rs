@@ -221,8 +221,13 @@ impl Log {
             return Err(LogError::TooLong);
         }
         self.seek(self.end)?;
-        let written = self.file.write_all(&bytes);
-        if let Err(e) = written.and_then(|()| self.file.sync_data()) {
+        if let Err(e) = self.file.write_all(&bytes) {
+            // As on a full disk: what was begun is cut off again, and the log goes on once there is room.
+            let cut = self.file.set_len(self.end);
+            self.failed = cut.and_then(|()| self.file.sync_data()).is_err();
+            return Err(self.io(e));
+        }
+        if let Err(e) = self.file.sync_data() {
             // After a failed sync nobody knows what is on the disk: stop here.
             self.failed = true;
             return Err(self.io(e));
