@@ -18,7 +18,7 @@ use ureq::{
 };
 
 use self::address::{base, proxy};
-pub(super) use self::error::inert;
+pub(super) use self::error::{harmless, inert};
 pub use self::{
     address::{AccessError, Place, ProxyPlace, way},
     error::HttpError,
