@@ -14,6 +14,8 @@ pub mod link;
 pub mod platform;
 pub mod reader;
 pub mod run;
+#[cfg(test)]
+mod small_disk;
 pub mod status;
 pub mod stop;
 pub mod supervisor;
