@@ -232,7 +232,7 @@ fn damage_says_what_to_do() {
 
 #[test]
 fn on_a_full_disk_the_reader_goes_on_in_the_file_that_it_has() {
-    let Some(disk) = SmallDisk::mount(7 << 10) else {
+    let Some(disk) = SmallDisk::mount(10 << 10) else {
         return;
     };
     let folder = disk.path().join("reader");
