@@ -239,9 +239,9 @@ Without --half, three processes: the reader, the courier, and one that starts bo
 SIGTERM ends all of them: what a collection has read is sealed, and it goes on at the next start.
 With --half, one process that a service manager watches; both meet at --socket.
 A host that is not enrolled and has a deployment file enrols by itself: it is tried until it is done, and said once an hour.
-Exit codes: 0 told to stop, 1 failed, 64 usage, 78 it can't work here and starting it again would not help:
-another agent runs on this state, the host is not enrolled and has no deployment file, its state or settings are damaged,
-or the sandbox can't be put up as --sandbox demands.")]
+Exit codes: 0 told to stop, 1 failed (also while another agent holds the state), 64 usage, 78 it can't work here and
+starting it again would not help: the host is not enrolled and has no deployment file, its state or settings are damaged
+or of a newer version, or the sandbox can't be put up as --sandbox demands.")]
 pub struct RunArgs {
     /// The folder that the agent keeps its state in.
     #[arg(long, value_name = "DIR")]

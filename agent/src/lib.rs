@@ -15,6 +15,8 @@ pub mod platform;
 pub mod reader;
 pub mod run;
 pub mod seldom;
+#[cfg(test)]
+mod small_disk;
 pub mod status;
 pub mod stop;
 pub mod supervisor;

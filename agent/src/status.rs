@@ -11,7 +11,7 @@ use protocol::{
 use serde_json::{Value, json};
 
 use crate::{
-    courier::{self, http::inert},
+    courier::{self, http::harmless},
     halves::{self, reader_folder},
     platform::sandbox::Walls,
     reader::{
@@ -185,7 +185,9 @@ impl Status {
         }
         for (half, walls) in self.walls() {
             match walls {
-                Some(walls) => writeln!(to, "Walls       {half}: {}", inert(&walls.to_string()))?,
+                Some(walls) => {
+                    writeln!(to, "Walls       {half}: {}", harmless(&walls.to_string()))?
+                }
                 None => writeln!(to, "Walls       {half}: it has not run yet")?,
             }
         }
@@ -205,7 +207,7 @@ impl Status {
                 ago(error.first)
             ),
         };
-        format!("{often}, of {about}, {over}: {}", inert(&error.text))
+        format!("{often}, of {about}, {over}: {}", harmless(&error.text))
     }
 
     fn aside_json(&self, aside: &Running) -> Value {
@@ -251,7 +253,7 @@ impl Status {
             Err(why) => return writeln!(to, "Server      {why}"),
         };
         // The courier's file is a stranger's word, should it have been taken over.
-        writeln!(to, "Server      {}", inert(&courier.server))?;
+        writeln!(to, "Server      {}", harmless(&courier.server))?;
         let contact = courier.last_contact.map_or("never".to_owned(), shown);
         writeln!(to, "Contact     {contact}")?;
         if let Some(since) = courier.revoked {
@@ -265,7 +267,7 @@ impl Status {
             writeln!(
                 to,
                 "Trouble     {} ({})",
-                inert(&error.text),
+                harmless(&error.text),
                 shown(error.time)
             )?;
         }

@@ -6,7 +6,7 @@
 
 use std::{
     error::Error,
-    io,
+    io::{self, IsTerminal as _},
     path::Path,
     process::{Child, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -23,7 +23,7 @@ use crate::{
         signals::{self, Signals, Told},
         socket,
     },
-    reader::state::StateError,
+    reader::state::{State, StateError},
     unattended::{self, UnattendedError},
 };
 
@@ -58,6 +58,9 @@ pub enum SupervisorError {
     /// The host was never enrolled, and can't do it by itself.
     #[error(transparent)]
     Unattended(#[from] UnattendedError),
+    /// Another agent has the state, and somebody looks on who can end it.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// A half says that no new start would help.
     #[error(
         "the agent can't work here, and starting it again would not help. Mend what its halves have said above, then run it again."
@@ -65,27 +68,35 @@ pub enum SupervisorError {
     Unfit,
 }
 
-/// Whether starting a half again would end as it did: another agent has the state, or what lies there can't be used.
+/// Whether starting a half again would end as it did: what lies there can't be used.
+///
+/// A lock that another agent holds is no such thing: one that was told to end may hang on a disk that does not answer.
 pub fn is_permanent(error: &(dyn Error + 'static)) -> bool {
     let state = |error: &StateError| {
         matches!(
             error,
-            StateError::InUse(_) | StateError::Missing(_) | StateError::Damaged { .. }
+            StateError::Missing(_) | StateError::Damaged { .. } | StateError::Newer { .. }
         )
+    };
+    let unattended = |error: &UnattendedError| match error {
+        UnattendedError::State(error) => state(error),
+        other => other.is_permanent(),
     };
     if let Some(error) = error.downcast_ref::<SupervisorError>() {
         return match error {
-            SupervisorError::Unattended(error) => error.is_permanent(),
+            SupervisorError::Unattended(error) => unattended(error),
             SupervisorError::Unfit => true,
-            SupervisorError::Signals(_) => false,
+            SupervisorError::Signals(_) | SupervisorError::State(_) => false,
         };
     }
     if let Some(error) = error.downcast_ref::<UnattendedError>() {
-        return error.is_permanent();
+        return unattended(error);
     }
     if let Some(error) = error.downcast_ref::<CourierError>() {
         return match error {
-            CourierError::Folder(error) => !matches!(error, FolderError::Disk(_)),
+            CourierError::Folder(error) => {
+                !matches!(error, FolderError::Disk(_) | FolderError::InUse(_))
+            }
             CourierError::Access(_) | CourierError::Tls(_) => true,
             CourierError::ReaderNotEnrolled(_) => true,
             _ => false,
@@ -108,6 +119,10 @@ pub fn run(
     deployment: Option<&Path>,
 ) -> Result<(), SupervisorError> {
     unattended::reader_source(state, deployment)?;
+    if io::stderr().is_terminal() {
+        // A person is told at once what a service waits for.
+        State::check_free(&halves::reader_folder(state))?;
+    }
     let signals = Signals::block().map_err(SupervisorError::Signals)?;
     let journal = Journal::open(&SOCKETS);
     let pair = || {

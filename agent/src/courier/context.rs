@@ -14,11 +14,12 @@ use evidence::{ids::AgentId, instant::Instant as WallTime};
 use zeroize::Zeroizing;
 
 use super::{
-    disk::{self, DiskError},
+    disk::DiskError,
     errors::Errors,
     folder::{Folder, FolderError, Settings},
     http::{Access, AccessError, Client, HttpError},
     pause::{Backoff, Bell, Retry},
+    spare::Spare,
     spool::SpoolError,
     status::{self, Board, Status},
     tls::{self, Identity, TlsError},
@@ -56,9 +57,9 @@ pub enum CourierError {
     /// The reader gave up.
     #[error("the agent's other half gave up: {0}")]
     Reader(String),
-    /// Too many orders or reports wait.
+    /// Very many orders have come.
     #[error(
-        "too many orders or reports wait. Both halves begin anew; look why the server takes no reports."
+        "very many orders have come. Both halves begin anew; look why the server hands out so many."
     )]
     TooManyOrders,
     /// The reader is another agent from now on, and so is the courier once it begins anew.
@@ -89,6 +90,8 @@ pub(super) struct Context {
     pub(super) folder: Folder,
     pub(super) settings: Settings,
     pub(super) board: Board,
+    /// Room for small files on a full disk.
+    pub(super) spare: Spare,
     used: Mutex<Used>,
     pub(super) bell: Bell,
     /// Wakes the thread that hears the reader.
@@ -142,8 +145,10 @@ impl Context {
             first.take_up(before.errors);
         }
         let board = Board::new(first, Arc::clone(&wake));
+        let spare = Spare::keep(&folder.spool());
         Ok(Self {
             folder,
+            spare,
             settings,
             board,
             used: Mutex::default(),
@@ -262,7 +267,7 @@ impl Context {
         let now = WallTime::now();
         tls::check(&identity, self.settings.agent, &self.root_pem, now)?;
         let client = client(&self.settings, &self.root_pem, &identity)?;
-        disk::write_durable(
+        self.spare.write_durable(
             &self.folder.chain(self.settings.agent),
             identity.chain_pem.as_bytes(),
         )?;
@@ -296,7 +301,7 @@ impl Context {
     pub(super) fn hand_over(&self, message: &FromSpool, bytes: &[u8]) -> Result<(), CourierError> {
         // One at a time: they pass through the same name.
         let mut mouth = self.mouth.lock().unwrap_or_else(PoisonError::into_inner);
-        let handed = disk::nameless(&self.folder.spool(), bytes)?;
+        let handed = self.spare.nameless(&self.folder.spool(), bytes)?;
         Ok(mouth.send(message, Some(handed.as_fd()))?)
     }
 

@@ -20,6 +20,18 @@ pub struct DiskError {
     pub source: io::Error,
 }
 
+impl DiskError {
+    /// With the system's answer, for who is told it without a chain of causes.
+    pub(super) fn to_text(&self) -> String {
+        format!("{self} ({})", self.source)
+    }
+
+    /// Whether there was no room for it.
+    pub(super) fn is_full(&self) -> bool {
+        crate::platform::disk::is_full(&self.source)
+    }
+}
+
 /// Gives an error its place.
 pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskError {
     let path = path.to_path_buf();
@@ -54,7 +66,12 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8], durable: bool) -> Result<()
         }
         fs::rename(&partial, path)
     };
-    write().map_err(failed("written", path))
+    let written = write();
+    if written.is_err() {
+        // On a full disk the half of it would be in the way of what is tried next.
+        let _ = fs::remove_file(&partial);
+    }
+    written.map_err(failed("written", path))
 }
 
 /// Renames in one step, durably.
@@ -101,12 +118,23 @@ pub(super) fn nameless(folder: &Path, bytes: &[u8]) -> Result<OwnedFd, DiskError
     remove(&path)?;
     let write = || {
         let mut file = private::file().write(true).create_new(true).open(&path)?;
-        file.write_all(bytes)?;
-        let reader = File::open(&path)?;
-        fs::remove_file(&path)?;
+        file.write_all(bytes)
+    };
+    if let Err(error) = write() {
+        let _ = fs::remove_file(&path);
+        return Err(failed("written", &path)(error));
+    }
+    unname(&path)
+}
+
+/// A descriptor, for reading alone, of the file at `path`, which loses its name.
+pub(super) fn unname(path: &Path) -> Result<OwnedFd, DiskError> {
+    let read = || {
+        let reader = File::open(path)?;
+        fs::remove_file(path)?;
         Ok(reader.into())
     };
-    write().map_err(failed("written", &path))
+    read().map_err(failed("read", path))
 }
 
 fn partial(path: &Path) -> PathBuf {

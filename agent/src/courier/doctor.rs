@@ -17,7 +17,7 @@ use serde::Serialize;
 use self::stranger::Goal;
 use super::{
     folder::{Folder, FolderError, Settings},
-    http::{Access, Client, HttpError},
+    http::{Access, Client, HttpError, harmless},
     status,
     tls::{self, Identity},
 };
@@ -146,7 +146,8 @@ impl Findings {
     /// Notes it; none where the steps after it can't be tried.
     fn note(&mut self, step: Step, seen: Seen) -> Option<()> {
         let is_well = seen.is_ok();
-        let text = seen.unwrap_or_else(|wrong| wrong);
+        // Much of it is what a server, a proxy or the courier's own files say, and root reads it at a terminal.
+        let text = harmless(&seen.unwrap_or_else(|wrong| wrong));
         self.0.push(Finding {
             step,
             is_well,
@@ -250,5 +251,40 @@ fn running(state_dir: &Path, folder: &Folder) -> Seen {
     match told.last_error {
         Some(error) => Err(format!("the agent says: {}", error.text)),
         None => Ok("the agent that runs tells of no trouble".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_courier_or_a_server_wrote_is_harmless_at_a_terminal() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = Folder::below(state.path());
+        folder.make().unwrap();
+        let status = serde_json::json!({
+            "v": 1,
+            "agent": evidence::ids::AgentId::from_bytes([1; 16]),
+            "server": "https://s",
+            "proxy": false,
+            "last_error": {
+                "time": WallTime::now(),
+                "text": "no\u{1b}]0;all is well\u{7}\u{202e}\nok    running",
+            },
+            "parts_waiting": 0,
+            "bytes_waiting": 0,
+            "parts_delivered": 0,
+        });
+        std::fs::write(folder.status(), status.to_string()).unwrap();
+        let _held = folder.lock().unwrap();
+        let mut found = Findings::default();
+        found.note(Step::Running, running(state.path(), &folder));
+        let told = found.0[0].to_string();
+        assert!(told.starts_with("FAULT running"), "{told}");
+        assert!(
+            told.ends_with("no?]0;all is well???ok    running"),
+            "{told}"
+        );
     }
 }

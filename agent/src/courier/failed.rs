@@ -36,6 +36,11 @@ impl Failed {
                 context.note("a new certificate can't be used", &error.to_string());
                 context.rest(backoff, Retry::Later);
             }
+            // A disk that is full now has room later.
+            Self::Answer(CourierError::Disk(error)) => {
+                context.note(what, &error.to_text());
+                context.rest(backoff, Retry::Later);
+            }
             Self::Answer(error) => return Err(error),
         }
         Ok(())

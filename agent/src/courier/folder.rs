@@ -3,7 +3,7 @@
 //! `courier.toml` is written last of all that enrolment makes, so that its being there says that the rest is.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     path::{Path, PathBuf},
 };
 
@@ -233,8 +233,8 @@ impl Folder {
         let lock = File::open(self.0.join("lock"))?;
         match lock.try_lock_shared() {
             Ok(()) => Ok(false),
-            Err(std::fs::TryLockError::WouldBlock) => Ok(true),
-            Err(std::fs::TryLockError::Error(error)) => Err(error),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
         }
     }
 
@@ -337,8 +337,10 @@ impl Folder {
             .truncate(false)
             .open(&path)
             .map_err(failed("created", &path))?;
-        file.try_lock()
-            .map_err(|_| FolderError::InUse(self.0.clone()))?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => FolderError::InUse(self.0.clone()),
+            TryLockError::Error(error) => failed("locked", &path)(error).into(),
+        })?;
         Ok(file)
     }
 }

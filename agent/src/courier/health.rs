@@ -3,7 +3,7 @@
 //!
 //! It is the courier's word about itself and its disk, for people who look after many hosts; no decision rests on it.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use evidence::instant::Instant as WallTime;
 use protocol::{
@@ -16,6 +16,7 @@ use super::{
     context::{Context, CourierError},
     http::HttpError,
     pause::Backoff,
+    shelf,
     status::{ClockSeen, Status},
 };
 use crate::{
@@ -29,6 +30,8 @@ const PERIOD: Duration = Duration::from_secs(3 * 3600);
 const SOON: Duration = Duration::from_secs(60);
 /// How long the first report waits for the reader's first words; what comes later is a change.
 const FIRST_WORDS: Duration = Duration::from_secs(20);
+/// How often the papers of what was delivered long ago are looked for; no wake-up of its own.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 /// Reports until the courier ends.
@@ -36,7 +39,12 @@ pub(super) fn serve(context: &Context) -> Result<(), CourierError> {
     let mut backoff = Backoff::default();
     let begun = Instant::now();
     context.wait_until(Some(begun + FIRST_WORDS), || context.board.is_whole());
+    let mut tidied: Option<Instant> = None;
     while !context.has_ended() {
+        if tidied.is_none_or(|at| at.elapsed() >= DAY) {
+            tidy(context);
+            tidied = Some(Instant::now());
+        }
         let clock = seen_clock(context);
         let health = health(context, clock);
         match tell_even_an_older(context, &health) {
@@ -59,6 +67,15 @@ pub(super) fn serve(context: &Context) -> Result<(), CourierError> {
         context.wait_until(Some(told + SOON), || false);
     }
     Ok(())
+}
+
+/// What nobody needs any more goes, and what a full disk took is had again.
+fn tidy(context: &Context) {
+    context.spare.fill();
+    let spool = context.folder.spool();
+    if let Err(error) = shelf::forget_old(&spool, SystemTime::now()) {
+        context.note("the spool can't be tidied", &error.to_text());
+    }
 }
 
 /// Whether something is otherwise than it was told, that is told before its time.

@@ -23,6 +23,7 @@ use serde::Deserialize;
 
 use super::{
     context::{Context, CourierError},
+    disk::DiskError,
     http::HttpError,
     pause::{Backoff, Retry},
 };
@@ -126,6 +127,14 @@ impl Handed {
         is_new && id.is_none_or(|id| !sets.reported.contains(&id))
     }
 
+    /// It could not be handed over: it is asked for again.
+    fn not_handed(&self, copy: Digest) {
+        let mut sets = self.sets();
+        sets.handed.remove(&copy);
+        sets.open.remove(&copy);
+        sets.cancels.retain(|cancel| *cancel != copy);
+    }
+
     /// Whether the cancellation is new among the last ones.
     fn is_new_cancel(&self, cancel: Digest) -> bool {
         let mut sets = self.sets();
@@ -155,14 +164,16 @@ impl Handed {
 }
 
 /// What the server will hand out no more after a report.
-enum Settled {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Settled {
     /// The order, whatever was handed over of it.
     Order(OrderId),
     /// One copy of an order.
     Copy(Digest),
 }
 
-fn settles(report: &Report) -> Option<Settled> {
+/// What `report` settles.
+pub(super) fn settles(report: &Report) -> Option<Settled> {
     match report {
         Report::Accepted { order, .. }
         | Report::Held { order }
@@ -193,6 +204,13 @@ pub(super) fn serve(context: &Context, handed: &Handed) -> Result<(), CourierErr
             Ok(Some(false)) => context.rest(&mut backoff, Retry::Later),
             Ok(None) => backoff.reset(),
             Err(Missed::Fatal(error)) => return Err(error),
+            Err(Missed::Disk(error)) => {
+                context.note(
+                    "what the server sent can't be handed on now",
+                    &error.to_text(),
+                );
+                context.rest(&mut backoff, Retry::Later);
+            }
             Err(Missed::Server(error @ HttpError::Cloned { .. })) => {
                 context.missed("this agent is given no more orders", &error);
                 context.say(&FromSpool::Cloned {}, None)?;
@@ -210,6 +228,8 @@ pub(super) fn serve(context: &Context, handed: &Handed) -> Result<(), CourierErr
 
 enum Missed {
     Server(HttpError),
+    /// It is not lost: the server has it until it is answered.
+    Disk(DiskError),
     Fatal(CourierError),
 }
 
@@ -221,7 +241,10 @@ impl From<HttpError> for Missed {
 
 impl From<CourierError> for Missed {
     fn from(error: CourierError) -> Self {
-        Self::Fatal(error)
+        match error {
+            CourierError::Disk(error) => Self::Disk(error),
+            other => Self::Fatal(other),
+        }
     }
 }
 
@@ -266,26 +289,29 @@ fn hand_trust(context: &Context) -> Result<(), Missed> {
 
 /// Hands over an order that is new, whether or not anybody can read it: the reader's refusal settles it.
 fn hand_order(context: &Context, handed: &Handed, order: &HandedOrder) -> Result<bool, Missed> {
-    let id = id(order);
-    if !handed.is_new(order.digest(), id) {
+    let (id, copy) = (id(order), order.digest());
+    if !handed.is_new(copy, id) {
         return Ok(false);
     }
     let bytes = serde_json::to_vec(order).map_err(|_| HttpError::Answer("an unwritable order"))?;
     match id {
         Some(id) => tracing::info!(order = %id, "an order has come"),
-        None => tracing::warn!(digest = %order.digest(), "an order without an id has come"),
+        None => tracing::warn!(digest = %copy, "an order without an id has come"),
     }
-    context.hand_over(&FromSpool::Order {}, &bytes)?;
+    let told = context.hand_over(&FromSpool::Order {}, &bytes);
+    told.inspect_err(|_| handed.not_handed(copy))?;
     Ok(true)
 }
 
 /// Hands over a cancellation, once in a conversation: the server hears of it when the reader keeps it.
 fn hand_cancel(context: &Context, handed: &Handed, cancel: &str) -> Result<bool, Missed> {
-    if !handed.is_new_cancel(Digest::of(cancel.as_bytes())) {
+    let digest = Digest::of(cancel.as_bytes());
+    if !handed.is_new_cancel(digest) {
         return Ok(false);
     }
     tracing::info!("a cancellation has come");
-    context.hand_over(&FromSpool::Cancel {}, cancel.as_bytes())?;
+    let told = context.hand_over(&FromSpool::Cancel {}, cancel.as_bytes());
+    told.inspect_err(|_| handed.not_handed(digest))?;
     Ok(true)
 }
 

@@ -8,6 +8,7 @@ use super::{
     context::{Context, CourierError},
     http::HttpError,
     pause::{Backoff, Retry},
+    places::Places,
     shelf::{Waiting, scan},
     upload::{self, Undelivered},
 };
@@ -15,7 +16,7 @@ use super::{
 /// Delivers until the courier ends.
 pub(super) fn serve(context: &Context) -> Result<(), CourierError> {
     let spool = context.folder.spool();
-    let mut held = Held::default();
+    let (mut held, mut places) = (Held::default(), Places::default());
     let mut backoff = Backoff::default();
     while !context.has_ended() {
         let sealed = context.sealed();
@@ -28,7 +29,7 @@ pub(super) fn serve(context: &Context) -> Result<(), CourierError> {
             context.wait_until(held.next(), || context.sealed() != sealed);
             continue;
         };
-        match upload::deliver(context, part) {
+        match upload::deliver(context, &mut places, part) {
             Ok(()) => {
                 backoff.reset();
                 context.part_delivered();
@@ -65,15 +66,17 @@ struct Held(BTreeMap<(CollectionId, u32), (Backoff, Instant)>);
 impl Held {
     fn hold(&mut self, part: &Waiting) {
         let now = Instant::now();
-        let key = (part.collection, part.part);
-        let (backoff, until) = self.0.entry(key).or_insert((Backoff::default(), now));
+        let (backoff, until) = self
+            .0
+            .entry(part.key())
+            .or_insert((Backoff::default(), now));
         *until = now + backoff.next(Retry::Later);
     }
 
     fn first_free<'w>(&self, waiting: &'w [Waiting]) -> Option<&'w Waiting> {
         let now = Instant::now();
         waiting.iter().find(|w| {
-            let held = self.0.get(&(w.collection, w.part));
+            let held = self.0.get(&w.key());
             held.is_none_or(|(_, until)| *until <= now)
         })
     }
@@ -84,7 +87,7 @@ impl Held {
 
     fn forget_all_but(&mut self, waiting: &[Waiting]) {
         self.0
-            .retain(|key, _| waiting.iter().any(|w| (w.collection, w.part) == *key));
+            .retain(|key, _| waiting.iter().any(|w| w.key() == *key));
     }
 }
 
@@ -92,6 +95,7 @@ impl Undelivered {
     fn to_text(&self) -> String {
         match self {
             Self::Server(error) => error.chain(),
+            Self::Disk(error) => error.to_text(),
             other => other.to_string(),
         }
     }

@@ -5,7 +5,7 @@ use std::{
     path::Path,
     sync::{Arc, atomic::Ordering},
     thread::{self, Scope},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 pub use super::context::CourierError;
@@ -47,7 +47,7 @@ pub fn run(
     let (context, _held) = context::open(state_dir, mouth)?;
     tracing::info!(%walls, "the courier begins");
     context.board.change(|s| s.courier_walls = Some(walls));
-    shelf::tidy(&context.folder.spool(), SystemTime::now())?;
+    shelf::tidy(&context.folder.spool())?;
     let wake = Arc::clone(&context.wake);
     stop.when_told(move || wake.rouse());
     let handed = Handed::default();
@@ -222,7 +222,7 @@ impl Desk<'_> {
                 custody::ask(self.context, &self.log, asked);
                 Ok(())
             }
-            FromReader::Report { report } => self.reports.put(self.context, report),
+            FromReader::Report { report } => self.reports.put(self.context, self.handed, report),
             FromReader::LogPiece { piece, content } => {
                 self.pieces.put(self.context, piece, content);
                 Ok(())

@@ -30,6 +30,11 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    /// Which one it is.
+    pub(super) fn key(&self) -> (CollectionId, u32) {
+        (self.collection, self.part)
+    }
+
     /// The ciphertext.
     pub(super) fn sealed(&self) -> PathBuf {
         self.beside(&SEALED[1..])
@@ -107,24 +112,32 @@ pub(super) fn usage(spool: &Path) -> Result<Usage, DiskError> {
     Ok(usage)
 }
 
-/// Puts right what a crash left: half-written files go, and so do the papers of what was delivered long ago.
-pub(super) fn tidy(spool: &Path, now: SystemTime) -> Result<(), DiskError> {
+/// Puts right what a crash left, before anything is written: half-written files go.
+pub(super) fn tidy(spool: &Path) -> Result<(), DiskError> {
+    for (_, folder) in collections(spool)? {
+        each_file(&folder, |name, path| {
+            match name.ends_with(".partial") || name.ends_with(".new") {
+                true => fs::remove_file(path),
+                false => Ok(()),
+            }
+        })?;
+    }
+    disk::sync_folder(spool)
+}
+
+/// Removes the papers of what was delivered and ended long ago; nothing is written into such a folder any more.
+pub(super) fn forget_old(spool: &Path, now: SystemTime) -> Result<(), DiskError> {
+    let is_old = |at: SystemTime| now.duration_since(at).is_ok_and(|age| age > KEPT);
     for (_, folder) in collections(spool)? {
         let mut has_sealed = false;
         let mut ended = None;
         each_file(&folder, |name, path| {
-            let is_half = name.ends_with(".partial") || name.ends_with(".new");
             has_sealed |= number(name).is_some();
             if name == ENDED {
                 ended = Some(fs::symlink_metadata(path)?.modified()?);
             }
-            if is_half {
-                fs::remove_file(path)
-            } else {
-                Ok(())
-            }
+            Ok(())
         })?;
-        let is_old = |at: SystemTime| now.duration_since(at).is_ok_and(|age| age > KEPT);
         if !has_sealed && ended.is_some_and(is_old) {
             fs::remove_dir_all(&folder).map_err(failed("removed", &folder))?;
         }
@@ -151,7 +164,12 @@ fn each_file(
     mut visit: impl FnMut(&str, &Path) -> io::Result<()>,
 ) -> Result<(), DiskError> {
     let mut all = || {
-        for entry in fs::read_dir(folder)? {
+        let entries = match fs::read_dir(folder) {
+            // Forgotten while others look.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        for entry in entries {
             let path = entry?.path();
             if let Some(name) = path.file_name().and_then(|n| n.to_str()) {
                 visit(name, &path)?;
@@ -215,7 +233,10 @@ mod tests {
             fs::write(folder.join(name), b"12").unwrap();
         }
         fs::write(folder.join(ENDED), b"").unwrap();
-        tidy(dir.path(), later).unwrap();
+        // While it runs, files may be half-written.
+        forget_old(dir.path(), later).unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 4);
+        tidy(dir.path()).unwrap();
         let usage = usage(dir.path()).unwrap();
         assert_eq!((usage.sealed_parts, usage.open_bytes), (1, 0));
         fs::rename(
@@ -223,13 +244,17 @@ mod tests {
             folder.join("part-0001.receipt"),
         )
         .unwrap();
-        tidy(dir.path(), SystemTime::now()).unwrap();
+        forget_old(dir.path(), SystemTime::now()).unwrap();
         assert!(folder.exists());
         fs::rename(folder.join(ENDED), folder.join("not")).unwrap();
-        tidy(dir.path(), later).unwrap();
+        forget_old(dir.path(), later).unwrap();
         assert!(folder.exists());
         fs::rename(folder.join("not"), folder.join(ENDED)).unwrap();
-        tidy(dir.path(), later).unwrap();
+        forget_old(dir.path(), later).unwrap();
         assert!(!folder.exists());
+        assert!(
+            scan(&folder).unwrap().is_empty(),
+            "it may go while others look"
+        );
     }
 }

@@ -55,10 +55,11 @@ pub(super) fn serve(context: &Context, questions: &Questions) -> Result<(), Cour
             .map_or_else(Floor::default, Floor::at_least),
         begun: BTreeMap::new(),
         waiting: VecDeque::new(),
+        left: Vec::new(),
     };
     while !context.has_ended() {
         match questions.take() {
-            Some(asked) => slots.answer(asked)?,
+            Some(asked) => slots.answer_or_leave(asked)?,
             None => slots.rest(questions)?,
         }
     }
@@ -70,9 +71,25 @@ struct Slots<'c> {
     floor: Floor,
     begun: BTreeMap<CollectionId, Spool>,
     waiting: VecDeque<(CollectionId, u32)>,
+    /// Begins and ends for which a full disk had no room: a reader that hears nothing waits, and loses nothing.
+    left: Vec<FromReader>,
 }
 
 impl Slots<'_> {
+    fn answer_or_leave(&mut self, asked: FromReader) -> Result<(), CourierError> {
+        let is_left = matches!(asked, FromReader::Begin { .. } | FromReader::End { .. });
+        let again = is_left.then(|| asked.clone());
+        match (self.answer(asked), again) {
+            (Err(CourierError::Spool(error)), Some(again)) if error.is_full() => {
+                let what = "a collection waits for room on the disk";
+                self.context.note(what, &error.to_string());
+                self.left.push(again);
+                Ok(())
+            }
+            (answered, _) => answered,
+        }
+    }
+
     fn answer(&mut self, asked: FromReader) -> Result<(), CourierError> {
         match asked {
             FromReader::Begin {
@@ -118,7 +135,9 @@ impl Slots<'_> {
             return Err(out_of_turn("a collection that can't begin"));
         }
         let parent = self.context.folder.spool();
-        let mut spool = Spool::begin(&parent, collection, Wrapping::Age, self.floor)?;
+        let begin = || Spool::begin(&parent, collection, Wrapping::Age, self.floor);
+        let spare = &self.context.spare;
+        let mut spool = spare.make_way(begin, SpoolError::is_full)?;
         if let Err(error) = spool.reserve(closing_bytes) {
             // No part is begun before it is had.
             let what = "the spool has no room for the end of the collection yet";
@@ -247,7 +266,9 @@ impl Slots<'_> {
     }
 
     fn end(&mut self, collection: CollectionId) -> Result<(), CourierError> {
-        self.spool(collection)?.write_beside(ENDED, b"")?;
+        let spare = &self.context.spare;
+        let spool = self.spool(collection)?;
+        spare.make_way(|| spool.write_beside(ENDED, b""), SpoolError::is_full)?;
         self.waiting.retain(|(one, _)| *one != collection);
         self.begun.remove(&collection);
         self.context.set_collecting(!self.begun.is_empty());
@@ -257,10 +278,14 @@ impl Slots<'_> {
     /// Waits for a question, or for room where a file waits for it.
     fn rest(&mut self, questions: &Questions) -> Result<(), CourierError> {
         let delivered = self.context.delivered();
-        let look = (!self.waiting.is_empty()).then(|| Instant::now() + LOOK);
+        let is_waited = !self.waiting.is_empty() || !self.left.is_empty();
+        let look = is_waited.then(|| Instant::now() + LOOK);
         self.context.wait_until(look, || {
             !questions.is_empty() || (look.is_some() && self.context.delivered() != delivered)
         });
+        for asked in std::mem::take(&mut self.left) {
+            self.answer_or_leave(asked)?;
+        }
         while let Some(&(collection, slot)) = self.waiting.front() {
             if self.context.has_ended() || !self.has_room(collection)? {
                 break;

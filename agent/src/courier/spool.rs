@@ -86,6 +86,11 @@ impl SpoolError {
             Self::File { .. } | Self::Gone { .. } | Self::Damaged(_) | Self::NoRoom { .. }
         )
     }
+
+    /// Whether the disk had no room for what was to be made.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::File { source, .. } if disk::is_full(source))
+    }
 }
 
 /// The folder of one collection, and the parts that are being written.
@@ -194,7 +199,7 @@ impl Spool {
     pub fn has_room(&mut self) -> Result<(), SpoolError> {
         self.check_room(false)?;
         match self.ensure_reserve() {
-            Err(SpoolError::File { source, .. }) if source.kind() == io::ErrorKind::StorageFull => {
+            Err(error) if error.is_full() => {
                 let (free_bytes, floor_bytes) = self.space()?;
                 Err(SpoolError::NoRoom {
                     path: self.folder.clone(),

@@ -149,6 +149,7 @@ pub(super) struct Board {
 #[derive(Debug, Default)]
 struct Written {
     is_current: bool,
+    is_failing: bool,
     last: Option<Moment>,
 }
 
@@ -192,8 +193,9 @@ impl Board {
         let since = now.1.last.map(|last| last.elapsed());
         let left = since.and_then(|since| PAUSE.checked_sub(since));
         if left.is_none() {
-            Self::write(&now.0, folder);
+            // Told once: on a full disk it fails with each change.
             now.1 = Written {
+                is_failing: Self::write(&now.0, folder, !now.1.is_failing),
                 is_current: true,
                 last: Some(Moment::now()),
             };
@@ -204,16 +206,20 @@ impl Board {
     /// The same at the end, when there is no later.
     pub(super) fn finish(&self, folder: &Folder) {
         let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        Self::write(&now.0, folder);
+        Self::write(&now.0, folder, true);
     }
 
-    fn write(status: &Status, folder: &Folder) {
+    /// Says whether it failed.
+    fn write(status: &Status, folder: &Folder, is_told: bool) -> bool {
         let written = serde_json::to_vec_pretty(status)
             .map_err(|e| failed("written", &folder.status())(e.into()))
             .and_then(|json| disk::write_whole(&folder.status(), &json, false));
-        if let Err(error) = written {
+        if let Err(error) = &written
+            && is_told
+        {
             tracing::warn!(error = %error, "the status file can't be written");
         }
+        written.is_err()
     }
 }
 

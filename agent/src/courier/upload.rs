@@ -1,9 +1,9 @@
 //! Delivers one part by tus 1.0: created once, resumed wherever it stopped, and removed here once its receipt is durable.
 //!
-//! `part-N.upload` beside the part holds the upload's place at the server, so that a restart goes on from there.
+//! It is what empties a full disk, so nothing of it waits for free space but what `Spare` keeps for it.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
 };
 
@@ -18,6 +18,7 @@ use super::{
     context::{Context, CourierError},
     disk::{self, DiskError, failed},
     http::{Answer, Client, HttpError},
+    places::{self, Places},
     receipt,
     shelf::Waiting,
 };
@@ -27,8 +28,6 @@ use crate::link::FromSpool;
 const CHUNK_BYTES: u64 = 8 << 20;
 /// A receipt holds one leaf, a proof and a checkpoint.
 const RECEIPT_BYTES_MAX: usize = 2 << 20;
-/// No place of an upload is longer.
-const PLACE_BYTES_MAX: usize = 256;
 /// How often the offset may be asked for again without a step forward.
 const STUMBLES_MAX: u32 = 5;
 
@@ -59,24 +58,41 @@ struct Part<'w> {
 }
 
 /// Delivers `waiting` and removes its ciphertext.
-pub(super) fn deliver(context: &Context, waiting: &Waiting) -> Result<(), Undelivered> {
+pub(super) fn deliver(
+    context: &Context,
+    places: &mut Places,
+    waiting: &Waiting,
+) -> Result<(), Undelivered> {
     let part = read(waiting)?;
-    let outcome = (|| {
-        if !waiting.beside("receipt").exists() {
-            send(context, &part)?;
-            fetch_receipt(context, &part)?;
-        }
-        hand_receipt_over(context, waiting)?;
-        // In this order: a crash in between finds the receipt, and only removes.
-        disk::remove(&waiting.beside("upload"))?;
-        disk::remove(&waiting.sealed())?;
-        disk::sync_folder(waiting.folder())?;
-        Ok(())
-    })();
-    match outcome {
+    match deliver_part(context, places, &part) {
         Err(_) if context.has_ended() => Err(Undelivered::Stopped),
         other => other,
     }
+}
+
+fn deliver_part(
+    context: &Context,
+    places: &mut Places,
+    part: &Part<'_>,
+) -> Result<(), Undelivered> {
+    let waiting = part.waiting;
+    let path = waiting.beside("receipt");
+    if !path.exists() {
+        send(context, places, part)?;
+        fetch_receipt(context, part)?;
+    }
+    let receipt = disk::read_capped(&path, RECEIPT_BYTES_MAX as u64)?;
+    let is_handed = hand_over(context, &receipt).is_ok();
+    // In this order: a crash in between finds the receipt, and only removes.
+    places.forget(waiting)?;
+    disk::remove(&waiting.sealed())?;
+    disk::sync_folder(waiting.folder())?;
+    context.spare.fill();
+    // Now there is room for it. A reader that never hears of it asks for the log's checkpoint by itself.
+    if !is_handed && let Err(error) = hand_over(context, &receipt) {
+        context.note("a receipt was not handed on", &error.to_text());
+    }
+    Ok(())
 }
 
 /// Reads the statement, and compares what it says with what lies there.
@@ -104,11 +120,11 @@ fn read(waiting: &Waiting) -> Result<Part<'_>, Undelivered> {
 }
 
 /// Brings every byte to the server.
-fn send(context: &Context, part: &Part<'_>) -> Result<(), Undelivered> {
+fn send(context: &Context, places: &mut Places, part: &Part<'_>) -> Result<(), Undelivered> {
     let length_bytes = part.waiting.size_bytes;
     let path = part.waiting.sealed();
     let mut file = File::open(&path).map_err(failed("read", &path))?;
-    let (mut place, mut offset_bytes) = resume(context, part)?;
+    let (mut place, mut offset_bytes) = resume(context, places, part)?;
     let mut stumbles = 0;
     while offset_bytes < length_bytes {
         if context.has_ended() {
@@ -121,9 +137,9 @@ fn send(context: &Context, part: &Part<'_>) -> Result<(), Undelivered> {
                 context.heard();
                 offset_bytes = offset;
             }
-            Step::Ask => (place, offset_bytes) = resume(context, part)?,
+            Step::Ask => (place, offset_bytes) = resume(context, places, part)?,
             Step::Refused(error) if error.status() == Some(422) => {
-                return Err(refused_digest(part, error));
+                return Err(refused_digest(places, part, error));
             }
             Step::Refused(error) => return Err(error.into()),
         }
@@ -209,16 +225,18 @@ fn copy(from: &mut dyn io::Read, to: &mut dyn io::Write) -> io::Result<u64> {
 }
 
 /// The upload's place, and how many bytes the server has: of the upload that was begun, or of a new one.
-fn resume(context: &Context, part: &Part<'_>) -> Result<(String, u64), Undelivered> {
-    let note = part.waiting.beside("upload");
-    if let Ok(text) = fs::read_to_string(&note)
-        && let Some(place) = place(&text)
+fn resume(
+    context: &Context,
+    places: &mut Places,
+    part: &Part<'_>,
+) -> Result<(String, u64), Undelivered> {
+    if let Some(place) = places.of(part.waiting)
         && let Some(offset_bytes) = ask_offset(context, &place, part.waiting.size_bytes)?
     {
         return Ok((place, offset_bytes));
     }
     let (place, offset_bytes) = create(context, part)?;
-    disk::write_durable(&note, place.as_bytes())?;
+    places.keep(context, part.waiting, &place);
     Ok((place, offset_bytes))
 }
 
@@ -255,7 +273,7 @@ fn create(context: &Context, part: &Part<'_>) -> Result<(String, u64), Undeliver
     ];
     let answer = context.client().send("POST", "/v1/parts", &headers)?;
     context.heard();
-    let place = answer.header("location").and_then(place);
+    let place = answer.header("location").and_then(places::plain);
     let place = place.ok_or(HttpError::Answer("an upload without a place"))?;
     match answer.header("upload-offset") {
         None => Ok((place, 0)),
@@ -275,22 +293,12 @@ fn metadata(part: &Part<'_>) -> String {
     .join(",")
 }
 
-/// An absolute path below `/v1/` at the same server, and nothing else.
-fn place(text: &str) -> Option<String> {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.".contains(&b);
-    let is_good = text.starts_with("/v1/")
-        && text.len() <= PLACE_BYTES_MAX
-        && text.bytes().all(is_plain)
-        && !text.contains("..");
-    is_good.then(|| text.to_owned())
-}
-
 /// The server has another digest: either the file here has changed, or the way to the server changes bytes.
-fn refused_digest(part: &Part<'_>, error: HttpError) -> Undelivered {
+fn refused_digest(places: &mut Places, part: &Part<'_>, error: HttpError) -> Undelivered {
     let path = part.waiting.sealed();
     let sum = File::open(&path).and_then(|mut f| checksum(&mut f, 0, part.waiting.size_bytes));
     // A new upload is begun at the next try in any case.
-    let _ = disk::remove(&part.waiting.beside("upload"));
+    let _ = places.forget(part.waiting);
     match sum {
         Ok(sum) if sum == part.stored.stored_sha256 => error.into(),
         _ => Undelivered::Damaged(path.display().to_string()),
@@ -310,46 +318,15 @@ fn fetch_receipt(context: &Context, part: &Part<'_>) -> Result<(), Undelivered> 
     if !receipt::is_for(&answer.body, part.stored, part.waiting.size_bytes) {
         return Err(HttpError::Answer("a receipt for something else").into());
     }
-    Ok(disk::write_durable(
-        &part.waiting.beside("receipt"),
-        &answer.body,
-    )?)
+    let path = part.waiting.beside("receipt");
+    Ok(context.spare.write_durable(&path, &answer.body)?)
 }
 
 /// The reader holds the policy, and so the log's key: it is who looks whether the log goes on as it was.
-fn hand_receipt_over(context: &Context, waiting: &Waiting) -> Result<(), Undelivered> {
-    let receipt = disk::read_capped(&waiting.beside("receipt"), RECEIPT_BYTES_MAX as u64)?;
-    match context.hand_over(&FromSpool::Receipt {}, &receipt) {
-        Err(CourierError::Disk(error)) => Err(error.into()),
+fn hand_over(context: &Context, receipt: &[u8]) -> Result<(), DiskError> {
+    match context.hand_over(&FromSpool::Receipt {}, receipt) {
+        Err(CourierError::Disk(error)) => Err(error),
         // A reader that is gone ends the courier elsewhere; it asks for the log's checkpoint when it is back.
         Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_a_plain_path_at_the_same_server() {
-        assert_eq!(
-            place("/v1/parts/abc-1_2.3"),
-            Some("/v1/parts/abc-1_2.3".to_owned())
-        );
-        let long = format!("/v1/parts/{}", "a".repeat(PLACE_BYTES_MAX));
-        for bad in [
-            "",
-            "/",
-            "/v2/parts/a",
-            "https://elsewhere/v1/parts/a",
-            "//elsewhere/v1/parts/a",
-            "/v1/../secret",
-            "/v1/parts/a?x=1",
-            "/v1/parts/a b",
-            "/v1/parts/a\r\nx: y",
-            &long,
-        ] {
-            assert_eq!(place(bad), None, "{bad}");
-        }
     }
 }

@@ -34,6 +34,14 @@ pub fn is_gone(error: &io::Error) -> bool {
     system::is_gone(error)
 }
 
+/// Whether there is no room: on the file system, or by its quota.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 /// The space where the open `file` lies.
 ///
 /// # Errors

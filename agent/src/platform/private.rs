@@ -104,34 +104,101 @@ pub fn owner(path: &Path) -> io::Result<u32> {
 
 /// Gives what root has made in `folder` to whom the folder belongs; by anybody else, nothing happens.
 ///
+/// Whose folder it is may change it meanwhile: what is given away is what was looked at, by its descriptor, and no link
+/// is followed.
+///
 /// # Errors
 /// The folder can't be read, or the system refuses.
 pub fn hand_over(folder: &Path) -> io::Result<()> {
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     {
-        use std::os::unix::fs::{MetadataExt as _, lchown};
-        let owner = std::fs::metadata(folder)?;
-        if !rustix::process::geteuid().is_root() || owner.uid() == 0 {
-            return Ok(());
+        let top = linux::enter(rustix::fs::CWD, folder)?;
+        let owner = linux::Owner::of(&top)?;
+        if rustix::process::geteuid().is_root() && !owner.is_root() {
+            linux::hand_over(top, owner)?;
         }
-        let mut folders = vec![folder.to_path_buf()];
-        while let Some(one) = folders.pop() {
-            for entry in std::fs::read_dir(&one)? {
-                let path = entry?.path();
-                let seen = std::fs::symlink_metadata(&path)?;
-                // A second name of a file elsewhere is none that we have made.
-                if seen.uid() == 0 && (seen.is_dir() || seen.nlink() == 1) {
-                    lchown(&path, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = folder;
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::{
+        io,
+        os::fd::{AsFd, OwnedFd},
+    };
+
+    use rustix::{
+        fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, openat},
+        io::Errno,
+        path::Arg,
+    };
+
+    #[derive(Debug, Clone, Copy)]
+    pub(super) struct Owner(Uid, Gid);
+
+    impl Owner {
+        pub(super) fn of(folder: &OwnedFd) -> io::Result<Self> {
+            let seen = fstat(folder)?;
+            Ok(Self(Uid::from_raw(seen.st_uid), Gid::from_raw(seen.st_gid)))
+        }
+
+        pub(super) fn is_root(self) -> bool {
+            self.0.is_root()
+        }
+    }
+
+    pub(super) fn enter(parent: impl AsFd, name: impl Arg) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(parent, name, flags, Mode::empty())
+    }
+
+    pub(super) fn hand_over(top: OwnedFd, owner: Owner) -> io::Result<()> {
+        let mut folders = vec![top];
+        while let Some(folder) = folders.pop() {
+            for entry in Dir::read_from(&folder)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                if [c".", c".."].contains(&name) {
+                    continue;
                 }
-                if seen.is_dir() {
-                    folders.push(path);
+                match hand_over_one(&folder, name, owner) {
+                    Ok(Some(below)) => folders.push(below),
+                    // It went meanwhile.
+                    Ok(None) | Err(Errno::NOENT) => {}
+                    Err(error) => return Err(error.into()),
                 }
             }
         }
+        Ok(())
     }
-    #[cfg(not(unix))]
-    let _ = folder;
-    Ok(())
+
+    /// Gives the folder, where it is one to look into.
+    fn hand_over_one(
+        folder: &OwnedFd,
+        name: &std::ffi::CStr,
+        owner: Owner,
+    ) -> Result<Option<OwnedFd>, Errno> {
+        // A name alone: no pipe hangs, no device is woken.
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let found = openat(folder, name, flags, Mode::empty())?;
+        let seen = fstat(&found)?;
+        let kind = FileType::from_raw_mode(seen.st_mode);
+        // A second name of a file elsewhere is none that we have made, nor is anything but files and folders.
+        let is_plain = kind.is_dir() || kind.is_file() && seen.st_nlink == 1;
+        let is_roots = seen.st_uid == 0;
+        if is_roots && is_plain {
+            let Owner(user, group) = owner;
+            chownat(&found, c"", Some(user), Some(group), AtFlags::EMPTY_PATH)?;
+        }
+        let is_theirs = seen.st_uid == owner.0.as_raw();
+        match kind.is_dir() && (is_roots || is_theirs) {
+            true => enter(&found, c".").map(Some),
+            false => Ok(None),
+        }
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -151,10 +218,17 @@ mod tests {
         if rustix::process::geteuid().is_root() {
             std::fs::hard_link(at("spool/part"), at("linked")).unwrap();
             std::fs::write(at("spool/own"), "").unwrap();
+            let elsewhere = tempfile::tempdir().unwrap();
+            std::fs::write(elsewhere.path().join("roots"), "").unwrap();
+            std::os::unix::fs::symlink(elsewhere.path(), at("spool/link")).unwrap();
             chown(folder.path(), Some(64_711), Some(64_711)).unwrap();
             hand_over(folder.path()).unwrap();
             assert_eq!(owner(&at("spool/own")), 64_711);
             assert_eq!((owner(&at("spool")), owner(&at("linked"))), (64_711, 0));
+            let beyond = elsewhere.path().join("roots");
+            assert_eq!((owner(elsewhere.path()), owner(&beyond)), (0, 0));
+            // No way leads into a folder by a link, at the top neither.
+            assert!(hand_over(&at("spool/link")).is_err());
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! `STATE/reader/state` holds the whole of what was known at the last start as its first record and every
 //! [`Change`] since. A start writes the file anew (compaction) and puts it in the old one's place;
-//! from then on the reader has a descriptor and needs no name. A record that was cut by a crash is
+//! from then on the reader has a descriptor and needs no name. On a full disk it goes on in the old one, which has room of
+//! its own. A record that was cut by a crash is
 //! dropped and told: nothing was done on it. Any other broken record is damage and refused, since
 //! what is forgotten might be an order that was used.
 
@@ -11,11 +12,12 @@ mod known;
 mod recurring;
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
 };
 
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use self::frame::{Frame, Salt};
@@ -63,6 +65,16 @@ pub enum StateError {
         /// Where.
         at: u64,
     },
+    /// Every byte is as it was written, and says what is not known here.
+    #[error(
+        "{path} was written by a newer agent (at byte {at}). Install that version again, and remove nothing: the file holds which orders were used, and this host's key."
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        at: u64,
+    },
     /// A record can't be put into JSON or is too long, which is a fault of ours.
     #[error("the state can't be written down. This is a fault of ours; please report it.")]
     Encoding,
@@ -75,6 +87,13 @@ pub enum StateError {
     /// No salt.
     #[error("the system gave no random numbers. Try again once it has fully started.")]
     Random(#[from] getrandom::Error),
+}
+
+impl StateError {
+    /// Whether the disk had no room.
+    fn is_full(&self) -> bool {
+        matches!(self, Self::File { source, .. } if disk::is_full(source))
+    }
 }
 
 /// The state, open.
@@ -106,23 +125,46 @@ impl State {
         private::folder().create(folder).map_err(failed("made"))?;
         private::close_folder(folder).map_err(failed("closed to others"))?;
         let lock = File::open(folder).map_err(failed("opened"))?;
-        lock.try_lock()
-            .map_err(|_| StateError::InUse(folder.to_path_buf()))?;
-        let (known, dropped_bytes) = match read_file(&path_in(folder))? {
-            Some((known, torn)) => (known, torn),
-            None => (Known::new()?, 0),
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => StateError::InUse(folder.to_path_buf()),
+            TryLockError::Error(error) => failed("locked")(error),
+        })?;
+        let before = read_file(&path_in(folder))?;
+        let known = match &before {
+            Some(before) => before.known.clone(),
+            None => Known::new()?,
         };
-        let (file, salt, end) = write_anew(folder, &known)?;
+        let written = match (write_anew(folder, &known), &before) {
+            (Err(error), Some(before)) if error.is_full() => {
+                // What was made of it takes room from everybody.
+                let _ = fs::remove_file(new_in(folder));
+                go_on(folder, before).map_err(|_| error)?
+            }
+            (written, _) => written?,
+        };
         lock.sync_all().map_err(failed("made durable"))?;
+        let Written { file, salt, end } = written;
         Ok(Self {
             file,
             _folder: lock,
             salt,
             end,
             known,
-            dropped_bytes,
+            dropped_bytes: before.map_or(0, |before| before.dropped_bytes()),
             is_broken: false,
         })
+    }
+
+    /// Looks whether another reader has the state in `folder`.
+    ///
+    /// # Errors
+    /// One has it.
+    pub fn check_free(folder: &Path) -> Result<(), StateError> {
+        match File::open(folder).map(|lock| lock.try_lock_shared()) {
+            Ok(Err(TryLockError::WouldBlock)) => Err(StateError::InUse(folder.to_path_buf())),
+            // What else is wrong with it, the reader finds.
+            _ => Ok(()),
+        }
     }
 
     /// Reads the state in `folder` as it is, for who only shows it.
@@ -132,7 +174,7 @@ impl State {
     pub fn look(folder: &Path) -> Result<Known, StateError> {
         let path = path_in(folder);
         match read_file(&path)? {
-            Some((known, _)) => Ok(known),
+            Some(before) => Ok(before.known),
             None => Err(StateError::Missing(path)),
         }
     }
@@ -178,59 +220,133 @@ fn path_in(folder: &Path) -> PathBuf {
     folder.join("state")
 }
 
-/// What the file says, and how many bytes of a cut write lie at its end.
-fn read_file(path: &Path) -> Result<Option<(Known, u64)>, StateError> {
+fn new_in(folder: &Path) -> PathBuf {
+    folder.join("state.new")
+}
+
+/// What a file says.
+#[derive(Debug)]
+struct Parsed {
+    known: Known,
+    salt: Salt,
+    /// Where the next record goes.
+    end: u64,
+    /// Where a cut write ends that lies there.
+    torn_end: u64,
+}
+
+impl Parsed {
+    fn dropped_bytes(&self) -> u64 {
+        self.torn_end - self.end
+    }
+}
+
+/// Why it can't be read, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Damaged(usize),
+    Newer(usize),
+}
+
+/// What the file says; none where there is none.
+fn read_file(path: &Path) -> Result<Option<Parsed>, StateError> {
     let failed = |source| StateError::File {
         what: "read",
         path: path.to_path_buf(),
         source,
     };
-    let damaged = |at: usize| StateError::Damaged {
-        path: path.to_path_buf(),
-        at: at as u64,
+    let at_fault = |fault: Fault| {
+        let path = path.to_path_buf();
+        match fault {
+            Fault::Damaged(at) => StateError::Damaged {
+                path,
+                at: at as u64,
+            },
+            Fault::Newer(at) => StateError::Newer {
+                path,
+                at: at as u64,
+            },
+        }
     };
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
-        Ok(seen) if !seen.is_file() || seen.len() > MAX_FILE_BYTES => return Err(damaged(0)),
+        Ok(seen) if !seen.is_file() || seen.len() > MAX_FILE_BYTES => {
+            return Err(at_fault(Fault::Damaged(0)));
+        }
         Ok(_) => {}
     }
     let bytes = Zeroizing::new(fs::read(path).map_err(failed)?);
-    parse(&bytes).map(Some).map_err(damaged)
+    parse(&bytes).map(Some).map_err(at_fault)
 }
 
-/// The state in `bytes`; the error is the place of the damage.
-fn parse(bytes: &[u8]) -> Result<(Known, u64), usize> {
-    let salt = frame::read_file_head(bytes).ok_or(0_usize)?;
+/// The state in `bytes`.
+fn parse(bytes: &[u8]) -> Result<Parsed, Fault> {
+    let salt = frame::read_file_head(bytes).ok_or(Fault::Damaged(0))?;
     let first = frame::FILE_HEAD_BYTES;
     // The first record was whole before the file got its name, so it can't be a cut write.
     let Frame::Record(record, mut at) = frame::read(&salt, bytes, first) else {
-        return Err(first);
+        return Err(Fault::Damaged(first));
     };
-    let mut known: Known = serde_json::from_slice(record).map_err(|_| first)?;
+    let mut known: Known = read_record(record, first)?;
     // A crash cuts a write, never the file: its room was there from the beginning.
     if (bytes.len() as u64) < at as u64 + ROOM_BYTES {
-        return Err(bytes.len());
+        return Err(Fault::Damaged(bytes.len()));
     }
-    loop {
+    let torn_end = loop {
         match frame::read(&salt, bytes, at) {
             Frame::Record(record, next) => {
-                known.apply(serde_json::from_slice(record).map_err(|_| at)?);
+                known.apply(read_record(record, at)?);
                 at = next;
             }
-            Frame::End => return Ok((known, 0)),
-            Frame::Torn => {
-                let written = bytes.iter().rposition(|b| *b != 0).map_or(at, |p| p + 1);
-                return Ok((known, (written - at) as u64));
-            }
-            Frame::Damaged => return Err(at),
+            Frame::End => break at,
+            Frame::Torn => break bytes.iter().rposition(|b| *b != 0).map_or(at, |p| p + 1),
+            Frame::Damaged => return Err(Fault::Damaged(at)),
         }
-    }
+    };
+    Ok(Parsed {
+        known,
+        salt,
+        end: at as u64,
+        torn_end: torn_end as u64,
+    })
+}
+
+/// A record whose check holds is what an agent wrote: where it says more than is known here, a newer one did.
+fn read_record<T: DeserializeOwned>(record: &[u8], at: usize) -> Result<T, Fault> {
+    serde_json::from_slice(record).map_err(|error| match error.is_data() {
+        true => Fault::Newer(at),
+        false => Fault::Damaged(at),
+    })
+}
+
+/// A file that is open, and where its next record goes.
+#[derive(Debug)]
+struct Written {
+    file: File,
+    salt: Salt,
+    end: u64,
+}
+
+/// Goes on in the file that was read, and first clears what a crash has cut there.
+fn go_on(folder: &Path, before: &Parsed) -> io::Result<Written> {
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(path_in(folder))?;
+    let torn = usize::try_from(before.dropped_bytes()).map_err(io::Error::other)?;
+    disk::write_all_at(&file, &vec![0; torn], before.end)?;
+    file.sync_all()?;
+    Ok(Written {
+        file,
+        salt: before.salt,
+        end: before.end,
+    })
 }
 
 /// Writes `known` as the first record of a new file in the old one's place.
-fn write_anew(folder: &Path, known: &Known) -> Result<(File, Salt, u64), StateError> {
-    let path = folder.join("state.new");
+fn write_anew(folder: &Path, known: &Known) -> Result<Written, StateError> {
+    let path = new_in(folder);
     let failed = |what| {
         let path = path.clone();
         move |source: io::Error| StateError::File { what, path, source }
@@ -255,7 +371,7 @@ fn write_anew(folder: &Path, known: &Known) -> Result<(File, Salt, u64), StateEr
     disk::write_all_at(&file, &bytes, 0).map_err(failed("written"))?;
     file.sync_all().map_err(failed("made durable"))?;
     fs::rename(&path, path_in(folder)).map_err(failed("put in place"))?;
-    Ok((file, salt, end))
+    Ok(Written { file, salt, end })
 }
 
 #[cfg(test)]

@@ -56,18 +56,23 @@ fn when_a_half_says_that_no_start_helps_there_is_no_other() {
 }
 
 #[test]
-fn a_state_that_is_in_use_or_damaged_is_no_matter_of_time_and_a_full_disk_is() {
+fn a_damaged_state_is_no_matter_of_time_and_a_full_disk_or_a_held_lock_is() {
     let path = std::path::PathBuf::from("/s");
-    let permanent: [Box<dyn Error>; 6] = [
-        Box::new(StateError::InUse(path.clone())),
+    let newer = || StateError::Newer {
+        path: "/s".into(),
+        at: 0,
+    };
+    let permanent: [Box<dyn Error>; 7] = [
         Box::new(StateError::Damaged {
             path: path.clone(),
             at: 0,
         }),
-        Box::new(CourierError::Folder(FolderError::InUse(path.clone()))),
+        Box::new(newer()),
+        Box::new(UnattendedError::State(newer())),
+        Box::new(SupervisorError::Unattended(UnattendedError::State(newer()))),
         Box::new(CourierError::Folder(FolderError::NotEnrolled(path.clone()))),
         Box::new(HalfError::Limits {
-            path,
+            path: path.clone(),
             why: "x".into(),
         }),
         Box::new(SupervisorError::Unattended(UnattendedError::NotEnrolled(
@@ -77,8 +82,11 @@ fn a_state_that_is_in_use_or_damaged_is_no_matter_of_time_and_a_full_disk_is() {
     for error in permanent {
         assert!(is_permanent(&*error), "{error}");
     }
-    let passing: [Box<dyn Error>; 3] = [
+    let passing: [Box<dyn Error>; 6] = [
         Box::new(StateError::Write(io::ErrorKind::StorageFull.into())),
+        Box::new(StateError::InUse(path.clone())),
+        Box::new(SupervisorError::State(StateError::InUse(path.clone()))),
+        Box::new(CourierError::Folder(FolderError::InUse(path))),
         Box::new(CourierError::Thread),
         Box::new(io::Error::other("x")),
     ];

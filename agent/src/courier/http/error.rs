@@ -168,17 +168,17 @@ fn is_closed(error: &ureq::Error) -> bool {
     ))
 }
 
-/// A stranger's text, harmless in a log or a terminal.
-pub(crate) fn inert(text: &str) -> String {
+/// A stranger's text, harmless in a log or a terminal, and short.
+pub(in crate::courier) fn inert(text: &str) -> String {
+    let short: String = text.chars().take(TEXT_CHARS_MAX).collect();
+    harmless(&short)
+}
+
+/// A text that a stranger's may stand in, harmless in a terminal.
+pub(crate) fn harmless(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_graphic() || c == ' ';
     text.chars()
-        .take(TEXT_CHARS_MAX)
-        .map(|c| {
-            if c.is_ascii_graphic() || c == ' ' {
-                c
-            } else {
-                '?'
-            }
-        })
+        .map(|c| if is_plain(c) { c } else { '?' })
         .collect()
 }
 

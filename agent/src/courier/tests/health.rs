@@ -1,10 +1,15 @@
 //! What the server hears of the agent: whole from the first time, and not cut where it fits.
 
+use std::{
+    fs::{self, File},
+    time::{Duration, SystemTime},
+};
+
 use super::World;
 use crate::{
     courier::{
         status,
-        testing::{Act, Courier, until},
+        testing::{Act, COLLECTION, Courier, until},
     },
     link::FromReader,
     platform::{
@@ -83,5 +88,19 @@ fn errors_outlast_the_courier_and_a_server_that_knows_none_is_told_all_else() {
     let nonce = "0a".repeat(16);
     courier.say(&FromReader::AskTime { nonce });
     until("it is over", || errors().newest_first().all(|e| e.over));
+    courier.stop().unwrap();
+}
+
+#[test]
+fn the_papers_of_what_was_delivered_long_ago_go_while_the_courier_runs() {
+    let world = World::new();
+    let folder = world.folder.spool().join(COLLECTION.to_string());
+    fs::create_dir_all(&folder).unwrap();
+    let ended = File::create(folder.join("ended")).unwrap();
+    let long_ago = SystemTime::now() - Duration::from_secs(31 * 24 * 3600);
+    ended.set_modified(long_ago).unwrap();
+    let mut courier = world.start();
+    first_words(&mut courier);
+    until("they are gone", || !folder.exists());
     courier.stop().unwrap();
 }

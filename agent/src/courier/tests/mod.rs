@@ -4,10 +4,12 @@ mod conversation;
 mod delivery;
 mod enrolment;
 mod fork;
+mod full_disk;
 mod health;
 mod kill;
 mod live;
 mod orders;
+mod reports;
 mod ways;
 
 use std::{path::Path, sync::Arc};
@@ -16,6 +18,7 @@ use super::{
     folder::Folder,
     testing::{Courier, Pki, Server},
 };
+use crate::small_disk::SmallDisk;
 
 /// A deployment, a server, and an enrolled host.
 struct World {
@@ -31,9 +34,17 @@ impl World {
     }
 
     fn with_certificate(is_fresh: bool) -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), is_fresh)
+    }
+
+    /// On a disk of its own, which can be filled.
+    fn on(disk: &SmallDisk) -> Self {
+        Self::in_folder(tempfile::tempdir_in(disk.path()).unwrap(), true)
+    }
+
+    fn in_folder(state: tempfile::TempDir, is_fresh: bool) -> Self {
         let pki = Arc::new(Pki::new());
         let server = Server::start(&pki);
-        let state = tempfile::tempdir().unwrap();
         let folder = Courier::enrol(state.path(), &pki, &server.url(), is_fresh);
         Self {
             state,

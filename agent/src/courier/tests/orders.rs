@@ -22,7 +22,7 @@ use crate::{
     link::{FromReader, FromSpool},
 };
 
-fn order(number: u8) -> (OrderId, HandedOrder) {
+pub(super) fn order(number: u8) -> (OrderId, HandedOrder) {
     let id = OrderId::from_bytes([number; 16]);
     let key = SigningKey::generate().unwrap();
     let signed = Envelope::sign_document(envelope::ORDER, &json!({"v": 1, "id": id}), &key);
@@ -31,14 +31,14 @@ fn order(number: u8) -> (OrderId, HandedOrder) {
 }
 
 /// The next document that the courier hands over.
-fn handed(courier: &mut Courier) -> (FromSpool, String) {
+pub(super) fn handed(courier: &mut Courier) -> (FromSpool, String) {
     let (said, file) = courier.hear();
     let mut text = String::new();
     File::from(file.unwrap()).read_to_string(&mut text).unwrap();
     (said, text)
 }
 
-fn accepted(order: OrderId) -> Report {
+pub(super) fn accepted(order: OrderId) -> Report {
     Report::Accepted {
         order,
         collection: COLLECTION,
@@ -56,7 +56,7 @@ fn progress(order: OrderId, records: u64) -> Report {
     }
 }
 
-fn ended(order: OrderId) -> Report {
+pub(super) fn ended(order: OrderId) -> Report {
     Report::Ended {
         order,
         collection: COLLECTION,

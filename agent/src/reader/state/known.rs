@@ -1,6 +1,7 @@
 //! What the reader knows from one start to the next, and every change of it.
 //!
-//! The names in here are the file's format: add, do not rename.
+//! The names in here are the file's format: add, do not rename. What is added has a default that is not written, so that
+//! an older agent, which refuses what it does not know, can be put back where nothing of it is used.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -34,6 +35,10 @@ const ORDERS_BYTES_MOST: usize = 10 << 20;
 /// So often a collection is put aside without having finished an artifact meanwhile.
 const ASIDE_IN_VAIN_MOST: u32 = 3;
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// Everything in the state file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,10 +55,10 @@ pub struct Known {
     /// Orders that were obeyed, with their ends: past it they are refused as expired anyway.
     pub used: BTreeMap<OrderId, Instant>,
     /// Orders that were cancelled, with their ends: past it they are refused as expired anyway.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cancelled: BTreeMap<OrderId, Instant>,
     /// Standing orders and watches that have not ended.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub recurring: BTreeMap<OrderId, Recurring>,
     /// The highest time that the server has signed.
     pub highest_signed: Option<Instant>,
@@ -72,13 +77,13 @@ pub struct Known {
     /// The last custody checkpoint that was proven to continue those before.
     pub checkpoint: Option<String>,
     /// The seal key of an enrolment that was begun.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub candidate: Option<Candidate>,
     /// The identity that was begun in the place of a cloned one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fork: Option<Fork>,
     /// That the custody log is not the one that was seen before; the first time stays, with both notes as the proof.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_alarm: Option<LogAlarm>,
 }
 
@@ -117,7 +122,7 @@ pub struct Enrolment {
     /// The deployment token's envelope: what certifies agency and labels.
     pub token: String,
     /// What any run may cost here, by the deployment file.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub limits: Limits,
     /// The custody receipt of the enrolment.
     pub receipt: String,
@@ -304,13 +309,13 @@ pub struct Running {
     /// 1, and one more for each time that it was taken up again.
     pub attempt: u32,
     /// How many attempts ended because the agent was told to stop, which is no failure of theirs.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub pauses: u32,
     /// How often it was put aside since it last had finished another artifact; one that is not finished begins anew then.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub aside_in_vain: u32,
     /// How many artifacts it had finished when it was put aside last.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub finished_before: usize,
     /// Refusals that this collection tells.
     pub refusals: Vec<Refusal>,
@@ -319,13 +324,13 @@ pub struct Running {
     /// Where it stands if the part that was handed over last became durable, which only the spool knows.
     pub sealing: Option<SavedPosition>,
     /// Who cancelled it and why, for people, where somebody did.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled: Option<String>,
     /// Which capture of its order it is, where the order makes many.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture: Option<Capture>,
     /// Why it shall end early though nobody cancelled it, for people, where it shall.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_short: Option<String>,
 }
 
@@ -486,7 +491,7 @@ pub enum Change {
         /// The pinned root's envelope.
         root: String,
         /// Those that follow it.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         more_roots: Vec<String>,
         /// The policy's envelope.
         policy: String,

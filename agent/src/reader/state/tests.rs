@@ -11,6 +11,8 @@ use evidence::{
 };
 use protocol::messages::HandedOrder;
 
+use crate::small_disk::SmallDisk;
+
 fn at(seconds: i64) -> Instant {
     Instant { seconds, ns: 0 }
 }
@@ -61,8 +63,10 @@ fn written(folder: &Path) -> (Vec<u8>, usize) {
     (fs::read(path_in(folder)).unwrap(), used)
 }
 
-fn parsed(bytes: &[u8]) -> Result<(Known, u64), usize> {
-    parse(bytes)
+fn parsed(bytes: &[u8]) -> Result<(Known, u64), Fault> {
+    let parsed = parse(bytes)?;
+    let dropped_bytes = parsed.dropped_bytes();
+    Ok((parsed.known, dropped_bytes))
 }
 
 #[test]
@@ -140,11 +144,17 @@ fn what_is_put_aside_stays_begun_and_every_change_finds_it() {
 #[test]
 fn only_one_reader_has_it() {
     let folder = tempfile::tempdir().unwrap();
-    let _first = State::open(folder.path()).unwrap();
+    let first = State::open(folder.path()).unwrap();
     assert!(matches!(
         State::open(folder.path()),
         Err(StateError::InUse(_))
     ));
+    let told = State::check_free(folder.path());
+    assert!(matches!(told, Err(StateError::InUse(_))));
+    drop(first);
+    State::check_free(folder.path()).unwrap();
+    // Where there is none yet, nobody has it.
+    State::check_free(&folder.path().join("none")).unwrap();
 }
 
 #[test]
@@ -218,6 +228,95 @@ fn damage_says_what_to_do() {
         told.contains("damaged at byte 40") && told.contains("enrol"),
         "{told}"
     );
+}
+
+#[test]
+fn on_a_full_disk_the_reader_goes_on_in_the_file_that_it_has() {
+    let Some(disk) = SmallDisk::mount(10 << 10) else {
+        return;
+    };
+    let folder = disk.path().join("reader");
+    written(&folder);
+    let other = disk.fill();
+    let mut state = State::open(&folder).unwrap();
+    assert_eq!(state.known().highest_signed, Some(at(5)));
+    assert!(!new_in(&folder).exists());
+    state.keep(time(6)).unwrap();
+    state.keep(time(7)).unwrap();
+    let salt = state.salt;
+    // The last write is cut by a crash.
+    disk::write_all_at(&state.file, &[0; 3], state.end - 3).unwrap();
+    drop(state);
+    let mut state = State::open(&folder).unwrap();
+    assert!(state.dropped_bytes() > 0);
+    assert_eq!(state.known().highest_signed, Some(at(6)));
+    assert_eq!(state.salt, salt);
+    state.keep(time(8)).unwrap();
+    drop(state);
+    let known = State::look(&folder).unwrap();
+    assert_eq!(known.highest_signed, Some(at(8)));
+    assert!(known.used.contains_key(&OrderId::from_bytes([1; 16])));
+    // With room it is written anew.
+    fs::remove_file(other).unwrap();
+    let state = State::open(&folder).unwrap();
+    assert!(state.dropped_bytes() == 0 && state.salt != salt);
+    assert_eq!(state.known().highest_signed, Some(at(8)));
+}
+
+#[test]
+fn what_a_newer_agent_wrote_is_not_called_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut bytes, used) = written(folder.path());
+    let salt = frame::read_file_head(&bytes).unwrap();
+    for change in [
+        r#"{"change":"paused","surprise":1}"#,
+        r#"{"change":"surprised"}"#,
+    ] {
+        let frame = frame::encode(&salt, used as u64, change.as_bytes()).unwrap();
+        bytes[used..used + frame.len()].copy_from_slice(&frame);
+        fs::write(path_in(folder.path()), &bytes).unwrap();
+        let error = State::open(folder.path()).unwrap_err();
+        assert!(matches!(error, StateError::Newer { at, .. } if at == used as u64));
+        let told = error.to_string();
+        assert!(
+            told.contains("newer agent") && !told.contains("enrol"),
+            "{told}"
+        );
+        assert_eq!(fs::read(path_in(folder.path())).unwrap(), bytes);
+        bytes[used..used + frame.len()].fill(0);
+    }
+}
+
+#[test]
+fn what_came_later_is_not_written_where_it_is_not_used() {
+    let mut known = Known::new().unwrap();
+    known.apply(accepted(1));
+    let running = known.running.take();
+    let first = serde_json::to_string(&known).unwrap();
+    for later in [
+        "cancelled",
+        "recurring",
+        "aside",
+        "candidate",
+        "fork",
+        "log_alarm",
+    ] {
+        assert!(!first.contains(later), "{later}");
+    }
+    let running = serde_json::to_string(&running.unwrap()).unwrap();
+    for later in [
+        "pauses",
+        "aside",
+        "finished_before",
+        "cancelled",
+        "capture",
+        "cut_short",
+    ] {
+        assert!(!running.contains(later), "{later}");
+    }
+    known.apply(accepted(1));
+    let again: Known = serde_json::from_str(&serde_json::to_string(&known).unwrap()).unwrap();
+    assert_eq!(again.running, known.running);
 }
 
 /// How long the last of `written`'s frames is.
