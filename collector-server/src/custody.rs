@@ -128,11 +128,12 @@ fn enrolled_key(agent: AgentId) -> String {
     format!("enrolled {agent}")
 }
 
-/// A leaf to be appended, and who waits for its receipt.
+/// A leaf to be appended, or asked for, and who waits for its receipt.
 struct Job {
     key: String,
-    leaf: Vec<u8>,
-    done: oneshot::Sender<Result<String, CustodyError>>,
+    /// None to learn only whether one of this key is there.
+    leaf: Option<Vec<u8>>,
+    done: oneshot::Sender<Result<Option<String>, CustodyError>>,
 }
 
 /// What readers and the writer share.
@@ -265,8 +266,17 @@ impl Custody {
     }
 
     async fn append(&self, action: &Action, leaf: Vec<u8>) -> Result<String, CustodyError> {
-        let (done, answer) = oneshot::channel();
         let key = key_of(action, &leaf);
+        let receipt = self.ask(key, Some(leaf)).await?;
+        receipt.ok_or(CustodyError::Contradiction)
+    }
+
+    async fn ask(
+        &self,
+        key: String,
+        leaf: Option<Vec<u8>>,
+    ) -> Result<Option<String>, CustodyError> {
+        let (done, answer) = oneshot::channel();
         let job = Job { key, leaf, done };
         self.jobs
             .send(job)
@@ -275,21 +285,13 @@ impl Custody {
         answer.await.map_err(|_| CustodyError::Closed)?
     }
 
-    /// The receipt of the leaf by which this agent was enrolled, where `index` knows of one.
+    /// The receipt of the leaf by which this agent was enrolled, where there is one: asked of the writer, who first records
+    /// what is in the file and nowhere else.
     ///
     /// # Errors
-    /// The disk or the index failed.
-    pub async fn enrolment(
-        &self,
-        agent: AgentId,
-        index: &Index,
-    ) -> Result<Option<String>, CustodyError> {
-        let Some(number) = index.leaf(&enrolled_key(agent)).await? else {
-            return Ok(None);
-        };
-        let shared = self.shared.clone();
-        let receipt = spawn_blocking(move || shared.receipt(number)).await;
-        receipt.map_err(|_| CustodyError::Closed)?.map(Some)
+    /// The disk or the index failed, so that nobody knows.
+    pub async fn enrolment(&self, agent: AgentId) -> Result<Option<String>, CustodyError> {
+        self.ask(enrolled_key(agent), None).await
     }
 
     /// Signs what is not a leaf: the server's time.
@@ -393,20 +395,30 @@ async fn write(shared: Arc<Shared>, index: Index, mut queue: mpsc::Receiver<Job>
             }
         };
         for (job, number) in group.drain(..).zip(numbers) {
+            let Some(number) = number else {
+                let _ = job.done.send(Ok(None));
+                continue;
+            };
             let shared = shared.clone();
             let receipt = spawn_blocking(move || shared.receipt(number)).await;
             // Nobody waits any more if the request was cut; the leaf stands.
-            let _ = job.done.send(receipt.unwrap_or(Err(CustodyError::Closed)));
+            let receipt = receipt.unwrap_or(Err(CustodyError::Closed));
+            let _ = job.done.send(receipt.map(Some));
         }
     }
 }
 
-/// The numbers under which the leaves of these jobs stand, those that were there already included.
+/// The numbers under which the leaves of these jobs stand, those that were there already included; none of one that was
+/// asked for and is not there.
 async fn append_group(
     shared: &Arc<Shared>,
     index: &Index,
     group: &mut [Job],
-) -> Result<Vec<u64>, CustodyError> {
+) -> Result<Vec<Option<u64>>, CustodyError> {
+    if shared.log().has_failed() {
+        // What its file holds is not known before it is opened again.
+        return Err(LogError::Failed.into());
+    }
     // An append that could not be recorded comes first.
     if index.recorded_leaves().await? < shared.log().tree().size() {
         catch_up(shared, index).await?;
@@ -416,13 +428,13 @@ async fn append_group(
     for job in group {
         let here = keys.iter().position(|key| *key == job.key);
         let number = match (here, index.leaf(&job.key).await?) {
-            (Some(place), _) => next + place as u64,
-            (None, Some(number)) => number,
-            (None, None) => {
+            (Some(place), _) => Some(next + place as u64),
+            (None, Some(number)) => Some(number),
+            (None, None) => job.leaf.take().map(|leaf| {
                 keys.push(job.key.clone());
-                leaves.push(std::mem::take(&mut job.leaf));
+                leaves.push(leaf);
                 next + keys.len() as u64 - 1
-            }
+            }),
         };
         numbers.push(number);
     }

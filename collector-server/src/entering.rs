@@ -26,10 +26,14 @@ impl Server {
         self.change(Change::Agent(change)).await?;
         match self.custody.log(enrolled).await {
             Ok(receipt) => self.entered(agent, receipt).await,
-            Err(error) => {
-                self.abandon(agent).await?;
-                Err(error.into())
-            }
+            // The leaf may be in the file all the same: where it can't be told, the row stays for later.
+            Err(error) => match self.custody.enrolment(agent).await? {
+                Some(receipt) => self.entered(agent, receipt).await,
+                None => {
+                    self.abandon(agent).await?;
+                    Err(error.into())
+                }
+            },
         }
     }
 
@@ -59,7 +63,7 @@ impl Server {
         if self.index.unfinished_agents(Some(agent)).await?.is_empty() {
             return Ok(());
         }
-        match self.custody.enrolment(agent, &self.index).await? {
+        match self.custody.enrolment(agent).await? {
             Some(receipt) => {
                 tracing::warn!(%agent, "an enrolment was cut off behind its leaf and is finished");
                 self.entered(agent, receipt).await.map(drop)

@@ -55,16 +55,18 @@ fi
 # At a machine's first boot others install as well, and dpkg does not wait for them: it is tried for five minutes.
 install_deb() {
     tries=60
-    until said=$(LC_ALL=C dpkg --install "$package" 2>&1); do
+    while :; do
+        code=0
+        said=$(LC_ALL=C dpkg --install "$package" 2>&1) || code=$?
         tries=$((tries - 1))
-        case $said in
-        *"locked by another process"*) [ "$tries" -gt 0 ] || break ;;
+        case $code:$tries:$said in
+        0:* | *:0:*) break ;;
+        *"locked by another process"*) sleep 5 ;;
         *) break ;;
         esac
-        sleep 5
     done
     say "$said"
-    dpkg --status "$name" 2>/dev/null | grep -q '^Status: .* installed$'
+    return "$code"
 }
 
 # The package's dependencies are in every system; where one should not be, it is said, and nothing is fetched.

@@ -26,8 +26,10 @@ may_start() {
 # administrator stopped stays stopped.
 waits_for_a_start() {
     systemctl --quiet is-enabled "$1" 2>/dev/null || return 1
-    shown=$(systemctl show --property=ActiveState --property=ConditionResult "$1") || return 1
+    shown=$(systemctl show --property=ActiveState --property=ConditionResult --property=Result "$1") || return 1
     case $shown in
+    # Stopped by hand, and ended by force at last.
+    *Result=timeout*) return 1 ;;
     *ActiveState=failed*) return 0 ;;
     *ActiveState=inactive*) ;;
     *) return 1 ;;

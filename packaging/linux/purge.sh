@@ -16,8 +16,23 @@ esac
 # The units of a deb are gone by now, so what systemctl says of them is of no interest.
 systemd() { if [ -d /run/systemd/system ]; then systemctl "$@" 2>/dev/null || true; fi; }
 
+# Whether the state is there to look into: 1 where there is none, 2 where it leads nowhere (a disk that is not mounted).
+can_look() {
+    if [ -d "$state" ]; then return 0; fi
+    if [ ! -e "$state" ] && [ ! -L "$state" ]; then return 1; fi
+    echo "$state is no folder that can be looked into." >&2
+    return 2
+}
+
+start_again() {
+    for unit in $units; do
+        if systemctl --quiet is-enabled "$unit" 2>/dev/null; then systemd start "$unit"; fi
+    done
+}
+
 fail() {
     echo "Nothing was purged: $1" >&2
+    start_again
     exit 1
 }
 
@@ -37,9 +52,7 @@ $lost
 $what_else
 To remove it for good: touch $told, and purge again.
 END
-    for unit in $units; do
-        if systemctl --quiet is-enabled "$unit" 2>/dev/null; then systemd start "$unit"; fi
-    done
+    start_again
     exit 1
 fi
 if command -v systemctl >/dev/null 2>&1; then systemctl disable --quiet $units 2>/dev/null || true; fi
@@ -47,9 +60,16 @@ if [ -n "$lost" ]; then
     printf 'Removed for good, as %s says: %s.\n%s\n' "$told" "$is_precious" "$lost" >&2
 fi
 
-# The state may be a link to where there is more room.
-kept=$(readlink -f "$state" || true)
-rm -rf "$state" ${kept:+"$kept"} "$again" ${settings:+"$settings"} "$told"
+# The state may be a file system of its own, or a link to where there is more room: there what is ours goes, and no more.
+clear_state || true
+left=$(precious) || left=$state
+if [ -n "$left" ]; then
+    echo "The purge is not complete: $left could not be removed. Mend that, and purge again." >&2
+    exit 1
+fi
+rm -f "$again"
+if [ -L "$state" ]; then rm -f "$state"; else rm -rf "$state" 2>/dev/null || true; fi
+rm -rf ${settings:+"$settings"} "$told"
 for user in $users; do
     if getent passwd "$user" >/dev/null; then userdel "$user"; fi
 done

@@ -5,9 +5,13 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     path::Path,
     process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -274,9 +278,10 @@ fn behind_a_captive_portal_an_agent_waits_and_delivers_once_it_is_gone() {
     let ordered = stage.collect_small(&[]).unwrap();
     stage.stop_server().unwrap();
     let portal = TcpListener::bind(stage.listen()).unwrap();
-    let portal = thread::spawn(move || sends_to_login_times(&portal, 3));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&is_over);
+    let portal = thread::spawn(move || sends_to_login_until(&portal, &seen));
     stage.run_agent().unwrap();
-    portal.join().unwrap();
     let status = args!["status", "--json", "--state", stage.path("agent")];
     let shown = || json(&stage.run("fieldseal-agent", &status)?.out);
     wait_until("the trouble is told", || {
@@ -288,6 +293,10 @@ fn behind_a_captive_portal_an_agent_waits_and_delivers_once_it_is_gone() {
     .unwrap();
     let shown = shown().unwrap();
     assert_eq!(shown["courier"]["last_contact"], Value::Null, "{shown}");
+    is_over.store(true, Ordering::SeqCst);
+    // Wakes the thread that accepts.
+    let _ = TcpStream::connect(stage.listen());
+    portal.join().unwrap();
     stage.serve().unwrap();
     let watch = args!["watch", ordered.order().unwrap(), "--for", "2m"];
     let watched = stage.fieldseal(&watch).unwrap();
@@ -297,11 +306,14 @@ fn behind_a_captive_portal_an_agent_waits_and_delivers_once_it_is_gone() {
 
 /// As a network does that wants a login first.
 fn sends_to_login(listener: &TcpListener) {
-    sends_to_login_times(listener, usize::MAX);
+    sends_to_login_until(listener, &AtomicBool::new(false));
 }
 
-fn sends_to_login_times(listener: &TcpListener, times: usize) {
-    for mut client in listener.incoming().flatten().take(times) {
+fn sends_to_login_until(listener: &TcpListener, is_over: &AtomicBool) {
+    for mut client in listener.incoming().flatten() {
+        if is_over.load(Ordering::SeqCst) {
+            return;
+        }
         let _ = client.read(&mut [0; 1024]);
         let _ = client.write_all(b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\n\r\n");
     }

@@ -393,6 +393,13 @@ fn the_server_keeps_its_deployment<K: Kind>(suite: &Suite, packaged: &Packaged) 
     install::<K>(&root, "fieldseal-server");
     root.shell("mkdir /var/lib/fieldseal-server/deployment")
         .unwrap();
+    // On another disk, which is not mounted, and then is.
+    let apart = "mv /var/lib/fieldseal-server /srv/kept; touch /srv/others; ln -s /srv/nowhere /var/lib/fieldseal-server";
+    root.shell(apart).unwrap();
+    let blind = K::purge(&root, "fieldseal-server");
+    assert_ne!(blind.code, 0, "{blind:?}");
+    root.shell("ln -sfn /srv/kept /var/lib/fieldseal-server")
+        .unwrap();
     let refused = K::purge(&root, "fieldseal-server");
     assert_ne!(refused.code, 0, "{refused:?}");
     let said = format!("{}{}", refused.out, refused.err);
@@ -404,7 +411,10 @@ fn the_server_keeps_its_deployment<K: Kind>(suite: &Suite, packaged: &Packaged) 
         .unwrap();
     let purged = K::purge(&root, "fieldseal-server");
     assert_eq!(purged.code, 0, "{purged:?}");
-    root.shell("! ls -d /var/lib/fieldseal-server*").unwrap();
+    root.shell(
+        "! ls -d /var/lib/fieldseal-server*; ! ls /srv/kept/deployment; test -e /srv/others",
+    )
+    .unwrap();
 }
 
 /// What the server's user lays into its own folder leads no script of root's elsewhere.

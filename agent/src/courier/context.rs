@@ -328,7 +328,10 @@ impl Context {
         if self.has_ended() {
             return;
         }
-        if matches!(error, HttpError::Network(_) | HttpError::Certificate { .. }) {
+        if matches!(
+            error,
+            HttpError::Network(_) | HttpError::NoTls(_) | HttpError::Certificate { .. }
+        ) {
             self.is_silent.store(true, Ordering::Release);
         }
         if matches!(error, HttpError::Revoked { .. }) {

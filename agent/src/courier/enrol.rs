@@ -123,8 +123,10 @@ impl EnrolError {
     fn may_pass(&self, wait: Wait) -> bool {
         match (self, wait) {
             (Self::Server(error), Wait::For(_)) => {
-                matches!(error, HttpError::Network(_) | HttpError::Cloned { .. })
-                    || matches!(error.status(), Some(429 | 503))
+                matches!(
+                    error,
+                    HttpError::Network(_) | HttpError::NoTls(_) | HttpError::Cloned { .. }
+                ) || matches!(error.status(), Some(429 | 503))
             }
             (Self::Held { .. }, _) => true,
             (Self::Server(_) | Self::Reader(_) | Self::Tls(_), Wait::ForEver) => true,

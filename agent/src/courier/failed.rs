@@ -1,10 +1,15 @@
 //! Why a question about the courier's own certificates came to nothing, and what follows from that.
 
+use std::time::Duration;
+
 use super::{
     context::{Context, CourierError},
     http::HttpError,
     pause::{Backoff, Retry},
 };
+
+/// How long it takes until a certificate that the disk had no room for is asked for again.
+const FULL_DISK: Duration = Duration::from_secs(3600);
 
 /// Who is at fault.
 pub(super) enum Failed {
@@ -36,10 +41,10 @@ impl Failed {
                 context.note("a new certificate can't be used", &error.to_string());
                 context.rest(backoff, Retry::Later);
             }
-            // A disk that is full now has room later.
+            // A disk that is full now has room later. Not soon: each try is one more certificate in the custody log.
             Self::Answer(CourierError::Disk(error)) => {
                 context.note(what, &error.to_text());
-                context.rest(backoff, Retry::Later);
+                context.rest(backoff, Retry::NotBefore(FULL_DISK));
             }
             Self::Answer(error) => return Err(error),
         }

@@ -59,7 +59,8 @@ struct Kept {
 enum Place {
     /// On the disk.
     File(PathBuf),
-    /// In memory alone, since the disk had no room. The reader tells again what was lost with it.
+    /// In memory alone, since the disk had no room: kept on it once it has some, at the latest at an orderly end. A crash before
+    /// that loses it.
     Memory(Report),
 }
 
@@ -137,18 +138,21 @@ impl Place {
 impl Reports {
     /// Takes up what an earlier run left in `folder`.
     pub(super) fn open(folder: &Path, handed: &Handed) -> Result<Self, DiskError> {
-        let mut files = BTreeMap::new();
+        let (mut files, mut newest) = (BTreeMap::new(), None);
         for entry in fs::read_dir(folder).map_err(failed("read", folder))? {
             let path = entry.map_err(failed("read", folder))?.path();
             if path.extension().is_some_and(|e| e == "new") {
                 disk::remove(&path)?;
             }
+            // After those that were set aside, too: the newest of them are kept.
+            let as_report = path.with_extension("json");
+            newest = newest.max(number(&as_report));
             if let Some(number) = number(&path) {
                 files.insert(number, path);
             }
         }
         let mut waiting = Waiting {
-            next: files.last_key_value().map_or(0, |(number, _)| number + 1),
+            next: newest.map_or(0, |number| number + 1),
             ..Waiting::default()
         };
         for (number, path) in files {
@@ -307,6 +311,7 @@ pub(super) fn serve(
             Ok(()) => {
                 backoff.reset();
                 context.spare.fill();
+                reports.settle();
             }
             Err(error) => {
                 reports.settle();
@@ -315,6 +320,7 @@ pub(super) fn serve(
             }
         }
     }
+    reports.settle();
     Ok(())
 }
 

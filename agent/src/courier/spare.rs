@@ -1,9 +1,10 @@
 //! Room for small files on a full disk: what empties it, and what tells of it, must be written even then.
 //!
-//! A file lies ready that has its blocks and nothing in it, so that no other program can take them. On a full disk it
-//! becomes what is to be written, and is made again as far as there is room.
+//! Files lie ready that have their blocks and nothing in them, so that no other program can take them. On a full disk one
+//! becomes what is to be written, the others stay, and it is made again once there is room.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -12,29 +13,26 @@ use std::{
 use super::disk::{self, DiskError};
 use crate::platform::{disk as room, handle::OwnedFd, private};
 
-/// So much lies ready: more than a receipt, a report or most orders take.
-const WHOLE_BYTES: u64 = 2 << 20;
-/// Less would be of no use.
-const LEAST_BYTES: u64 = 32 << 10;
+/// So many lie ready, 2 MiB in all.
+const PIECES: u32 = 32;
+/// Each has this much: more than a receipt, a report or most orders take.
+const PIECE_BYTES: u64 = 64 << 10;
+/// So many stay for those, whatever else wants room.
+const PIECES_LEFT: usize = 16;
 
 /// The room that is kept.
 #[derive(Debug)]
 pub(super) struct Spare {
-    path: PathBuf,
-    kept: Mutex<Option<Kept>>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    file: File,
-    size_bytes: u64,
+    folder: PathBuf,
+    /// By number.
+    kept: Mutex<BTreeMap<u32, File>>,
 }
 
 impl Spare {
     /// Keeps room in `folder`, or takes up what a run before has kept there; none where there is none.
     pub(super) fn keep(folder: &Path) -> Self {
         let spare = Self {
-            path: folder.join("spare"),
+            folder: folder.to_path_buf(),
             kept: Mutex::default(),
         };
         spare.fill();
@@ -46,34 +44,33 @@ impl Spare {
         self.fill_up(&mut self.lock());
     }
 
-    fn fill_up(&self, kept: &mut Option<Kept>) {
-        let had_bytes = kept.as_ref().map_or(0, |kept| kept.size_bytes);
-        let mut size_bytes = WHOLE_BYTES;
-        let file = match kept.take() {
-            Some(whole) if whole.size_bytes == WHOLE_BYTES => {
-                *kept = Some(whole);
-                return;
+    fn fill_up(&self, kept: &mut BTreeMap<u32, File>) {
+        for number in 0..PIECES {
+            if kept.contains_key(&number) {
+                continue;
             }
-            Some(Kept { file, .. }) => file,
-            None => match private::file()
+            let path = self.path(number);
+            let open = private::file()
                 .write(true)
                 .create(true)
                 .truncate(false)
-                .open(&self.path)
-            {
-                Ok(file) => file,
+                .open(&path);
+            match open {
+                Ok(file) if room::reserve_ahead(&file, PIECE_BYTES).is_ok() => {
+                    kept.insert(number, file);
+                }
+                // What it got in part is nobody's then; the next would get no more.
+                Ok(_) => {
+                    let _ = disk::remove(&path);
+                    return;
+                }
                 Err(_) => return,
-            },
-        };
-        while size_bytes > had_bytes && room::reserve_ahead(&file, size_bytes).is_err() {
-            size_bytes /= 2;
+            }
         }
-        let size_bytes = size_bytes.max(had_bytes);
-        if size_bytes >= LEAST_BYTES {
-            *kept = Some(Kept { file, size_bytes });
-        } else {
-            let _ = disk::remove(&self.path);
-        }
+    }
+
+    fn path(&self, number: u32) -> PathBuf {
+        self.folder.join(format!("spare-{number}"))
     }
 
     /// As [`disk::write_durable`], on a full disk too.
@@ -87,7 +84,7 @@ impl Spare {
         self.write(bytes, || disk::nameless(folder, bytes), disk::unname)
     }
 
-    /// Writes by `plainly`, and where the disk is full into the room that is kept, which `become_it` makes what was meant.
+    /// Writes by `plainly`, and where the disk is full into a piece that is kept, which `become_it` makes what was meant.
     fn write<T>(
         &self,
         bytes: &[u8],
@@ -99,21 +96,27 @@ impl Spare {
             other => return other,
         };
         let mut kept = self.lock();
-        let Some(room) = kept.take() else {
+        let Some((number, piece)) = kept.pop_first() else {
             return Err(full);
         };
-        let written = fill_in(&room, bytes).and_then(|()| become_it(&self.path).ok());
-        drop(room);
+        let path = self.path(number);
+        let written = fill_in(&piece, bytes).and_then(|()| become_it(&path).ok());
+        drop(piece);
         let written = match written {
             Some(written) => Ok(written),
-            // Too long for it, or it can't be moved there: given up, it may still make the room.
-            None => disk::remove(&self.path).and_then(|()| plainly()),
+            // Too long for it, or it can't be moved there: given up with as many others as it takes, they may still make
+            // the room.
+            None => disk::remove(&path).and_then(|()| {
+                self.give_up(&mut kept, bytes.len() as u64 / PIECE_BYTES, 0);
+                plainly()
+            }),
         };
         self.fill_up(&mut kept);
         written
     }
 
-    /// Tries `act`, and where `is_full` says that there was no room for it once more, with the room that is kept given up.
+    /// Tries `act`, which empties nothing, and where `is_full` says that there was no room for it once more, with a piece
+    /// given up; those that are needed to empty the disk are not given up for it.
     pub(super) fn make_way<T, E>(
         &self,
         mut act: impl FnMut() -> Result<T, E>,
@@ -124,28 +127,39 @@ impl Spare {
             other => return other,
         }
         let mut kept = self.lock();
-        *kept = None;
-        // Where it can't go, the second try tells why.
-        let _ = disk::remove(&self.path);
+        self.give_up(&mut kept, 1, PIECES_LEFT);
         let done = act();
         self.fill_up(&mut kept);
         done
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
+    /// Gives so many pieces back to the disk, as long as there are more than `least`.
+    fn give_up(&self, kept: &mut BTreeMap<u32, File>, count: u64, least: usize) {
+        for _ in 0..count {
+            if kept.len() <= least {
+                return;
+            }
+            if let Some((number, _)) = kept.pop_last() {
+                // Where it can't go, the next try tells why.
+                let _ = disk::remove(&self.path(number));
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, File>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Puts `bytes` into the room, and gives the rest of it back; none where they don't fit, or it fails.
-fn fill_in(room: &Kept, bytes: &[u8]) -> Option<()> {
+/// Puts `bytes` into a piece, and gives the rest of it back; none where they don't fit, or it fails.
+fn fill_in(piece: &File, bytes: &[u8]) -> Option<()> {
     let size_bytes = bytes.len() as u64;
-    if size_bytes > room.size_bytes {
+    if size_bytes > PIECE_BYTES {
         return None;
     }
-    room::write_all_at(&room.file, bytes, 0).ok()?;
-    room.file.set_len(size_bytes).ok()?;
-    room.file.sync_all().ok()
+    room::write_all_at(piece, bytes, 0).ok()?;
+    piece.set_len(size_bytes).ok()?;
+    piece.sync_all().ok()
 }
 
 #[cfg(test)]
@@ -178,10 +192,11 @@ mod tests {
         let handed = spare.nameless(disk.path(), b"order").unwrap();
         let _ = File::from(handed).read_to_string(&mut text).unwrap();
         assert_eq!(text, "order");
-        assert!(
-            fs::read_dir(disk.path()).unwrap().count() == 12,
-            "no leftovers"
-        );
+        let left = fs::read_dir(disk.path()).unwrap().filter(|entry| {
+            let name = entry.as_ref().unwrap().file_name();
+            !name.to_str().unwrap().starts_with("spare-")
+        });
+        assert_eq!(left.count(), 11, "no leftovers");
         // What is too long for it is told, and takes nothing with it that can be had again.
         let long = vec![7; 3 << 20];
         assert!(
@@ -197,6 +212,25 @@ mod tests {
         spare
             .write_durable(&at("large"), &vec![1; 1 << 20])
             .unwrap();
+    }
+
+    /// What is given back is another program's at once.
+    #[test]
+    fn beside_a_program_that_goes_on_writing_there_is_room_for_many_files() {
+        let Some(disk) = SmallDisk::mount(8 << 10) else {
+            return;
+        };
+        let spare = Spare::keep(disk.path());
+        disk.fill();
+        for number in 0..PIECES / 2 {
+            // For what empties nothing less than half is given up, however often it is tried.
+            let full = |_: &()| true;
+            let _ = spare.make_way(|| Err::<(), ()>(()), full);
+            disk.fill();
+            let path = disk.path().join(format!("receipt-{number}"));
+            spare.write_durable(&path, &[7; 3000]).unwrap();
+            disk.fill();
+        }
     }
 
     #[test]

@@ -112,10 +112,18 @@ pub fn owner(path: &Path) -> io::Result<u32> {
 pub fn hand_over(folder: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
-        let top = linux::enter(rustix::fs::CWD, folder)?;
+        let told = |error: io::Error| {
+            let path = folder.display();
+            io::Error::new(
+                error.kind(),
+                format!("what root made in {path} can't be given to whom it belongs: {error}"),
+            )
+        };
+        // The folder itself may be a link to where there is more room: it lies in root's.
+        let top = linux::open(folder).map_err(|error| told(error.into()))?;
         let owner = linux::Owner::of(&top)?;
         if rustix::process::geteuid().is_root() && !owner.is_root() {
-            linux::hand_over(top, owner)?;
+            linux::hand_over(top, owner).map_err(told)?;
         }
     }
     #[cfg(not(target_os = "linux"))]
@@ -128,10 +136,11 @@ mod linux {
     use std::{
         io,
         os::fd::{AsFd, OwnedFd},
+        path::Path,
     };
 
     use rustix::{
-        fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, openat},
+        fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, openat},
         io::Errno,
         path::Arg,
     };
@@ -150,7 +159,12 @@ mod linux {
         }
     }
 
-    pub(super) fn enter(parent: impl AsFd, name: impl Arg) -> Result<OwnedFd, Errno> {
+    pub(super) fn open(folder: &Path) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(CWD, folder, flags, Mode::empty())
+    }
+
+    fn enter(parent: impl AsFd, name: impl Arg) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         openat(parent, name, flags, Mode::empty())
     }
@@ -227,8 +241,14 @@ mod tests {
             assert_eq!((owner(&at("spool")), owner(&at("linked"))), (64_711, 0));
             let beyond = elsewhere.path().join("roots");
             assert_eq!((owner(elsewhere.path()), owner(&beyond)), (0, 0));
-            // No way leads into a folder by a link, at the top neither.
-            assert!(hand_over(&at("spool/link")).is_err());
+            // The top alone may be a link: it lies in root's folder.
+            let top = tempfile::tempdir().unwrap();
+            std::os::unix::fs::symlink(folder.path(), top.path().join("courier")).unwrap();
+            std::fs::write(at("late"), "").unwrap();
+            hand_over(&top.path().join("courier")).unwrap();
+            assert_eq!(owner(&at("late")), 64_711);
+            let nowhere = hand_over(&at("nowhere")).unwrap_err();
+            assert!(nowhere.to_string().contains("nowhere"), "{nowhere}");
         }
     }
 

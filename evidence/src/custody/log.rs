@@ -189,6 +189,11 @@ impl Log {
         self.torn.as_ref()
     }
 
+    /// Whether a write failed in such a way that nothing is appended any more before the log is opened again.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
     /// The tree over the leaves: size, roots and proofs.
     pub fn tree(&self) -> &Tree {
         &self.tree

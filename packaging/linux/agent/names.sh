@@ -26,10 +26,14 @@ secrets() {
 
 # What would be lost by a purge, a line each; fails where that can't be told.
 precious() {
-    spool=$state/courier/spool
-    [ -e "$spool" ] || return 0
-    found=$(find -H "$spool" -type f -name 'part-*.zip.age' -printf '%p, %s bytes\n') || return 1
+    can_look || return $(($? - 1))
+    found=$(find -H "$state" -type f -path "$state/courier/spool/*" -name 'part-*.zip.age' -printf '%p, %s bytes\n') || return 1
     [ -z "$found" ] || printf '%s\n' "$found" | sort
+}
+
+# Removes what is ours in the state.
+clear_state() {
+    rm -rf "$state/reader" "$state/courier"
 }
 
 is_precious="sealed evidence was not delivered"

@@ -21,9 +21,14 @@ secrets() {
 
 # What would be lost by a purge, a line each; fails where that can't be told.
 precious() {
-    [ -e "$state" ] || return 0
-    found=$(find -H "$state" -mindepth 1 -maxdepth 1) || return 1
+    can_look || return $(($? - 1))
+    found=$(find -H "$state" -mindepth 1 -maxdepth 1 ! -name lost+found) || return 1
     [ -z "$found" ] || printf '%s\n' "$found" | sort
+}
+
+# Removes what is ours in the state: all that `precious` has named.
+clear_state() {
+    [ ! -d "$state" ] || find -H "$state" -mindepth 1 -maxdepth 1 ! -name lost+found -exec rm -rf {} +
 }
 
 is_precious="a deployment with its evidence, its custody log and its keys"

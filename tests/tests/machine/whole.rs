@@ -80,6 +80,9 @@ fn all_packages_work_together_and_a_killed_server_comes_back() {
         .unwrap();
     let again = "test \"$(systemctl show --property=NRestarts --value fieldseal-server)\" = 1";
     machine.wait_until(again).unwrap();
+    machine
+        .wait_until("export HOME=/root; fieldseal hosts --json")
+        .unwrap();
     collects(&machine, "two");
     let shown = machine.shell("systemctl show fieldseal-server").unwrap();
     for line in IN_FORCE {

@@ -20,11 +20,16 @@ pub enum HttpError {
     /// The server was reached, and is not shown to be the deployment's.
     #[error("{why}")]
     Certificate {
-        /// What is wrong with its certificate or its speech, and what to do.
+        /// What is wrong with its certificate, and what to do.
         why: &'static str,
         /// What the check said.
         source: Box<ureq::Error>,
     },
+    /// Something else answers than a server: a captive portal, another service, one that is just starting.
+    #[error(
+        "what answers at the server's address speaks no TLS: a captive portal that wants a login, or another service. Log in to the network, or have this host exempted; else check the address."
+    )]
+    NoTls(#[source] Box<ureq::Error>),
     /// This agent was revoked.
     #[error("{text}")]
     Revoked {
@@ -60,21 +65,24 @@ pub enum HttpError {
 impl HttpError {
     /// What a request that was not answered came to.
     pub(super) fn unanswered(error: ureq::Error) -> Self {
-        match stranger(&error) {
-            Some(why) => Self::Certificate {
-                why,
+        match tls_error(&error) {
+            Some(rustls::Error::InvalidMessage(_)) => Self::NoTls(Box::new(error)),
+            Some(rustls::Error::InvalidCertificate(fault)) => Self::Certificate {
+                why: why_not(fault),
                 source: Box::new(error),
             },
-            None => Self::Network(Box::new(error)),
+            _ => Self::Network(Box::new(error)),
         }
     }
 
     /// Whether the same request will get the same answer, as far as can be told.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Network(_) | Self::Certificate { .. } | Self::Answer(_) | Self::Message(_) => {
-                false
-            }
+            Self::Network(_)
+            | Self::NoTls(_)
+            | Self::Certificate { .. }
+            | Self::Answer(_)
+            | Self::Message(_) => false,
             Self::Revoked { .. } | Self::Cloned { .. } => true,
             Self::Refused { status, .. } => {
                 (400..500).contains(status) && !matches!(status, 408 | 423 | 425 | 429)
@@ -96,7 +104,7 @@ impl HttpError {
     pub(in crate::courier) fn retry(&self) -> Retry {
         match self {
             Self::Network(error) if is_closed(error) => Retry::Reconnect,
-            Self::Certificate { .. } => Retry::WhenBack,
+            Self::Certificate { .. } | Self::NoTls(_) => Retry::WhenBack,
             // Without rights as well: a renewed certificate may bring them back.
             Self::Network(_) | Self::Refused { status: 403, .. } => Retry::WhenBack,
             Self::Refused {
@@ -119,24 +127,18 @@ impl HttpError {
     }
 }
 
-/// What shows that not the deployment's server answered, where that is why the request came to nothing.
-fn stranger(error: &ureq::Error) -> Option<&'static str> {
+fn tls_error(error: &ureq::Error) -> Option<&rustls::Error> {
+    match error {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref(),
+        _ => None,
+    }
+}
+
+/// What is wrong with the server's certificate, and what to do.
+fn why_not(fault: &rustls::CertificateError) -> &'static str {
     use rustls::CertificateError as Fault;
-    let error = match error {
-        ureq::Error::Rustls(error) => error,
-        ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
-        _ => return None,
-    };
-    let fault = match error {
-        rustls::Error::InvalidCertificate(fault) => fault,
-        rustls::Error::InvalidMessage(_) => {
-            return Some(
-                "what answers at the server's address speaks no TLS: a captive portal that wants a login, or another service. Log in to the network, or have this host exempted; else check the address.",
-            );
-        }
-        _ => return None,
-    };
-    Some(match fault {
+    match fault {
         Fault::UnknownIssuer | Fault::BadSignature => {
             "the server's certificate is not signed by the root given (root.crt). Check that the trust folder is this deployment's, and that the address is its server's."
         }
@@ -152,7 +154,7 @@ fn stranger(error: &ureq::Error) -> Option<&'static str> {
         _ => {
             "the server's certificate can't be used. Check that the address is that of the deployment's server."
         }
-    })
+    }
 }
 
 /// Whether there was a connection, and the other side closed it.

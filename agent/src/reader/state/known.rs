@@ -390,7 +390,7 @@ pub struct SavedPosition {
     stored_sha256: Digest,
     totals: Counts,
     finished: Vec<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     spent: Spent,
 }
 
