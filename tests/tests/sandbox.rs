@@ -72,7 +72,8 @@ fn halves(supervisor: u32) -> Option<(u32, u32)> {
 
 /// What the kernel says of a process.
 fn fact(process: u32, name: &str) -> String {
-    fact_of(&folder(process), name)
+    let status = fs::read_to_string(folder(process).join("status")).unwrap_or_default();
+    fact_in(&status, name)
 }
 
 fn folder(process: u32) -> PathBuf {
@@ -85,8 +86,7 @@ fn threads(process: u32) -> Vec<PathBuf> {
     all.map(|thread| thread.unwrap().path()).collect()
 }
 
-fn fact_of(task: &Path, name: &str) -> String {
-    let status = fs::read_to_string(task.join("status")).unwrap_or_default();
+fn fact_in(status: &str, name: &str) -> String {
     let line = status
         .lines()
         .find_map(|l| l.strip_prefix(name)?.strip_prefix(":\t"));
@@ -113,12 +113,16 @@ fn a_triage_is_gathered_and_delivered_inside_all_walls() {
     for process in [reader, courier] {
         wait_until("its threads have begun", || Ok(threads(process).len() > 1)).unwrap();
         for thread in threads(process) {
-            let fact = |name| fact_of(&thread, name);
+            let Ok(status) = fs::read_to_string(thread.join("status")) else {
+                // It has ended meanwhile.
+                continue;
+            };
+            let fact = |name| fact_in(&status, name);
             assert_eq!(fact("NoNewPrivs"), "1");
             assert_eq!(fact("Seccomp"), "2");
             assert_eq!(fact("Seccomp_filters"), "2");
             assert_eq!(fact("Groups").trim(), "");
-            assert_eq!(fact("CapEff"), fact_of(&folder(process), "CapEff"));
+            assert_eq!(fact("CapEff"), self::fact(process, "CapEff"));
         }
     }
     // CAP_DAC_READ_SEARCH (2) and CAP_SYS_PTRACE (19).

@@ -7,6 +7,11 @@ use std::sync::{
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use evidence::{
+    custody::event::{Action, Event},
+    instant::Instant,
+};
+
 use super::Custody;
 
 /// Where the writer passes before each append.
@@ -38,6 +43,12 @@ impl Stalled {
 }
 
 impl Custody {
+    /// A leaf comes into the file and is recorded nowhere, as when the disk fills up in between.
+    pub(crate) fn append_alone(&self, action: Action) {
+        let envelope = Event::sign(action, Instant::now(), &self.time_key).unwrap();
+        self.shared.append(&[envelope.to_json().unwrap()]).unwrap();
+    }
+
     /// Holds the writer up.
     pub(crate) async fn stall(&self) -> Stalled {
         let stall = self.shared.stall.clone();

@@ -217,6 +217,20 @@ async fn an_enrolment_that_was_left_behind_its_leaf_is_finished_when_its_host_co
 }
 
 #[tokio::test]
+async fn an_enrolment_whose_leaf_is_in_the_file_alone_is_finished_and_gives_no_use_back() {
+    let d = Deployment::new().await;
+    let s = d.start().await;
+    let token = d.token("lab", 1);
+    let request = s.request(token.clone()).0;
+    let leaf = left(&s, &request, None).await;
+    s.server.custody.append_alone(leaf.clone());
+    let response: EnrolResponse = s.post(None, ENROL, &request).await.message();
+    assert!(matches!(leaf, Action::Enrolled { agent, .. } if agent == response.agent));
+    assert_eq!(enrolled_leaves(&s).await, 1);
+    assert_ne!(s.try_enrol(token).await.0.status, 200);
+}
+
+#[tokio::test]
 async fn a_fork_that_was_left_is_undone_or_finished_when_its_copy_comes_again() {
     for is_logged in [false, true] {
         let d = Deployment::new().await;
