@@ -20,7 +20,7 @@ use crate::{
 /// manager, and is written down for whoever plays it.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 case " $* " in
-*" enable "* | *" disable "* | *" is-enabled "*) SYSTEMD_OFFLINE=1 exec /usr/bin/systemctl.real "$@" ;;
+*" enable "* | *" disable "* | *" is-enabled "*) SYSTEMD_OFFLINE=1 exec "$0.real" "$@" ;;
 *" is-active "*) exit 3 ;;
 *" show "*) cat /run/systemctl.show 2>/dev/null || true ;;
 *) echo "$*" >>/run/systemctl.log ;;
@@ -117,8 +117,10 @@ pub fn newer(package: &Path, dir: &Path) -> anyhow::Result<PathBuf> {
 /// The root can't be written to.
 pub fn play_systemd(root: &Distribution) -> anyhow::Result<()> {
     // In its place: rpm gives scripts a path of its own.
-    root.shell("mv /usr/bin/systemctl /usr/bin/systemctl.real; mkdir -p /run/systemd/system")?;
-    root.write("/usr/bin/systemctl", SYSTEMCTL)
+    let place = root.shell(
+        "it=$(command -v systemctl); mv $it $it.real; mkdir -p /run/systemd/system; echo $it",
+    )?;
+    root.write(place.trim(), SYSTEMCTL)
 }
 
 /// What the service manager says of any unit from here on, as `systemctl show` does; nothing where it is empty.
@@ -134,8 +136,7 @@ pub fn systemd_says(root: &Distribution, shown: &str) -> anyhow::Result<()> {
 /// # Errors
 /// The root can't be written to.
 pub fn stop_playing(root: &Distribution) -> anyhow::Result<()> {
-    let back =
-        "mv /usr/bin/systemctl.real /usr/bin/systemctl; rm -rf /run/systemd /run/systemctl.*";
+    let back = "it=$(command -v systemctl); mv $it.real $it; rm -rf /run/systemd /run/systemctl.*";
     root.shell(back).map(drop)
 }
 
