@@ -13,10 +13,10 @@ use serde_json::Value;
 use crate::{arrives_whole, begun, deployed};
 
 const DAY_MS: i64 = 86_400_000;
-/// How long it sleeps: past every time that a connection is kept waiting.
-const SLEEP: Duration = Duration::from_secs(100);
-/// How long it stands still without knowing.
+/// How long it sleeps.
 const NAP: Duration = Duration::from_secs(5);
+/// How long it stands still without knowing: past every time that a connection is kept waiting.
+const STANDSTILL: Duration = Duration::from_secs(100);
 
 /// A fixed address behind a gateway, in the place of the one that was given.
 const OTHER_ADDRESS: &str = "printf '[Match]\\nName=e*\\n[Network]\\nAddress=10.0.2.77/32\\n[Route]\\nGateway=10.0.2.2\\nGatewayOnLink=yes\\n' \
@@ -38,8 +38,8 @@ fn neither_sleep_nor_clock_nor_network_keeps_evidence_back() {
 /// Suspended by itself, stopped by whoever runs the machine, set three days on: it is one attempt, and whole.
 fn a_collection_outlives_sleep_and_a_clock_that_is_set(deployed: &Deployed) {
     let (order, collection) = begun(deployed);
-    deployed.machine.suspend(SLEEP).unwrap();
-    deployed.machine.freeze(NAP).unwrap();
+    deployed.machine.suspend(NAP).unwrap();
+    deployed.machine.freeze(STANDSTILL).unwrap();
     set_clock(deployed, "3 days");
     let running = deployed.status().unwrap()["running"].clone();
     assert_eq!(running["attempt"], 1, "{running}");

@@ -94,11 +94,14 @@ fn all_packages_work_together_and_a_killed_server_comes_back() {
 fn collects(machine: &Machine, name: &str) {
     let order = "export HOME=/root; fieldseal collect --where '*' --profile /mnt/small.yaml --case C-1 --reason r --watch";
     let ordered = machine.run(order).unwrap();
-    assert_eq!(ordered.code, 0, "{ordered:#?}");
+    // What this kernel has not got is told as gaps.
+    assert!([0, 2].contains(&ordered.code), "{ordered:#?}");
     let order = ordered.order().unwrap();
     let fetch = format!(
         "export HOME=/root; fieldseal fetch {order} --output /root/{name}; \
          fieldseal verify /root/{name}/c-* --trust /var/lib/fieldseal-server/deployment/trust/root.crt"
     );
-    machine.shell(&fetch).unwrap();
+    let judged = machine.run(&fetch).unwrap();
+    let is_so = [0, 2].contains(&judged.code) && judged.out.contains("GENUINE");
+    assert!(is_so, "{judged:#?}");
 }
