@@ -27,7 +27,7 @@ const AGENT: &str = "export HOME=/root; dpkg --install /mnt/fieldseal-agent.deb;
     fieldseal setup --server https://127.0.0.1:8443 --trust /var/lib/fieldseal-server/deployment/trust --keys /root/keys";
 
 /// The server is as its unit says, and is not killed or refused anything.
-const IN_FORCE: [&str; 8] = [
+const IN_FORCE: [&str; 7] = [
     "ActiveState=active",
     "Restart=always",
     "MemoryMax=2147483648",
@@ -35,7 +35,6 @@ const IN_FORCE: [&str; 8] = [
     "NoNewPrivileges=yes",
     "ProtectSystem=strict",
     "User=fieldseal-server",
-    "CapabilityBoundingSet=",
 ];
 
 #[test]
