@@ -20,6 +20,9 @@ const PIECE_BYTES: u64 = 64 << 10;
 /// So many stay for those, whatever else wants room.
 const PIECES_LEFT: usize = 16;
 
+/// So many more make room for what a file system needs beside a file's own bytes.
+const BESIDE: u64 = 4;
+
 /// The room that is kept.
 #[derive(Debug)]
 pub(super) struct Spare {
@@ -107,7 +110,7 @@ impl Spare {
             // Too long for it, or it can't be moved there: given up with as many others as it takes, they may still make
             // the room.
             None => disk::remove(&path).and_then(|()| {
-                self.give_up(&mut kept, bytes.len() as u64 / PIECE_BYTES, 0);
+                self.give_up(&mut kept, bytes.len() as u64 / PIECE_BYTES + BESIDE, 0);
                 plainly()
             }),
         };
