@@ -19,7 +19,7 @@ use crate::{
         room::Floor,
     },
     exit::Exit,
-    halves,
+    halves, harmless,
     kit::command as kit,
     reader::{
         collect::{self, CollectError},
@@ -83,26 +83,11 @@ fn run_command(args: &RunArgs) -> Exit {
     })
 }
 
-/// JSON without a character that a terminal obeys or that turns the order of what is read: a stranger's text may stand in it.
-fn ascii(json: &str) -> String {
-    let mut plain = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c.is_ascii() {
-            plain.push(c);
-            continue;
-        }
-        for unit in c.encode_utf16(&mut [0; 2]) {
-            plain.push_str(&format!("\\u{unit:04x}"));
-        }
-    }
-    plain
-}
-
 fn status_command(args: &StatusArgs) -> Exit {
     match Status::read(&args.state, Instant::now()) {
         Ok(status) => {
             let text = if args.json {
-                ascii(&format!("{:#}", status.to_json()))
+                harmless::json(&format!("{:#}", status.to_json()))
             } else {
                 status.to_text()
             };
@@ -306,18 +291,4 @@ fn failed(error: &dyn Error) -> Exit {
     // Nowhere is left to tell it when standard error is gone.
     let _ = writeln!(io::stderr(), "{text}");
     Exit::Failed
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_of_a_strangers_text_is_plain_and_the_same() {
-        let told = serde_json::json!({"text": "a\u{9b}2J \u{202e}é😀"});
-        let plain = ascii(&told.to_string());
-        assert!(plain.is_ascii());
-        let read: serde_json::Value = serde_json::from_str(&plain).unwrap();
-        assert_eq!(read, told);
-    }
 }

@@ -11,8 +11,9 @@ use protocol::{
 use serde_json::{Value, json};
 
 use crate::{
-    courier::{self, http::harmless},
+    courier,
     halves::{self, reader_folder},
+    harmless,
     platform::sandbox::Walls,
     reader::{
         orders,
@@ -185,9 +186,11 @@ impl Status {
         }
         for (half, walls) in self.walls() {
             match walls {
-                Some(walls) => {
-                    writeln!(to, "Walls       {half}: {}", harmless(&walls.to_string()))?
-                }
+                Some(walls) => writeln!(
+                    to,
+                    "Walls       {half}: {}",
+                    harmless::text(&walls.to_string())
+                )?,
                 None => writeln!(to, "Walls       {half}: it has not run yet")?,
             }
         }
@@ -207,7 +210,10 @@ impl Status {
                 ago(error.first)
             ),
         };
-        format!("{often}, of {about}, {over}: {}", harmless(&error.text))
+        format!(
+            "{often}, of {about}, {over}: {}",
+            harmless::text(&error.text)
+        )
     }
 
     fn aside_json(&self, aside: &Running) -> Value {
@@ -253,7 +259,7 @@ impl Status {
             Err(why) => return writeln!(to, "Server      {why}"),
         };
         // The courier's file is a stranger's word, should it have been taken over.
-        writeln!(to, "Server      {}", harmless(&courier.server))?;
+        writeln!(to, "Server      {}", harmless::text(&courier.server))?;
         let contact = courier.last_contact.map_or("never".to_owned(), shown);
         writeln!(to, "Contact     {contact}")?;
         if let Some(since) = courier.revoked {
@@ -267,7 +273,7 @@ impl Status {
             writeln!(
                 to,
                 "Trouble     {} ({})",
-                harmless(&error.text),
+                harmless::text(&error.text),
                 shown(error.time)
             )?;
         }

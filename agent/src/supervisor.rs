@@ -72,25 +72,15 @@ pub enum SupervisorError {
 ///
 /// A lock that another agent holds is no such thing: one that was told to end may hang on a disk that does not answer.
 pub fn is_permanent(error: &(dyn Error + 'static)) -> bool {
-    let state = |error: &StateError| {
-        matches!(
-            error,
-            StateError::Missing(_) | StateError::Damaged { .. } | StateError::Newer { .. }
-        )
-    };
-    let unattended = |error: &UnattendedError| match error {
-        UnattendedError::State(error) => state(error),
-        other => other.is_permanent(),
-    };
     if let Some(error) = error.downcast_ref::<SupervisorError>() {
         return match error {
-            SupervisorError::Unattended(error) => unattended(error),
+            SupervisorError::Unattended(error) => error.is_permanent(),
             SupervisorError::Unfit => true,
             SupervisorError::Signals(_) | SupervisorError::State(_) => false,
         };
     }
     if let Some(error) = error.downcast_ref::<UnattendedError>() {
-        return unattended(error);
+        return error.is_permanent();
     }
     if let Some(error) = error.downcast_ref::<CourierError>() {
         return match error {
@@ -102,7 +92,7 @@ pub fn is_permanent(error: &(dyn Error + 'static)) -> bool {
             _ => false,
         };
     }
-    error.downcast_ref::<StateError>().is_some_and(state)
+    error.downcast_ref().is_some_and(StateError::is_permanent)
         || matches!(
             error.downcast_ref(),
             Some(HalfError::Limits { .. } | HalfError::Sandbox { .. })

@@ -68,7 +68,8 @@ impl UnattendedError {
                 error,
                 network::EnrolError::Access(_) | network::EnrolError::Halved(_)
             ),
-            Self::Reader(_) | Self::State(_) | Self::Link(_) => false,
+            Self::State(error) => error.is_permanent(),
+            Self::Reader(_) | Self::Link(_) => false,
         }
     }
 }

@@ -9,7 +9,7 @@
 
 use std::{
     fs::{self, File},
-    io::{Read as _, Write as _},
+    io::Read as _,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -18,6 +18,11 @@ use std::{
 };
 
 use serde_json::Value;
+use small_disk::SmallDisk;
+
+#[path = "../../evidence/src/small_disk.rs"]
+#[allow(dead_code, reason = "other tests share the file, and need more of it")]
+mod small_disk;
 
 /// Two volatile artifacts of a moment, then a walk.
 const PROFILE: &str =
@@ -181,48 +186,6 @@ fn a_spool_half_that_is_killed_leaves_sound_parts_and_the_next_run_tidies_up() {
     assert_eq!(judged(&folder).len(), 1);
 }
 
-/// A file system of its own, so small that it fills.
-struct Small(tempfile::TempDir);
-
-impl Small {
-    /// None, and said, where this test may not mount one.
-    fn mount(kib: u32) -> Option<Self> {
-        let at = tempfile::tempdir().unwrap();
-        let size = format!("size={kib}k,mode=700");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(at.path())
-            .output();
-        match mounted {
-            Ok(out) if out.status.success() => Some(Self(at)),
-            _ => {
-                println!("SKIPPED: a small file system can't be mounted here (that takes root)");
-                None
-            }
-        }
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Fills what is free, as another program would.
-    fn fill(&self) {
-        let block = [1; 4096];
-        let mut file = fs::OpenOptions::new();
-        let file = file.append(true).create(true);
-        let mut file = file.open(self.path().join("other")).unwrap();
-        while file.write_all(&block).is_ok() {}
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        // Lazily: nothing may be left mounted, whatever a failed test has open.
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
-    }
-}
-
 /// Records that don't get smaller by deflating.
 fn many_names(count: usize) -> tempfile::TempDir {
     let tree = tempfile::tempdir().unwrap();
@@ -238,7 +201,7 @@ fn many_names(count: usize) -> tempfile::TempDir {
 
 #[test]
 fn a_disk_that_becomes_full_ends_in_a_last_part_that_says_so() {
-    let Some(disk) = Small::mount(2560) else {
+    let Some(disk) = SmallDisk::mount(2560) else {
         return;
     };
     let tree = many_names(30_000);
@@ -261,7 +224,7 @@ fn a_disk_that_becomes_full_ends_in_a_last_part_that_says_so() {
 
 #[test]
 fn a_part_that_others_leave_no_room_for_is_told_as_lost_and_those_before_stay() {
-    let Some(disk) = Small::mount(4096) else {
+    let Some(disk) = SmallDisk::mount(4096) else {
         return;
     };
     let tree = many_names(30_000);
@@ -290,7 +253,7 @@ fn a_part_that_others_leave_no_room_for_is_told_as_lost_and_those_before_stay() 
 
 #[test]
 fn a_disk_that_is_full_from_the_beginning_is_said_and_nothing_is_begun() {
-    let Some(disk) = Small::mount(1024) else {
+    let Some(disk) = SmallDisk::mount(1024) else {
         return;
     };
     disk.fill();

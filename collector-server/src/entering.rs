@@ -10,9 +10,12 @@ use crate::{
     state::Server,
     store::{
         agents::{Change as AgentChange, NewAgent},
-        index::Change,
+        index::{Change, IndexError},
     },
 };
+
+/// An agent, and the receipt of its enrolment once that is whole.
+type Known = (AgentId, Option<String>);
 
 impl Server {
     /// Lets a host in, and gives the receipt of its leaf.
@@ -27,13 +30,23 @@ impl Server {
         match self.custody.log(enrolled).await {
             Ok(receipt) => self.entered(agent, receipt).await,
             // The leaf may be in the file all the same: where it can't be told, the row stays for later.
-            Err(error) => match self.custody.enrolment(agent).await? {
-                Some(receipt) => self.entered(agent, receipt).await,
-                None => {
-                    self.abandon(agent).await?;
-                    Err(error.into())
-                }
-            },
+            Err(error) => self.settle(agent).await?.ok_or_else(|| error.into()),
+        }
+    }
+
+    /// Finishes the enrolment where its leaf is in the log, and gives the receipt of that; else undoes it.
+    async fn settle(&self, agent: AgentId) -> Result<Option<String>, Refusal> {
+        match self.custody.enrolment(agent).await? {
+            Some(receipt) => {
+                tracing::warn!(%agent, "an enrolment was cut off behind its leaf and is finished");
+                self.entered(agent, receipt).await.map(Some)
+            }
+            None => {
+                tracing::warn!(%agent, "an enrolment was cut off and is undone; the host enrols again");
+                let change = AgentChange::Abandon(agent);
+                self.change(Change::Agent(change)).await?;
+                Ok(None)
+            }
         }
     }
 
@@ -46,11 +59,20 @@ impl Server {
         Ok(receipt)
     }
 
-    async fn abandon(&self, agent: AgentId) -> Result<(), Refusal> {
-        tracing::warn!(%agent, "an enrolment was cut off and is undone; the host enrols again");
-        self.change(Change::Agent(AgentChange::Abandon(agent)))
-            .await?;
-        Ok(())
+    /// What `look` finds of an agent: who it is, and the receipt of its enrolment. What was left of one is finished or undone
+    /// first.
+    ///
+    /// # Errors
+    /// As for [`Self::finish_entering`].
+    pub(crate) async fn known<F>(&self, look: impl Fn() -> F) -> Result<Option<Known>, Refusal>
+    where
+        F: Future<Output = Result<Option<Known>, IndexError>>,
+    {
+        match look().await? {
+            Some((agent, None)) => self.finish_entering(agent).await?,
+            known => return Ok(known),
+        }
+        Ok(look().await?)
     }
 
     /// Finishes or undoes what was left of an agent's enrolment.
@@ -63,13 +85,7 @@ impl Server {
         if self.index.unfinished_agents(Some(agent)).await?.is_empty() {
             return Ok(());
         }
-        match self.custody.enrolment(agent).await? {
-            Some(receipt) => {
-                tracing::warn!(%agent, "an enrolment was cut off behind its leaf and is finished");
-                self.entered(agent, receipt).await.map(drop)
-            }
-            None => self.abandon(agent).await,
-        }
+        self.settle(agent).await.map(drop)
     }
 
     /// The same for all that were cut off; what somebody is at work on is left to them.

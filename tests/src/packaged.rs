@@ -136,7 +136,7 @@ pub fn systemd_says(root: &Distribution, shown: &str) -> anyhow::Result<()> {
 /// # Errors
 /// The root can't be written to.
 pub fn stop_playing(root: &Distribution) -> anyhow::Result<()> {
-    let back = "it=$(command -v systemctl); mv $it.real $it; rm -rf /run/systemd /run/systemctl.*";
+    let back = "it=$(command -v systemctl); mv $it.real $it; rm -r /run/systemd /run/systemctl.*";
     root.shell(back).map(drop)
 }
 

@@ -320,7 +320,7 @@ fn upgrades<K: Kind>(root: &Distribution) {
         systemd_says(root, at_rest).unwrap();
         install::<K>(root, "fieldseal-agent");
         let asked = asked_of_systemd(root).unwrap();
-        let started = format!("start {}", UNITS);
+        let started = format!("start {UNITS}");
         assert_eq!(asked, ["daemon-reload", &restarted, &started], "{at_rest}");
     }
     // Stopped by hand.

@@ -17,10 +17,11 @@ use serde::Serialize;
 use self::stranger::Goal;
 use super::{
     folder::{Folder, FolderError, Settings},
-    http::{Access, Client, HttpError, harmless},
+    http::{Access, Client, HttpError},
     status,
     tls::{self, Identity},
 };
+use crate::harmless;
 
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// What is asked once is not waited for any longer, however slowly an answer drips.
@@ -147,7 +148,7 @@ impl Findings {
     fn note(&mut self, step: Step, seen: Seen) -> Option<()> {
         let is_well = seen.is_ok();
         // Much of it is what a server, a proxy or the courier's own files say, and root reads it at a terminal.
-        let text = harmless(&seen.unwrap_or_else(|wrong| wrong));
+        let text = harmless::text(&seen.unwrap_or_else(|wrong| wrong));
         self.0.push(Finding {
             step,
             is_well,

@@ -307,17 +307,14 @@ pub(super) fn serve(
             context.wait_until(None, || !reports.is_empty());
             continue;
         };
-        match outcome {
-            Ok(()) => {
-                backoff.reset();
-                context.spare.fill();
-                reports.settle();
-            }
-            Err(error) => {
-                reports.settle();
-                context.missed("a report was not taken", &error);
-                context.rest(&mut backoff, error.retry());
-            }
+        if outcome.is_ok() {
+            backoff.reset();
+            context.spare.fill();
+        }
+        reports.settle();
+        if let Err(error) = outcome {
+            context.missed("a report was not taken", &error);
+            context.rest(&mut backoff, error.retry());
         }
     }
     reports.settle();
@@ -336,10 +333,7 @@ fn send(
         reports.done(number);
         return Ok(Ok(()));
     };
-    let sent = AgentReport {
-        v: 1,
-        report: report.clone(),
-    };
+    let sent = AgentReport { v: 1, report };
     match post(context, &sent) {
         // Without rights nothing is taken, and that says nothing about the report.
         Err(error) if error.is_permanent() && error.status() != Some(403) => {
@@ -349,7 +343,7 @@ fn send(
         Ok(()) => {}
     }
     // Else one order that the server can't be told of would hold up another for ever.
-    handed.reported(&report);
+    handed.reported(&sent.report);
     reports.done(number);
     // Whoever waits for fewer open orders looks again.
     context.bell.ring();

@@ -19,7 +19,6 @@ const PIECES: u32 = 32;
 const PIECE_BYTES: u64 = 64 << 10;
 /// So many stay for those, whatever else wants room.
 const PIECES_LEFT: usize = 16;
-
 /// So many more make room for what a file system needs beside a file's own bytes.
 const BESIDE: u64 = 4;
 

@@ -90,6 +90,14 @@ pub enum StateError {
 }
 
 impl StateError {
+    /// Whether another start would meet it too: a lock may be given back, and a disk have room again.
+    pub fn is_permanent(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing(_) | Self::Damaged { .. } | Self::Newer { .. }
+        )
+    }
+
     /// Whether the disk had no room.
     fn is_full(&self) -> bool {
         matches!(self, Self::File { source, .. } if disk::is_full(source))
@@ -129,16 +137,15 @@ impl State {
             TryLockError::WouldBlock => StateError::InUse(folder.to_path_buf()),
             TryLockError::Error(error) => failed("locked")(error),
         })?;
-        let before = read_file(&path_in(folder))?;
-        let known = match &before {
-            Some(before) => before.known.clone(),
-            None => Known::new()?,
+        let (known, tail) = match read_file(&path_in(folder))? {
+            Some((known, tail)) => (known, Some(tail)),
+            None => (Known::new()?, None),
         };
-        let written = match (write_anew(folder, &known), &before) {
-            (Err(error), Some(before)) if error.is_full() => {
+        let written = match (write_anew(folder, &known), tail) {
+            (Err(error), Some(tail)) if error.is_full() => {
                 // What was made of it takes room from everybody.
                 let _ = fs::remove_file(new_in(folder));
-                go_on(folder, before).map_err(|_| error)?
+                go_on(folder, tail).map_err(|_| error)?
             }
             (written, _) => written?,
         };
@@ -150,7 +157,7 @@ impl State {
             salt,
             end,
             known,
-            dropped_bytes: before.map_or(0, |before| before.dropped_bytes()),
+            dropped_bytes: tail.map_or(0, Tail::dropped_bytes),
             is_broken: false,
         })
     }
@@ -174,7 +181,7 @@ impl State {
     pub fn look(folder: &Path) -> Result<Known, StateError> {
         let path = path_in(folder);
         match read_file(&path)? {
-            Some(before) => Ok(before.known),
+            Some((known, _)) => Ok(known),
             None => Err(StateError::Missing(path)),
         }
     }
@@ -224,10 +231,9 @@ fn new_in(folder: &Path) -> PathBuf {
     folder.join("state.new")
 }
 
-/// What a file says.
-#[derive(Debug)]
-struct Parsed {
-    known: Known,
+/// How a file ends, and with what to go on there.
+#[derive(Debug, Clone, Copy)]
+struct Tail {
     salt: Salt,
     /// Where the next record goes.
     end: u64,
@@ -235,8 +241,8 @@ struct Parsed {
     torn_end: u64,
 }
 
-impl Parsed {
-    fn dropped_bytes(&self) -> u64 {
+impl Tail {
+    fn dropped_bytes(self) -> u64 {
         self.torn_end - self.end
     }
 }
@@ -248,8 +254,8 @@ enum Fault {
     Newer(usize),
 }
 
-/// What the file says; none where there is none.
-fn read_file(path: &Path) -> Result<Option<Parsed>, StateError> {
+/// What the file says, and how it ends; none where there is none.
+fn read_file(path: &Path) -> Result<Option<(Known, Tail)>, StateError> {
     let failed = |source| StateError::File {
         what: "read",
         path: path.to_path_buf(),
@@ -280,8 +286,8 @@ fn read_file(path: &Path) -> Result<Option<Parsed>, StateError> {
     parse(&bytes).map(Some).map_err(at_fault)
 }
 
-/// The state in `bytes`.
-fn parse(bytes: &[u8]) -> Result<Parsed, Fault> {
+/// The state in `bytes`, and how they end.
+fn parse(bytes: &[u8]) -> Result<(Known, Tail), Fault> {
     let salt = frame::read_file_head(bytes).ok_or(Fault::Damaged(0))?;
     let first = frame::FILE_HEAD_BYTES;
     // The first record was whole before the file got its name, so it can't be a cut write.
@@ -304,12 +310,12 @@ fn parse(bytes: &[u8]) -> Result<Parsed, Fault> {
             Frame::Damaged => return Err(Fault::Damaged(at)),
         }
     };
-    Ok(Parsed {
-        known,
+    let tail = Tail {
         salt,
         end: at as u64,
         torn_end: torn_end as u64,
-    })
+    };
+    Ok((known, tail))
 }
 
 /// A record whose check holds is what an agent wrote: where it says more than is known here, a newer one did.
@@ -329,18 +335,18 @@ struct Written {
 }
 
 /// Goes on in the file that was read, and first clears what a crash has cut there.
-fn go_on(folder: &Path, before: &Parsed) -> io::Result<Written> {
+fn go_on(folder: &Path, tail: Tail) -> io::Result<Written> {
     let file = File::options()
         .read(true)
         .write(true)
         .open(path_in(folder))?;
-    let torn = usize::try_from(before.dropped_bytes()).map_err(io::Error::other)?;
-    disk::write_all_at(&file, &vec![0; torn], before.end)?;
+    let torn = usize::try_from(tail.dropped_bytes()).map_err(io::Error::other)?;
+    disk::write_all_at(&file, &vec![0; torn], tail.end)?;
     file.sync_all()?;
     Ok(Written {
         file,
-        salt: before.salt,
-        end: before.end,
+        salt: tail.salt,
+        end: tail.end,
     })
 }
 

@@ -5,12 +5,11 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use tokio::sync::{Mutex, OwnedMutexGuard};
-
 use evidence::{
     custody::event::{Action, Event},
     instant::Instant,
 };
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::Custody;
 

@@ -80,7 +80,8 @@ pub(crate) async fn enrol(
         seal_key,
         tls_key,
     };
-    let response = match known(&server, &wanted).await? {
+    let look = || server.index.enrolled_by(&wanted.token.id, wanted.seal_key);
+    let response = match server.known(look).await? {
         Some((agent, Some(receipt))) => again(&server, &wanted, agent, receipt, now).await?,
         Some((_, None)) => return Err(Refusal::Busy), // Its first request is at work.
         None => match held(&server, &wanted, origin, now).await? {
@@ -90,19 +91,6 @@ pub(crate) async fn enrol(
     };
     tracing::info!(agent = %response.agent, "a host was enrolled");
     json(&response)
-}
-
-/// The agent that this seal key is, and the receipt of its enrolment; what was left of one is finished or undone first.
-async fn known(
-    server: &Server,
-    wanted: &Wanted,
-) -> Result<Option<(AgentId, Option<String>)>, Refusal> {
-    let look = || server.index.enrolled_by(&wanted.token.id, wanted.seal_key);
-    match look().await? {
-        Some((agent, None)) => server.finish_entering(agent).await?,
-        known => return Ok(known),
-    }
-    Ok(look().await?)
 }
 
 /// The token, good now and from there, and its digest.

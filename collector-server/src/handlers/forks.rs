@@ -49,26 +49,14 @@ pub(crate) async fn fork(
 ) -> Answer {
     let wanted = wanted(&server, caller.agent()?, asked).await?;
     let (origin, now) = (wanted.origin.agent, Instant::now());
-    let response = match known(&server, &wanted).await? {
+    let look = || server.index.fork_of(wanted.origin.agent, wanted.seal_key);
+    let response = match server.known(look).await? {
         Some((agent, Some(receipt))) => again(&server, &wanted, agent, receipt, now).await?,
         Some((_, None)) => return Err(Refusal::Busy), // Its first request is at work.
         None => first(&server, wanted, now).await?,
     };
     tracing::info!(agent = %response.agent, %origin, "a cloned identity was forked");
     json(&response)
-}
-
-/// The agent that this seal key is, and the receipt of its enrolment; what was left of one is finished or undone first.
-async fn known(
-    server: &Server,
-    wanted: &Wanted,
-) -> Result<Option<(AgentId, Option<String>)>, Refusal> {
-    let look = || server.index.fork_of(wanted.origin.agent, wanted.seal_key);
-    match look().await? {
-        Some((agent, None)) => server.finish_entering(agent).await?,
-        known => return Ok(known),
-    }
-    Ok(look().await?)
 }
 
 async fn wanted(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::error::DocumentError;
 
-use crate::courier::pause::Retry;
+use crate::{courier::pause::Retry, harmless};
 
 /// The longest text of an error that is kept.
 const TEXT_CHARS_MAX: usize = 300;
@@ -104,9 +104,9 @@ impl HttpError {
     pub(in crate::courier) fn retry(&self) -> Retry {
         match self {
             Self::Network(error) if is_closed(error) => Retry::Reconnect,
-            Self::Certificate { .. } | Self::NoTls(_) => Retry::WhenBack,
-            // Without rights as well: a renewed certificate may bring them back.
-            Self::Network(_) | Self::Refused { status: 403, .. } => Retry::WhenBack,
+            Self::Network(_) | Self::NoTls(_) | Self::Certificate { .. } => Retry::WhenBack,
+            // A renewed certificate may bring rights back.
+            Self::Refused { status: 403, .. } => Retry::WhenBack,
             Self::Refused {
                 retry_after: Some(wait),
                 ..
@@ -173,15 +173,7 @@ fn is_closed(error: &ureq::Error) -> bool {
 /// A stranger's text, harmless in a log or a terminal, and short.
 pub(in crate::courier) fn inert(text: &str) -> String {
     let short: String = text.chars().take(TEXT_CHARS_MAX).collect();
-    harmless(&short)
-}
-
-/// A text that a stranger's may stand in, harmless in a terminal.
-pub(crate) fn harmless(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_graphic() || c == ' ';
-    text.chars()
-        .map(|c| if is_plain(c) { c } else { '?' })
-        .collect()
+    harmless::text(&short)
 }
 
 #[cfg(test)]

@@ -18,7 +18,6 @@ use ureq::{
 };
 
 use self::address::{base, proxy};
-pub(crate) use self::error::harmless;
 pub(super) use self::error::inert;
 pub use self::{
     address::{AccessError, Place, ProxyPlace, way},

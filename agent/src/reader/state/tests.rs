@@ -64,9 +64,8 @@ fn written(folder: &Path) -> (Vec<u8>, usize) {
 }
 
 fn parsed(bytes: &[u8]) -> Result<(Known, u64), Fault> {
-    let parsed = parse(bytes)?;
-    let dropped_bytes = parsed.dropped_bytes();
-    Ok((parsed.known, dropped_bytes))
+    let (known, tail) = parse(bytes)?;
+    Ok((known, tail.dropped_bytes()))
 }
 
 #[test]

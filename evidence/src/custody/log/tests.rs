@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::custody::fixtures::leaf;
+use crate::{custody::fixtures::leaf, small_disk::SmallDisk};
 
 struct Fixture {
     _dir: tempfile::TempDir,
@@ -159,39 +159,12 @@ fn reopen(path: &std::path::Path) -> Result<Log, LogError> {
     Log::open(path)
 }
 
-/// A file system of its own that is full; none, and said, where this test may not mount one.
-struct Full(tempfile::TempDir);
-
-impl Full {
-    #[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
-    fn mount() -> Option<Self> {
-        let at = tempfile::tempdir().unwrap();
-        let mut mount = std::process::Command::new("mount");
-        mount
-            .args(["-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs"])
-            .arg(at.path());
-        match mount.output() {
-            Ok(out) if out.status.success() => Some(Self(at)),
-            _ => {
-                println!("SKIPPED: a small file system can't be mounted here (that takes root)");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Full {
-    fn drop(&mut self) {
-        // Lazily: nothing may be left mounted, whatever a failed test has open.
-        let mut unmount = std::process::Command::new("umount");
-        let _ = unmount.arg("-l").arg(self.0.path()).status();
-    }
-}
-
 #[test]
 fn a_disk_that_was_full_keeps_no_log_from_going_on() {
-    let Some(full) = Full::mount() else { return };
-    let path = full.0.path().join("custody.log");
+    let Some(disk) = SmallDisk::mount(64) else {
+        return;
+    };
+    let path = disk.path().join("custody.log");
     let mut log = reopen(&path).unwrap();
     assert_eq!(log.append(&leaf(0)).unwrap(), 0);
     let long = vec![7; 128 * 1024];
