@@ -420,6 +420,15 @@ impl Link {
             serde_json::from_slice(&self.buffer[..length]).map_err(LinkError::Malformed)?;
         Ok(Some((message, handed)))
     }
+
+    /// For tests: the next message. One that has not come after two minutes never will, and must not hold up all others.
+    #[cfg(test)]
+    pub fn expect<M: DeserializeOwned>(&mut self) -> (M, Option<OwnedFd>) {
+        let wait = Duration::from_secs(120);
+        let has_come = self.has_something_within(wait).unwrap();
+        assert!(has_come, "the other half says nothing");
+        self.receive().unwrap().expect("the other half is gone")
+    }
 }
 
 #[cfg(test)]

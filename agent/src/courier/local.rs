@@ -148,7 +148,7 @@ mod tests {
     }
 
     fn hear(link: &mut Link) -> (FromSpool, Option<OwnedFd>) {
-        link.receive().unwrap().unwrap()
+        link.expect()
     }
 
     /// Starts a spool half and begins a collection.

@@ -105,7 +105,7 @@ impl Courier {
 
     pub(in crate::courier) fn hear(&mut self) -> (FromSpool, Option<OwnedFd>) {
         loop {
-            match self.link.receive().unwrap().expect("the courier is gone") {
+            match self.link.expect() {
                 (FromSpool::Receipt {}, Some(handed)) => self.receipts.push(handed),
                 heard => return heard,
             }

@@ -68,11 +68,13 @@ fn without_any_room_at_all_nothing_ends_and_no_upload_is_begun_twice() {
         let act = Act::Refuse(503, Some(0));
         world.server.fault("PATCH", "/v1/parts", act);
     }
-    let (id, one) = order(1);
+    let (_, one) = order(1);
     world.server.with(|s| s.orders.push(one.clone()));
+    // Of another one: what the reader has accepted is not handed to it again.
+    let report = accepted(OrderId::from_bytes([9; 16]));
     let mut courier = world.start();
     courier.say(&FromReader::Report {
-        report: accepted(id),
+        report: report.clone(),
     });
     let count = |of: &str| {
         world.server.with(|s| {
@@ -83,7 +85,7 @@ fn without_any_room_at_all_nothing_ends_and_no_upload_is_begun_twice() {
     until("the receipt is asked for again", || count("/receipt") >= 2);
     until("the order is asked for again", || count("/orders") >= 2);
     until("the report is told", || {
-        world.server.with(|s| s.reports == [accepted(id)])
+        world.server.with(|s| s.reports == [report.clone()])
     });
     assert_eq!(world.server.with(|s| s.created), 1);
     assert!(world.has("part-0001.zip.age"));

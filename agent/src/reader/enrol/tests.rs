@@ -322,7 +322,7 @@ fn keys_that_were_copied_before_they_were_certified_are_made_anew_with_another_h
     next(&FromSpool::Trust {}, Some(&host.trust));
     let mut asked = Vec::new();
     while asked.len() < 2 {
-        if let (FromReader::SealRequest { csr_pem, host }, _) = link.receive().unwrap().unwrap() {
+        if let (FromReader::SealRequest { csr_pem, host }, _) = link.expect() {
             let key = crate::reader::testing::csr_key(&csr_pem).key_id();
             asked.push((key, host.id));
         }

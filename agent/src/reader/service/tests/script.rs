@@ -160,11 +160,12 @@ impl Courier<'_> {
     }
 
     pub(super) fn say(&mut self, said: &FromSpool) {
-        self.link().send(said, None).unwrap();
+        // The reader may have gone in this moment; whoever waits for its answer sees that.
+        let _ = self.link().send(said, None);
     }
 
     fn next(&mut self) -> FromReader {
-        self.link().receive().unwrap().unwrap().0
+        self.link().expect().0
     }
 
     pub(super) fn hand(&mut self, said: &FromSpool, document: &[u8]) {
@@ -327,9 +328,10 @@ impl Courier<'_> {
 
     fn serve_quietly(&mut self, message: FromReader) {
         if let FromReader::AskTime { nonce } = message {
-            let signed = None;
-            // The reader may have gone in this moment.
-            let _ = self.link().send(&FromSpool::Time { nonce, signed }, None);
+            self.say(&FromSpool::Time {
+                nonce,
+                signed: None,
+            });
         }
     }
 }
