@@ -101,12 +101,13 @@ impl Desk {
         last.map_or_else(|| self.session(), Ok)
     }
 
-    /// The custody log, examined whole; once for each state of it.
+    /// The custody log as it is now, examined whole; once for each state of it.
     ///
     /// # Errors
     /// It can't be fetched.
     pub fn log(&self) -> anyhow::Result<Arc<Log>> {
-        let session = self.session()?;
+        // Evidence is fetched beside this desk, and who looks at the log shall see that it was handed out.
+        let session = self.renew(&mut lock(&self.held))?;
         let mut log = lock(&self.log);
         if let Some(log) = log.as_ref()
             && log.checkpoint == session.checkpoint
