@@ -4,7 +4,8 @@
 # They are compressed by xz, which any dpkg and rpm of the last ten years reads; with `gzip`, for tests, as fast as it goes.
 # PROGRAMS is a folder with fieldseal-agent, fieldseal-server and fieldseal. Manual pages, completions and the list of
 # what is linked in (CycloneDX) are made here. The same programs make the same packages, byte for byte: all times in them
-# are SOURCE_DATE_EPOCH, which is the last commit's unless it is set.
+# are SOURCE_DATE_EPOCH, which is the last commit's unless it is set. Of the same version once more, as what is newer:
+# FIELDSEAL_REVISION=2.
 set -euo pipefail
 
 programs=$(cd "${1:?name the folder of the programs}" && pwd)
@@ -22,6 +23,7 @@ tool cargo-cyclonedx 0.5.9
 export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}"
 export LC_ALL=C TZ=UTC
 umask 022
+revision=${FIELDSEAL_REVISION:-1}
 version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 machine=$(uname -m)
 work=$(mktemp -d "${CARGO_TARGET_DIR:-$PWD/target}/packages.XXXXXX")
@@ -62,7 +64,7 @@ lay_out() {
     cp "$source/$crate/sbom.json" "$to/sbom.cdx.json"
     cp "$to/sbom.cdx.json" "$output/${name}_$version.cdx.json"
     cat >"$to/changelog" <<END
-$name ($version-1) unstable; urgency=medium
+$name ($version-$revision) unstable; urgency=medium
 
   * What is new stands in CHANGELOG.md of the source.
 
@@ -95,9 +97,9 @@ write_scripts() {
 pack() {
     local name=$1 crate=$2
     (cd "$source" && CARGO_TARGET_DIR=$source/target cargo deb --quiet --no-build --no-strip --locked --package "$name" \
-        "${deb_how[@]}" --output "$output/")
+        "${deb_how[@]}" --deb-revision "$revision" --output "$output/")
     (cd "$source" && cargo generate-rpm --package "$crate" --target-dir "$source/target" \
-        --payload-compress "$how" --arch "$machine" --output "$output/")
+        --payload-compress "$how" --set-metadata "release = \"$revision\"" --arch "$machine" --output "$output/")
 }
 
 mkdir -p "$source/target/release"

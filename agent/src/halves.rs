@@ -37,7 +37,7 @@ use crate::{
     },
     seldom::Seldom,
     stop::Stop,
-    unattended::{self, UnattendedError},
+    unattended::{self, UnattendedError, room},
 };
 
 /// No limits of a host are longer.
@@ -296,6 +296,9 @@ fn reader(
 ) -> Result<(), Box<dyn Error>> {
     let folder = reader_folder(state);
     // First of all: another agent's state is no matter of what this one was brought.
+    if from.is_some() {
+        room::wait(&folder, room::PAUSE, |text| journal.warning(text));
+    }
     let mut known = State::open(&folder)?;
     let brought = from.map(|from| from.read()).transpose()?;
     let (own, limits) = (state.canonicalize()?, limits(&folder.join("limits.toml"))?);
@@ -361,6 +364,9 @@ fn courier(
     from: Option<Source>,
 ) -> Result<(), Box<dyn Error>> {
     let folder = courier_folder(state);
+    if from.is_some() {
+        room::wait(&folder, room::PAUSE, |text| tracing::warn!("{text}"));
+    }
     let asking = from.map(|from| unattended::asking(state, &from));
     let asking = asking.transpose()?;
     let ports = match &asking {

@@ -3,6 +3,8 @@
 //! A host that is not enrolled and has no such file does nothing: it speaks to nobody, and ends in a way that no service
 //! manager takes for a reason to start it again.
 
+pub mod room;
+
 use std::{
     path::{Path, PathBuf},
     time::Instant as Moment,

@@ -79,6 +79,7 @@ else
 fi
 
 if [ "$name" = fieldseal-agent ] && [ ! -f "$settings" ]; then
-    say "Installed. Lay the deployment's file at $settings, and run:"
+    say "Installed. Lay the deployment's file at $settings, and start the agent:"
+    say "    install -m 640 -g fieldseal deployment.json $settings"
     say "    systemctl start fieldseal-courier fieldseal-reader"
 fi

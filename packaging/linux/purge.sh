@@ -62,7 +62,7 @@ fi
 
 # The state may be a file system of its own, or a link to where there is more room: there what is ours goes, and no more.
 clear_state || true
-left=$(precious) || left=$state
+left=$(remains) || left=$state
 if [ -n "$left" ]; then
     echo "The purge is not complete: $left could not be removed. Mend that, and purge again." >&2
     exit 1

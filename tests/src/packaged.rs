@@ -13,7 +13,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::{
     distribution::{Distribution, must},
-    programs::{Programs, as_root},
+    programs::Programs,
 };
 
 /// What the packages' scripts are told is `systemctl`: enabling is done, as in any root; the rest is for a running service
@@ -31,6 +31,7 @@ esac
 #[derive(Debug)]
 pub struct Packaged {
     folder: PathBuf,
+    programs: PathBuf,
 }
 
 impl Packaged {
@@ -58,14 +59,32 @@ impl Packaged {
             must(&mut release)?;
             fs::rename(&half, &made)?;
         }
-        Ok(Self { folder: made })
+        Ok(Self {
+            folder: made,
+            programs,
+        })
     }
 
     /// One that was made before, by whatever way.
     pub fn of(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
+            programs: folder.to_owned(),
         }
+    }
+
+    /// Packages of the same programs that count as newer, made in `dir`, which must not be there yet.
+    ///
+    /// # Errors
+    /// `packaging/packages.sh` fails.
+    pub fn newer(&self, dir: &Path) -> anyhow::Result<Self> {
+        let mut pack = Command::new(source().join("packaging/packages.sh"));
+        pack.env("FIELDSEAL_REVISION", "2");
+        must(pack.args([&self.programs, dir]).arg("gzip"))?;
+        Ok(Self {
+            folder: dir.to_owned(),
+            programs: self.programs.clone(),
+        })
     }
 
     /// Its folder.
@@ -92,23 +111,6 @@ impl Packaged {
         ensure!(found.len() == 1, "packages of {name}: {found:?}");
         Ok(found[0].clone())
     }
-}
-
-/// A deb once more, as a newer version; it lies in `dir`.
-///
-/// # Errors
-/// It can't be unpacked or packed.
-pub fn newer(package: &Path, dir: &Path) -> anyhow::Result<PathBuf> {
-    let (tree, file) = (dir.join("tree"), dir.join("newer.deb"));
-    let mut unpack = as_root("dpkg-deb");
-    must(unpack.arg("--raw-extract").args([package, &tree]))?;
-    let edit = "s/^Version: .*/&.1/";
-    let mut set = as_root("sed");
-    must(set.args(["-i", edit]).arg(tree.join("DEBIAN/control")))?;
-    let mut pack = as_root("dpkg-deb");
-    pack.args(["--build", "-Zgzip", "-z1"]);
-    must(pack.args([&tree, &file]))?;
-    Ok(file)
 }
 
 /// Plays a running service manager to the scripts of packages in `root`, from here on.

@@ -1,4 +1,4 @@
-//! As much of Sigma as our own rules use: `Message|contains` with and without `all`, and a condition of two selections.
+//! As much of Sigma as our own rules use: `Message|contains` with and without `all`, and a condition of two selections or three.
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
@@ -17,6 +17,10 @@ pub fn fires(text: &str, line: &str) -> anyhow::Result<bool> {
     let holds = |name: &str| selected(&detection[name], line);
     match condition.split(' ').collect::<Vec<_>>().as_slice() {
         [one, "and", "not", other] => Ok(holds(one)? && !holds(other)?),
+        [one, "or", other, "and", "not", third] if one.starts_with('(') => {
+            let either = holds(one.trim_start_matches('('))? || holds(other.trim_end_matches(')'))?;
+            Ok(either && !holds(third)?)
+        }
         [one, "or", other] => Ok(holds(one)? || holds(other)?),
         _ => bail!("a condition of another kind: {condition}"),
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use fieldseal_tests::{
     distribution::{Distribution, Suite, must},
-    packaged::{Packaged, asked_of_systemd, newer, play_systemd},
+    packaged::{Packaged, asked_of_systemd, play_systemd},
     programs::as_root,
     running::Running,
     slow,
@@ -119,10 +119,11 @@ fn an_upgrade_takes_effect_and_loses_nothing_of_a_running_collection() {
     let stage = Stage::deployed(&dir.path().join("stage"), |_| {}, &people, &[], "host").unwrap();
     let packaged = Packaged::make().unwrap();
     let root = Distribution::install(&Suite::own().unwrap(), &dir.path().join("root")).unwrap();
-    let package = packaged.package("fieldseal-agent", "deb").unwrap();
-    root.bring(&package, "/tmp/agent.deb").unwrap();
-    root.bring(&newer(&package, dir.path()).unwrap(), "/tmp/newer.deb")
-        .unwrap();
+    let newer = packaged.newer(&dir.path().join("newer")).unwrap();
+    for (packaged, to) in [(packaged, "/tmp/agent.deb"), (newer, "/tmp/newer.deb")] {
+        let package = packaged.package("fieldseal-agent", "deb").unwrap();
+        root.bring(&package, to).unwrap();
+    }
     root.shell("dpkg --install /tmp/agent.deb; echo 127.0.0.1 localhost >/etc/hosts")
         .unwrap();
     root.shell(&slow::fill()).unwrap();

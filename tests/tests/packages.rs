@@ -37,6 +37,8 @@ trait Kind {
     fn prepare(_root: &Distribution) {}
     /// Installs the file at this path in the root, or upgrades to it.
     fn install(root: &Distribution, file: &str) -> Outcome;
+    /// The version and the revision of an installed package.
+    fn version(root: &Distribution, package: &str) -> String;
     /// The files of an installed package.
     fn files(root: &Distribution, package: &str) -> String;
     fn remove(root: &Distribution, package: &str) -> Outcome;
@@ -51,6 +53,15 @@ impl Kind for Deb {
 
     fn install(root: &Distribution, file: &str) -> Outcome {
         root.run("dpkg", &["--install", file]).unwrap()
+    }
+
+    fn version(root: &Distribution, package: &str) -> String {
+        root.run(
+            "dpkg-query",
+            &["--show", "--showformat=${Version}", package],
+        )
+        .unwrap()
+        .out
     }
 
     fn files(root: &Distribution, package: &str) -> String {
@@ -103,11 +114,15 @@ impl Kind for Rpm {
 
     fn install(root: &Distribution, file: &str) -> Outcome {
         let file = root.path(file);
-        // The same once more is as good as a newer one to the scripts.
         rpm(
             root,
             &["--upgrade", "--replacepkgs", file.to_str().unwrap()],
         )
+    }
+
+    fn version(root: &Distribution, package: &str) -> String {
+        let shown = "--queryformat=%{VERSION}-%{RELEASE}";
+        rpm(root, &["--query", shown, package]).out
     }
 
     fn files(root: &Distribution, package: &str) -> String {
@@ -282,7 +297,7 @@ fn lives_and_dies<K: Kind>(suite: &Suite, packaged: &Packaged) {
     ))
     .unwrap();
 
-    upgrades::<K>(&root);
+    upgrades::<K>(&root, packaged);
     removes_and_comes_back::<K>(&root);
     purges_nothing_that_was_not_delivered::<K>(&root);
     let server = K::purge(&root, "fieldseal-server");
@@ -303,12 +318,19 @@ fn lives_and_dies<K: Kind>(suite: &Suite, packaged: &Packaged) {
     }
 }
 
-fn upgrades<K: Kind>(root: &Distribution) {
+/// To a newer one, and to the same once more.
+fn upgrades<K: Kind>(root: &Distribution, packaged: &Packaged) {
+    let dir = tempfile::tempdir().unwrap();
+    let newer = packaged.newer(&dir.path().join("newer")).unwrap();
+    let package = newer.package("fieldseal-agent", K::NAME).unwrap();
+    root.bring(&package, &file::<K>("newer")).unwrap();
     root.shell("echo identity >/var/lib/fieldseal/reader/state")
         .unwrap();
     root.shell(&format!("mkdir -p $(dirname {PART}); echo sealed >{PART}"))
         .unwrap();
-    install::<K>(root, "fieldseal-agent");
+    assert!(K::version(root, "fieldseal-agent").ends_with("-1"));
+    install::<K>(root, "newer");
+    assert!(K::version(root, "fieldseal-agent").ends_with("-2"));
     let asked = asked_of_systemd(root).unwrap();
     let restarted = format!("try-restart {UNITS}");
     assert_eq!(asked, ["daemon-reload", &restarted]);
@@ -318,14 +340,14 @@ fn upgrades<K: Kind>(root: &Distribution) {
         "ActiveState=failed\nConditionResult=yes",
     ] {
         systemd_says(root, at_rest).unwrap();
-        install::<K>(root, "fieldseal-agent");
+        install::<K>(root, "newer");
         let asked = asked_of_systemd(root).unwrap();
         let started = format!("start {UNITS}");
         assert_eq!(asked, ["daemon-reload", &restarted, &started], "{at_rest}");
     }
     // Stopped by hand.
     systemd_says(root, "ActiveState=inactive\nConditionResult=yes").unwrap();
-    install::<K>(root, "fieldseal-agent");
+    install::<K>(root, "newer");
     assert_eq!(
         asked_of_systemd(root).unwrap(),
         ["daemon-reload", &restarted]
@@ -434,6 +456,26 @@ fn root_follows_nobody<K: Kind>(suite: &Suite, packaged: &Packaged) {
         .unwrap();
 }
 
+/// A purge that can't remove a key does not pass for one that did.
+fn a_purge_that_leaves_a_key_fails(suite: &Suite, packaged: &Packaged) {
+    let (_dir, root) = ready::<Deb>(suite, packaged);
+    install::<Deb>(&root, "fieldseal-agent");
+    let key = "/var/lib/fieldseal/reader/state";
+    let purge = format!(
+        "echo key >{key}; mount --bind {key} {key}; dpkg --purge fieldseal-agent && code=0 || code=$?; umount {key}; exit $code"
+    );
+    let failed = root.run("sh", &["-c", &purge]).unwrap();
+    assert_ne!(failed.code, 0, "{failed:?}");
+    let said = format!("{}{}", failed.out, failed.err);
+    assert!(
+        said.contains(&format!("{key} could not be removed")),
+        "{said}"
+    );
+    let again = Deb::purge(&root, "fieldseal-agent");
+    assert_eq!(again.code, 0, "{again:?}");
+    root.shell("! ls -d /var/lib/fieldseal").unwrap();
+}
+
 /// Where an image is made on a machine that runs: nothing is started, by Debian's way to say so or a mask.
 fn nothing_starts_in_an_image<K: Kind>(suite: &Suite, packaged: &Packaged) {
     let (_dir, root) = ready::<K>(suite, packaged);
@@ -454,6 +496,7 @@ fn scripts_follow_no_links_and_start_nothing_in_an_image() {
     let (suite, packaged) = (Suite::own().unwrap(), Packaged::make().unwrap());
     root_follows_nobody::<Deb>(&suite, &packaged);
     root_follows_nobody::<Rpm>(&suite, &packaged);
+    a_purge_that_leaves_a_key_fails(&suite, &packaged);
     nothing_starts_in_an_image::<Deb>(&suite, &packaged);
     nothing_starts_in_an_image::<Rpm>(&suite, &packaged);
 }

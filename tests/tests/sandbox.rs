@@ -4,8 +4,8 @@
 #![cfg(target_os = "linux")]
 
 use std::{
-    fs,
-    os::unix::fs::{PermissionsExt as _, chown},
+    fs::{self, File},
+    os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -124,6 +124,21 @@ fn a_triage_is_gathered_and_delivered_inside_all_walls() {
             assert_eq!(fact("Groups").trim(), "");
             assert_eq!(fact("CapEff"), self::fact(process, "CapEff"));
         }
+    }
+    for process in [reader, courier] {
+        let locked = fact(process, "VmLck");
+        let locked: u64 = locked.trim_end_matches(" kB").trim().parse().unwrap();
+        let limits = fs::read_to_string(folder(process).join("limits")).unwrap();
+        let may_lock = limits
+            .lines()
+            .any(|l| l.starts_with("Max locked memory") && l.contains("unlimited"));
+        assert_eq!(locked > 1000, may_lock, "{locked} kB are locked");
+        let core = limits.lines().find(|l| l.starts_with("Max core file size"));
+        let core: Vec<_> = core.unwrap().split_whitespace().collect();
+        assert_eq!(core[4..6], ["0", "0"]);
+        // Of a process that can't be dumped, what the kernel tells is root's.
+        let owner = fs::metadata(folder(process).join("mem")).unwrap().uid();
+        assert_eq!(owner, 0);
     }
     // CAP_DAC_READ_SEARCH (2) and CAP_SYS_PTRACE (19).
     let (both, none) = ("0000000000080004", "0000000000000000");
@@ -299,5 +314,69 @@ fn without_its_walls_it_does_not_start_unless_it_is_told_to() {
         Ok(shown["courier"]["last_contact"].is_string())
     })
     .unwrap();
+    agent.stop().unwrap();
+}
+
+/// How often `needle` stands in the memory of `process`.
+fn copies(process: u32, needle: &[u8]) -> usize {
+    let memory = File::open(folder(process).join("mem")).unwrap();
+    let maps = fs::read_to_string(folder(process).join("maps")).unwrap();
+    let readable = maps.lines().filter(|line| line.contains(" r"));
+    let mut found = 0;
+    for line in readable {
+        let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let [from, to] = [from, to].map(|end| u64::from_str_radix(end, 16).unwrap());
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+        // The kernel's own pages can't be read.
+        if memory.read_exact_at(&mut bytes, from).is_ok() {
+            let fits = bytes.windows(needle.len());
+            found += fits.filter(|window| window == &needle).count();
+        }
+    }
+    found
+}
+
+/// What stands between `before` and `after` in `bytes`.
+fn between(bytes: &[u8], before: &str, after: &str) -> Vec<u8> {
+    let text = String::from_utf8_lossy(bytes);
+    let rest = text.split_once(before).unwrap().1;
+    rest.split_once(after).unwrap().0.as_bytes().to_vec()
+}
+
+#[test]
+fn each_key_lies_in_the_memory_of_its_own_half_and_nothing_that_it_was_read_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let stage = deployed(&dir.path().join("stage"));
+    let read = |path: &str| fs::read(stage.path("agent").join(path)).unwrap();
+    let seal = between(&read("reader/state"), "\"seal_key\":\"", "\"");
+    let tls = between(&read("courier/tls.key"), "KEY-----\n", "\n");
+    assert!(seal.len() > 100 && tls.len() == 64);
+    let seal_der = data_encoding::BASE64.decode(&seal).unwrap();
+    let agent = start(&stage);
+    wait_until("both halves are at work", || {
+        let status = args!["status", "--json", "--state", stage.path("agent")];
+        let shown = json(&stage.run("fieldseal-agent", &status)?.out)?;
+        Ok(shown["courier"]["last_contact"].is_string())
+    })
+    .unwrap();
+    let (reader, courier) = halves(agent.id()).unwrap();
+    let as_they_lie = || {
+        for (process, what, key, wanted) in [
+            (reader, "the seal key's text", &seal, 1),
+            (reader, "what that says", &seal_der, 0),
+            (reader, "the TLS key's text", &tls, 0),
+            (courier, "the TLS key's text", &tls, 1),
+            (courier, "the seal key's text", &seal, 0),
+            (agent.id(), "the seal key's text", &seal, 0),
+            (agent.id(), "the TLS key's text", &tls, 0),
+        ] {
+            assert_eq!(copies(process, key), wanted, "{what} in {process}");
+        }
+    };
+    as_they_lie();
+    let tree = dir.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    collected(&stage, &tree);
+    as_they_lie();
     agent.stop().unwrap();
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use evidence::{envelope::Envelope, keys::SigningKey};
-use fieldseal_tests::{args, stage::Stage};
+use fieldseal_tests::{args, packaged::source, sigma, stage::Stage};
 use serde_json::Value;
 
 /// How long a host may take for what it does by itself.
@@ -220,6 +220,10 @@ fn a_held_host_keeps_its_key_over_a_restart_and_is_let_in_by_an_admins_word() {
         log.contains("an admin must let this host in first"),
         "{log}"
     );
+    // Two starts, each with a root that nobody has listed yet.
+    let rule = fs::read_to_string(source().join("packaging/sigma/foreign_root.yml")).unwrap();
+    let foreign = log.lines().filter(|l| sigma::fires(&rule, l).unwrap());
+    assert_eq!(foreign.count(), 2, "{log}");
     assert!(hosts(&stage).is_empty());
     let approved = stage.fieldseal(&args!["hosts", "approve", key]).unwrap();
     assert_eq!(approved.code, 0, "{approved:?}");

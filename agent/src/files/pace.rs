@@ -60,13 +60,12 @@ impl Pace {
     /// As `limits` say.
     pub fn new(limits: &Limits) -> Self {
         let now = Instant::now();
-        let cores = thread::available_parallelism().map_or(1, |n| n.get() as u64);
         Self {
             limiter: Arc::new(Limiter {
                 begun: now,
                 io_bytes_per_second: limits.io_bytes_per_second,
                 cpu_percent: limits.cpu_percent,
-                cores,
+                cores: program::processors(),
                 stop: AtomicBool::new(false),
                 held: AtomicBool::new(false),
                 gives_way: OnceLock::new(),

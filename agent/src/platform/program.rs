@@ -79,6 +79,16 @@ pub fn cpu_time() -> Option<std::time::Duration> {
     None
 }
 
+/// How many processors the host lets this process run on, whatever share of them a service manager allows it: a limit that
+/// is a share of the host's is one of all of these.
+pub fn processors() -> u64 {
+    #[cfg(target_os = "linux")]
+    if let Ok(all) = rustix::thread::sched_getaffinity(None) {
+        return u64::from(all.count());
+    }
+    std::thread::available_parallelism().map_or(1, |count| count.get() as u64)
+}
+
 /// What one process has used since it began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,5 +145,15 @@ mod tests {
     #[test]
     fn this_process_has_used_something() {
         assert!(Use::own().memory_peak_bytes > 1 << 20);
+    }
+
+    #[test]
+    fn all_processors_count_that_the_host_allows() {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let mut lines = status.lines();
+        let allowed = lines.find_map(|line| line.strip_prefix("Cpus_allowed:"));
+        let digits = allowed.unwrap().chars().filter_map(|c| c.to_digit(16));
+        let count: u32 = digits.map(u32::count_ones).sum();
+        assert_eq!(processors(), u64::from(count));
     }
 }

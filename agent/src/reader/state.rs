@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
 use self::frame::{Frame, Salt};
@@ -205,7 +205,7 @@ impl State {
             let why = "an earlier write failed";
             return Err(StateError::Write(io::Error::other(why)));
         }
-        let json = Zeroizing::new(serde_json::to_vec(&change).map_err(|_| StateError::Encoding)?);
+        let json = json_of(&change)?;
         let frame = frame::encode(&self.salt, self.end, &json).ok_or(StateError::Encoding)?;
         let frame = Zeroizing::new(frame);
         if self.end + frame.len() as u64 > FULL_BYTES {
@@ -350,6 +350,29 @@ fn go_on(folder: &Path, tail: Tail) -> io::Result<Written> {
     })
 }
 
+/// `value` as JSON. It is measured first: a buffer that grows would leave copies of the key behind.
+fn json_of(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, StateError> {
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, value).map_err(|_| StateError::Encoding)?;
+    let mut json = Zeroizing::new(Vec::with_capacity(length.0));
+    serde_json::to_writer(&mut *json, value).map_err(|_| StateError::Encoding)?;
+    Ok(json)
+}
+
+/// How much was written.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Writes `known` as the first record of a new file in the old one's place.
 fn write_anew(folder: &Path, known: &Known) -> Result<Written, StateError> {
     let path = new_in(folder);
@@ -359,7 +382,7 @@ fn write_anew(folder: &Path, known: &Known) -> Result<Written, StateError> {
     };
     let mut salt = Salt::default();
     getrandom::fill(&mut salt)?;
-    let json = Zeroizing::new(serde_json::to_vec(known).map_err(|_| StateError::Encoding)?);
+    let json = json_of(known)?;
     let mut bytes = Zeroizing::new(frame::file_head(&salt));
     let first = frame::encode(&salt, bytes.len() as u64, &json).ok_or(StateError::Encoding)?;
     bytes.extend_from_slice(&Zeroizing::new(first));

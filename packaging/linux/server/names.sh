@@ -26,6 +26,11 @@ precious() {
     [ -z "$found" ] || printf '%s\n' "$found" | sort
 }
 
+# What a purge could not remove, a line each.
+remains() {
+    precious
+}
+
 # Removes what is ours in the state: all that `precious` has named.
 clear_state() {
     [ ! -d "$state" ] || find -H "$state" -mindepth 1 -maxdepth 1 ! -name lost+found -exec rm -rf {} +

@@ -11,12 +11,7 @@ use anyhow::ensure;
 use serde_json::Value;
 
 use super::{Image, LOOPBACK, Machine, PATIENCE};
-use crate::{
-    distribution::Suite,
-    packaged::{Packaged, newer},
-    slow,
-    stage::Stage,
-};
+use crate::{distribution::Suite, packaged::Packaged, slow, stage::Stage};
 
 const PEOPLE: [(&str, &str, &[&str]); 1] =
     [("ann", "Ann Example", &["investigator", "auditor", "admin"])];
@@ -45,9 +40,11 @@ impl Deployed {
         let url = format!("https://{LOOPBACK}:{}", stage.listen().port());
         let brought = dir.join("brought");
         fs::create_dir_all(&brought)?;
-        let package = packaged.package("fieldseal-agent", "deb")?;
-        fs::copy(&package, brought.join("agent.deb"))?;
-        fs::rename(newer(&package, dir)?, brought.join("newer.deb"))?;
+        let newer = packaged.newer(&dir.join("newer"))?;
+        for (packaged, name) in [(&packaged, "agent.deb"), (&newer, "newer.deb")] {
+            let package = packaged.package("fieldseal-agent", "deb")?;
+            fs::copy(package, brought.join(name))?;
+        }
         let file = stage.deployment_file_at(&url, "ann", "1", &[])?;
         fs::copy(file, brought.join("deployment.json"))?;
         let machine = Machine::boot(&image, &brought, &dir.join("machine"))?;

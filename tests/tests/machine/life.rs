@@ -1,6 +1,8 @@
 //! From installation to purge: at work as its units say, through an upgrade, kills and a power cut, removed and purged.
 
-use fieldseal_tests::{args, machine::Deployed, slow};
+use std::fs;
+
+use fieldseal_tests::{args, machine::Deployed, packaged::source, sigma, slow};
 use serde_json::Value;
 
 use crate::{arrives_whole, begun, deployed};
@@ -44,6 +46,12 @@ fn is_at_work_as_its_units_say(deployed: &Deployed, courier_walls: &str) {
             .shell(&format!("systemctl show fieldseal-{half}"))
             .unwrap();
         let user = format!("fieldseal-{half}");
+        let lock = format!(
+            "sed -n 's/^VmLck:[^0-9]*//p' /proc/$(systemctl show --value --property MainPID {user})/status"
+        );
+        let locked = machine.shell(&lock).unwrap();
+        let locked: u64 = locked.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(locked > 1000, "{half}: {locked} kB are locked");
         for (key, wanted) in IN_FORCE.iter().chain(&[("User", user.as_str())]) {
             let line = format!("{key}={wanted}");
             assert!(shown.lines().any(|shown| shown == line), "{half}: {line}");
@@ -92,7 +100,33 @@ fn on_an_older_kernel_it_works_and_says_which_wall_is_not_whole() {
     let landlock = "system_calls; missing: landlock (in part: level 2 of 6; TCP takes 4, signals and abstract sockets 6)";
     is_at_work_as_its_units_say(&deployed, landlock);
     deployed.collects().unwrap();
+    what_the_kernel_ends_is_an_alarm_and_begins_anew(&deployed);
+    deployed.collects().unwrap();
     deployed.stage.stop().unwrap();
+}
+
+/// As the kernel ends a half for a call that is none of its own; the rule is the one that comes with the packages.
+fn what_the_kernel_ends_is_an_alarm_and_begins_anew(deployed: &Deployed) {
+    let rule = source().join("packaging/sigma/forbidden_call.yml");
+    let rule = fs::read_to_string(rule).unwrap();
+    for (half, ended) in [("reader", 1), ("courier", 2)] {
+        let kill = format!("systemctl kill --signal SYS fieldseal-{half}");
+        deployed.machine.shell(&kill).unwrap();
+        let fired = |deployed: &Deployed| -> anyhow::Result<usize> {
+            let read = "journalctl --boot --output cat --unit 'fieldseal-*'";
+            let said = deployed.machine.shell(read)?;
+            let lines: anyhow::Result<Vec<bool>> =
+                said.lines().map(|line| sigma::fires(&rule, line)).collect();
+            Ok(lines?.into_iter().filter(|fires| *fires).count())
+        };
+        deployed
+            .until("it is told, and both are at work again", |deployed| {
+                let active = format!("systemctl is-active {UNITS} || true");
+                let active = deployed.machine.shell(&active)?;
+                Ok(fired(deployed)? >= ended && active == "active\nactive\n")
+            })
+            .unwrap();
+    }
 }
 
 #[test]
