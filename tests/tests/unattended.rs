@@ -4,13 +4,16 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
 use evidence::{envelope::Envelope, keys::SigningKey};
-use fieldseal_tests::{args, packaged::source, sigma, stage::Stage};
+use fieldseal_tests::{
+    args, distribution::must, packaged::source, programs::as_root, sigma, stage::Stage,
+};
 use serde_json::Value;
 
 /// How long a host may take for what it does by itself.
@@ -102,6 +105,59 @@ fn a_host_with_a_deployment_file_waits_for_its_server_and_enrols_by_itself() {
     let ordered = stage.collect_small(&[]).unwrap();
     let watch = args!["watch", ordered.order().unwrap(), "--for", "2m"];
     assert!(matches!(stage.fieldseal(&watch).unwrap().code, 0 | 2));
+    stage.stop().unwrap();
+}
+
+/// Mounted until it is dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path) -> Self {
+        fs::create_dir_all(at).unwrap();
+        let mut mount = as_root("mount");
+        must(
+            mount
+                .args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"])
+                .arg(at),
+        )
+        .unwrap();
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = as_root("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_host_whose_disk_is_full_waits_for_room_and_enrols_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = stage(dir.path());
+    stage.deployment_file("ann", "1", &[]).unwrap();
+    let disk = SmallDisk::mount(&stage.path("agent"));
+    let filler = disk.0.join("others");
+    for half in ["reader", "courier"] {
+        fs::create_dir(disk.0.join(half)).unwrap();
+    }
+    let mut other = fs::File::create(&filler).unwrap();
+    while other.write_all(&[1; 4096]).is_ok() {}
+    drop(other);
+    stage.run_halves().unwrap();
+    let log = || fs::read_to_string(stage.path("agent.log")).unwrap_or_default();
+    until("both halves say so", || {
+        log().matches("there is no room for").count() == 2
+    });
+    assert!(hosts(&stage).is_empty());
+    fs::remove_file(&filler).unwrap();
+    at_work(&stage, 1);
+    assert_eq!(
+        log().matches("there is no room for").count(),
+        2,
+        "{}",
+        log()
+    );
     stage.stop().unwrap();
 }
 

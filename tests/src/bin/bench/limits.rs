@@ -213,12 +213,11 @@ fn beside(
         }
         let mut agent = Agent::start(programs, work, tree, ("wall_seconds: 0", true))?;
         together.push(load.throughput(work, TURN)?);
-        if !agent.is_at_work()? {
-            section.note(format!(
-                "{}: the agent was through before its turn was",
-                load.name()
-            ));
-        }
+        ensure!(
+            agent.is_at_work()?,
+            "{}: the agent was through before its turn was; give it a larger tree",
+            load.name()
+        );
     }
     let alone = section.figure(format!("{}, alone", load.name()), "MiB/s", alone);
     let together = section.figure(

@@ -54,7 +54,11 @@ pub(crate) fn measure(work: &Path, peers: &[Peer], seconds: u32) -> anyhow::Resu
     let mut section = Section::new(format!("Agents at rest, over {seconds} s"));
     let mut stage = idle::enrolled(&work.join("quiet"), &mut section)?;
     thread::sleep(SETTLED);
-    let own = idle::agents()?.into_iter().map(|(_, pid, _)| pid).collect();
+    let own = idle::agents()?;
+    // The long poll is the courier's; nothing wakes the others.
+    let others = own.iter().filter(|(name, ..)| !name.contains("courier"));
+    let others = Watched::new(others.map(|(_, pid, _)| *pid).collect());
+    let own = own.into_iter().map(|(_, pid, _)| pid).collect();
     let mut all = vec![("fieldseal-agent".to_owned(), Watched::new(own))];
     for peer in peers {
         let pids = process::with_descendants(peer.pid);
@@ -64,6 +68,7 @@ pub(crate) fn measure(work: &Path, peers: &[Peer], seconds: u32) -> anyhow::Resu
         section.skip("no peer was named. Start one, and give it as --beside NAME=PID.");
     }
     let begun = Instant::now();
+    let others_before = others.look("fieldseal-agent")?;
     let before = all
         .iter()
         .map(|(name, one)| one.look(name))
@@ -75,6 +80,7 @@ pub(crate) fn measure(work: &Path, peers: &[Peer], seconds: u32) -> anyhow::Resu
         }
         thread::sleep(LOOK);
     }
+    let others = others.look("fieldseal-agent")?.since(&others_before, 0);
     let mut costs = Vec::new();
     for ((name, one), before) in all.iter().zip(before) {
         costs.push(
@@ -89,6 +95,7 @@ pub(crate) fn measure(work: &Path, peers: &[Peer], seconds: u32) -> anyhow::Resu
     };
     let a_minute = ours.wakes * 60.0 / f64::from(seconds.max(1));
     section.at_most("wake-ups a minute", "", a_minute, WAKES_A_MINUTE);
+    section.at_most("wake-ups of all but the courier", "", others.wakes, 0.0);
     for ((name, _), cost) in all.iter().skip(1).zip(theirs) {
         compare(&mut section, name, ours, cost);
     }
@@ -151,6 +158,7 @@ impl Watched {
         for pid in &self.pids {
             let gone = || format!("process {pid} of {name} has ended");
             look.memory_bytes += process::pss_bytes(*pid).with_context(gone)?;
+            look.resident_bytes += process::resident_bytes(*pid).with_context(gone)?;
             look.cpu_seconds += process::scheduled_seconds(*pid).with_context(gone)?;
             look.wakes += process::wakes(*pid).with_context(gone)?;
         }
@@ -161,6 +169,7 @@ impl Watched {
 #[derive(Default)]
 struct Look {
     memory_bytes: u64,
+    resident_bytes: u64,
     cpu_seconds: f64,
     wakes: u64,
 }
@@ -170,6 +179,7 @@ impl Look {
     fn since(&self, before: &Self, wire_bytes: u64) -> Cost {
         Cost {
             memory_mb: megabytes(self.memory_bytes),
+            resident_mb: megabytes(self.resident_bytes),
             cpu_s: self.cpu_seconds - before.cpu_seconds,
             wakes: self.wakes.saturating_sub(before.wakes) as f64,
             wire_bytes: wire_bytes as f64,
@@ -180,6 +190,7 @@ impl Look {
 /// What one agent has cost.
 struct Cost {
     memory_mb: f64,
+    resident_mb: f64,
     cpu_s: f64,
     wakes: f64,
     wire_bytes: f64,
@@ -188,6 +199,12 @@ struct Cost {
 impl Cost {
     fn told(self, section: &mut Section, name: &str) -> Self {
         section.figure(format!("{name}: memory (PSS)"), "MB", vec![self.memory_mb]);
+        let resident = vec![self.resident_mb];
+        section.figure(
+            format!("{name}: memory (RSS, shared pages once a process)"),
+            "MB",
+            resident,
+        );
         section.figure(format!("{name}: processor time"), "s", vec![self.cpu_s]);
         section.figure(format!("{name}: wake-ups"), "", vec![self.wakes]);
         section.figure(
