@@ -18,7 +18,7 @@ use protocol::profile::Limits;
 use crate::{
     brought::Source,
     cli::{EnrolArgs, Half, Sandbox},
-    courier::{self, enrol::Wait},
+    courier::{self, enrol::Wait, folder::Folder},
     host,
     link::LinkError,
     platform::{
@@ -295,11 +295,14 @@ fn reader(
     from: Option<Source>,
 ) -> Result<(), Box<dyn Error>> {
     let folder = reader_folder(state);
-    // First of all: another agent's state is no matter of what this one was brought.
-    if from.is_some() {
-        room::wait(&folder, room::PAUSE, |text| journal.warning(text));
+    let say = |text: &str| journal.warning(text);
+    if from.is_some() && !room::comes(&folder, room::READER_BYTES, room::PAUSE, say)? {
+        return Ok(());
     }
+    // Before what was brought: another agent's state is no matter of it.
     let mut known = State::open(&folder)?;
+    // Somebody may have enrolled this host by hand meanwhile.
+    let from = from.filter(|_| known.known().enrolment.is_none());
     let brought = from.map(|from| from.read()).transpose()?;
     let (own, limits) = (state.canonicalize()?, limits(&folder.join("limits.toml"))?);
     neighbours::prepare();
@@ -364,9 +367,12 @@ fn courier(
     from: Option<Source>,
 ) -> Result<(), Box<dyn Error>> {
     let folder = courier_folder(state);
-    if from.is_some() {
-        room::wait(&folder, room::PAUSE, |text| tracing::warn!("{text}"));
+    let say = |text: &str| tracing::warn!("{text}");
+    if from.is_some() && !room::comes(&folder, room::COURIER_BYTES, room::PAUSE, say)? {
+        return Ok(());
     }
+    // Somebody may have enrolled this host by hand meanwhile.
+    let from = from.filter(|_| !Folder::below(state).is_enrolled());
     let asking = from.map(|from| unattended::asking(state, &from));
     let asking = asking.transpose()?;
     let ports = match &asking {

@@ -31,7 +31,8 @@ esac
 #[derive(Debug)]
 pub struct Packaged {
     folder: PathBuf,
-    programs: PathBuf,
+    /// None where they are a release's, under the names that it has for them.
+    programs: Option<PathBuf>,
 }
 
 impl Packaged {
@@ -61,7 +62,7 @@ impl Packaged {
         }
         Ok(Self {
             folder: made,
-            programs,
+            programs: Some(programs),
         })
     }
 
@@ -69,7 +70,7 @@ impl Packaged {
     pub fn of(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
-            programs: folder.to_owned(),
+            programs: None,
         }
     }
 
@@ -80,11 +81,30 @@ impl Packaged {
     pub fn newer(&self, dir: &Path) -> anyhow::Result<Self> {
         let mut pack = Command::new(source().join("packaging/packages.sh"));
         pack.env("FIELDSEAL_REVISION", "2");
-        must(pack.args([&self.programs, dir]).arg("gzip"))?;
+        let renamed = dir.with_extension("programs");
+        let programs = match &self.programs {
+            Some(programs) => programs,
+            None => self.rename_to(&renamed)?,
+        };
+        must(pack.arg(programs).arg(dir).arg("gzip"))?;
         Ok(Self {
             folder: dir.to_owned(),
             programs: self.programs.clone(),
         })
+    }
+
+    /// The programs of a release under their own names in `folder`.
+    fn rename_to<'f>(&self, folder: &'f Path) -> anyhow::Result<&'f Path> {
+        fs::create_dir(folder)?;
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_str().and_then(|name| name.split_once("-linux-"));
+            if let Some((name, _)) = name {
+                fs::copy(entry.path(), folder.join(name))?;
+            }
+        }
+        Ok(folder)
     }
 
     /// Its folder.

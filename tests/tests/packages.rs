@@ -471,9 +471,13 @@ fn a_purge_that_leaves_a_key_fails(suite: &Suite, packaged: &Packaged) {
         said.contains(&format!("{key} could not be removed")),
         "{said}"
     );
+    // And one that lies behind a link goes with it.
+    let link = "mkdir /srv/more; mv /var/lib/fieldseal/reader /srv/more/; ln -s /srv/more/reader /var/lib/fieldseal/reader";
+    root.shell(link).unwrap();
     let again = Deb::purge(&root, "fieldseal-agent");
     assert_eq!(again.code, 0, "{again:?}");
-    root.shell("! ls -d /var/lib/fieldseal").unwrap();
+    root.shell("! ls -d /var/lib/fieldseal; ! ls /srv/more/reader/state")
+        .unwrap();
 }
 
 /// Where an image is made on a machine that runs: nothing is started, by Debian's way to say so or a mask.

@@ -1,56 +1,65 @@
 //! A host whose disk is full before it is enrolled: its halves wait for room, since each start would fail, and say so, anew.
 
 use std::{
-    fs::{self, File},
     io,
     path::Path,
-    thread,
     time::{Duration, Instant as Moment},
 };
 
 use crate::{
-    platform::{disk, private},
+    platform::{
+        disk,
+        signals::{Signals, Told},
+    },
     seldom::Seldom,
 };
 
-/// What an enrolment leaves behind in the folder of a half, with room to spare.
-const ROOM_BYTES: u64 = 4 << 20;
+/// What the reader waits for: more than both halves' folders take when a host is enrolled.
+pub const READER_BYTES: u64 = 16 << 20;
+/// The courier's share, which the reader leaves.
+pub const COURIER_BYTES: u64 = 8 << 20;
 /// Between two looks.
 pub const PAUSE: Duration = Duration::from_secs(30);
 
-/// Waits until `folder` has room, with a look every `pause`, and has `say` tell of it at once and once an hour.
-pub fn wait(folder: &Path, pause: Duration, mut say: impl FnMut(&str)) {
+/// Waits until so much is free where `folder` lies, with a look every `pause`, and has `say` tell of it at once and once an hour.
+/// Gives whether it came to that: not where this process is told to stop meanwhile.
+///
+/// # Errors
+/// Signals can't be waited for.
+pub fn comes(
+    folder: &Path,
+    least_bytes: u64,
+    pause: Duration,
+    mut say: impl FnMut(&str),
+) -> io::Result<bool> {
     let mut seldom = Seldom::default();
-    while !has_room(folder) {
+    while is_short(folder, least_bytes) {
         if seldom.is_due(Moment::now()) {
             say(&format!(
                 "this host is not enrolled: there is no room for {} MiB in {}. It is waited for; make room there",
-                ROOM_BYTES >> 20,
+                least_bytes >> 20,
                 folder.display()
             ));
         }
-        thread::sleep(pause);
+        // Whoever started this half may have blocked them, so that nothing else would end it.
+        if Signals::block()?.wait(pause)? == Some(Told::Stop) {
+            return Ok(false);
+        }
     }
+    Ok(true)
 }
 
-/// Any other trouble is told by whatever meets it next.
-fn has_room(folder: &Path) -> bool {
-    let path = folder.join("room");
-    let taken = take(&path);
-    let _ = fs::remove_file(&path);
-    !taken.is_err_and(|error| disk::is_full(&error))
-}
-
-fn take(path: &Path) -> io::Result<()> {
-    let mut options = private::file();
-    let file: File = options.write(true).create(true).truncate(true).open(path)?;
-    disk::reserve_ahead(&file, ROOM_BYTES)
+/// What can't be told is met, and told, by whatever writes there next.
+fn is_short(folder: &Path, least_bytes: u64) -> bool {
+    disk::space(folder).is_ok_and(|space| space.free_bytes < least_bytes)
 }
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::{fs, thread};
+
     use super::*;
-    use crate::small_disk::SmallDisk;
+    use crate::{platform::signals::stop_this_thread, small_disk::SmallDisk};
 
     #[test]
     fn on_a_full_disk_it_is_waited_for_and_told_once() {
@@ -63,18 +72,31 @@ mod tests {
             fs::remove_file(other).unwrap();
         });
         let mut said = Vec::new();
-        wait(disk.path(), Duration::from_millis(10), |text| {
-            said.push(text.to_owned());
-        });
+        let say = |text: &str| said.push(text.to_owned());
+        let pause = Duration::from_millis(10);
+        assert!(comes(disk.path(), 4 << 20, pause, say).unwrap());
         made.join().unwrap();
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(said[0].contains(disk.path().to_str().unwrap()), "{said:?}");
-        assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn told_to_stop_it_waits_no_longer() {
+        let Some(disk) = SmallDisk::mount(8 << 10) else {
+            return;
+        };
+        disk.fill();
+        let waits = thread::spawn(move || {
+            Signals::block().unwrap();
+            stop_this_thread();
+            comes(disk.path(), 4 << 20, PAUSE, |_| {}).unwrap()
+        });
+        assert!(!waits.join().unwrap());
     }
 
     #[test]
     fn a_folder_that_is_not_there_is_somebody_elses_to_tell() {
         let none = tempfile::tempdir().unwrap().path().join("none");
-        wait(&none, PAUSE, |text| panic!("{text}"));
+        assert!(comes(&none, 1, PAUSE, |text| panic!("{text}")).unwrap());
     }
 }

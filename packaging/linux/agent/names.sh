@@ -27,7 +27,15 @@ secrets() {
 # What would be lost by a purge, a line each; fails where that can't be told.
 precious() {
     can_look || return $(($? - 1))
-    found=$(find -H "$state" -type f -path "$state/courier/spool/*" -name 'part-*.zip.age' -printf '%p, %s bytes\n') || return 1
+    # Either may be a link to where there is more room.
+    for path in "$state/courier" "$state/courier/spool"; do
+        if [ ! -d "$path" ]; then
+            if [ ! -e "$path" ] && [ ! -L "$path" ]; then return 0; fi
+            echo "$path is no folder that can be looked into." >&2
+            return 1
+        fi
+    done
+    found=$(find -H "$state/courier/spool" -type f -name 'part-*.zip.age' -printf '%p, %s bytes\n') || return 1
     [ -z "$found" ] || printf '%s\n' "$found" | sort
 }
 
@@ -38,8 +46,11 @@ remains() {
     done
 }
 
-# Removes what is ours in the state.
+# Removes what is ours in the state. A half's folder may be a link: then what it leads to is emptied first.
 clear_state() {
+    for half in reader courier; do
+        [ ! -d "$state/$half" ] || find -H "$state/$half" -mindepth 1 -maxdepth 1 ! -name lost+found -exec rm -rf {} + || return 1
+    done
     rm -rf "$state/reader" "$state/courier"
 }
 
