@@ -370,7 +370,11 @@ fn each_key_lies_in_the_memory_of_its_own_half_and_nothing_that_it_was_read_from
             (agent.id(), "the seal key's text", &seal, 0),
             (agent.id(), "the TLS key's text", &tls, 0),
         ] {
-            assert_eq!(copies(process, key), wanted, "{what} in {process}");
+            // One more lies there for the moment in which the state is written.
+            wait_until(&format!("{what} lies in {process} {wanted} times"), || {
+                Ok(copies(process, key) == wanted)
+            })
+            .unwrap();
         }
     };
     as_they_lie();
