@@ -295,10 +295,6 @@ mod tests {
     use std::{io::Seek as _, process::Command};
 
     use super::*;
-    use crate::{
-        archive::{Limits, StreamZip, read},
-        instant::Instant,
-    };
 
     /// The library encrypts so much at once.
     const PIECE_BYTES: usize = 64 << 10;
@@ -353,29 +349,6 @@ mod tests {
             let mut rest = Vec::new();
             reader.read_to_end(&mut rest).unwrap();
             assert!(rest == plain[at..], "at {at}");
-        }
-    }
-
-    /// An entry whose data end where a piece ends.
-    #[test]
-    fn an_archive_is_read_wherever_its_entries_end() {
-        let key = [Identity::generate()];
-        let mut seed = 1_u32;
-        let noise: Vec<u8> = std::iter::repeat_with(|| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 24) as u8
-        })
-        .take(PIECE_BYTES)
-        .collect();
-        for missing in 0..100 {
-            let mut zip = StreamZip::new(Vec::new(), Instant::now());
-            for (name, bytes) in [("fs/a", &noise[missing..]), ("fs/b", b"b")] {
-                zip.entry(name, bytes).unwrap();
-            }
-            let secret = wrap(&[key[0].recipient()], &zip.finish().unwrap()).unwrap();
-            let plain = UnwrapReader::new(&key, io::Cursor::new(&secret)).unwrap();
-            let read = read(plain, &Limits::default(), |_, _| Ok(())).unwrap();
-            assert!(read.faults.is_empty(), "{missing}: {:?}", read.faults);
         }
     }
 

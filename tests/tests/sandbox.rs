@@ -52,6 +52,16 @@ fn start(stage: &Stage) -> Running {
     Running::start("fieldseal-agent", &mut command, &stage.path("agent.log")).unwrap()
 }
 
+/// Waits until both halves are at work.
+fn comes_to_work(stage: &Stage) {
+    wait_until("both halves are at work", || {
+        let status = args!["status", "--json", "--state", stage.path("agent")];
+        let shown = json(&stage.run("fieldseal-agent", &status)?.out)?;
+        Ok(shown["courier"]["last_contact"].is_string())
+    })
+    .unwrap();
+}
+
 /// The two halves that `supervisor` has started: the reader's process and the courier's.
 fn halves(supervisor: u32) -> Option<(u32, u32)> {
     let listed = fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children"));
@@ -308,12 +318,7 @@ fn without_its_walls_it_does_not_start_unless_it_is_told_to() {
         "available"
     ]);
     let agent = Running::start("fieldseal-agent", &mut command, &stage.path("agent.log")).unwrap();
-    wait_until("it serves all the same", || {
-        let status = args!["status", "--json", "--state", stage.path("agent")];
-        let shown = json(&stage.run("fieldseal-agent", &status)?.out)?;
-        Ok(shown["courier"]["last_contact"].is_string())
-    })
-    .unwrap();
+    comes_to_work(&stage);
     agent.stop().unwrap();
 }
 
@@ -353,12 +358,7 @@ fn each_key_lies_in_the_memory_of_its_own_half_and_nothing_that_it_was_read_from
     assert!(seal.len() > 100 && tls.len() == 64);
     let seal_der = data_encoding::BASE64.decode(&seal).unwrap();
     let agent = start(&stage);
-    wait_until("both halves are at work", || {
-        let status = args!["status", "--json", "--state", stage.path("agent")];
-        let shown = json(&stage.run("fieldseal-agent", &status)?.out)?;
-        Ok(shown["courier"]["last_contact"].is_string())
-    })
-    .unwrap();
+    comes_to_work(&stage);
     let (reader, courier) = halves(agent.id()).unwrap();
     let as_they_lie = || {
         for (process, what, key, wanted) in [

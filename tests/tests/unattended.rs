@@ -2,19 +2,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[allow(dead_code, reason = "not every test needs all of it")]
+#[path = "../../evidence/src/small_disk.rs"]
+mod small_disk;
+
 use std::{
     fs,
-    io::Write as _,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
 use evidence::{envelope::Envelope, keys::SigningKey};
-use fieldseal_tests::{
-    args, distribution::must, packaged::source, programs::as_root, sigma, stage::Stage,
-};
+use fieldseal_tests::{args, packaged::source, sigma, stage::Stage};
 use serde_json::Value;
+
+use self::small_disk::SmallDisk;
 
 /// How long a host may take for what it does by itself.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -108,42 +112,17 @@ fn a_host_with_a_deployment_file_waits_for_its_server_and_enrols_by_itself() {
     stage.stop().unwrap();
 }
 
-/// Mounted until it is dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: &Path) -> Self {
-        fs::create_dir_all(at).unwrap();
-        let mut mount = as_root("mount");
-        must(
-            mount
-                .args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"])
-                .arg(at),
-        )
-        .unwrap();
-        Self(at.to_owned())
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = as_root("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_host_whose_disk_is_full_waits_for_room_and_enrols_then() {
     let dir = tempfile::tempdir().unwrap();
     let mut stage = stage(dir.path());
     stage.deployment_file("ann", "1", &[]).unwrap();
-    let disk = SmallDisk::mount(&stage.path("agent"));
-    let filler = disk.0.join("others");
+    let disk = SmallDisk::mount(48 << 10).expect("run this test as root: it mounts");
+    symlink(disk.path(), stage.path("agent")).unwrap();
     for half in ["reader", "courier"] {
-        fs::create_dir(disk.0.join(half)).unwrap();
+        fs::create_dir(disk.path().join(half)).unwrap();
     }
-    let mut other = fs::File::create(&filler).unwrap();
-    while other.write_all(&[1; 4096]).is_ok() {}
-    drop(other);
+    let other = disk.fill();
     let log = stage.path("agent.log");
     let log = || fs::read_to_string(&log).unwrap_or_default();
     let told = || log().matches("there is no room for").count();
@@ -156,7 +135,7 @@ fn a_host_whose_disk_is_full_waits_for_room_and_enrols_then() {
     stage.run_halves().unwrap();
     until("both halves say so again", || told() == 4);
     assert!(hosts(&stage).is_empty());
-    fs::remove_file(&filler).unwrap();
+    fs::remove_file(other).unwrap();
     at_work(&stage, 1);
     assert_eq!(told(), 4, "{}", log());
     stage.stop().unwrap();

@@ -13,6 +13,7 @@ use crate::{
     instant::Instant,
     names,
     records::{CollectionRecord, Counts, FileRecord, FileType, HostIdentity, LogLine, VERSION},
+    wrap::{self, Identity, UnwrapReader},
 };
 
 const TIME: Instant = Instant {
@@ -486,4 +487,21 @@ fn an_entry_that_grows_past_4_gib_breaks_nothing() {
         (report.faults, report.entries[0].size_bytes),
         (Vec::new(), length)
     );
+}
+
+/// An encrypted one too, whose entry's data end where one of the encryption's pieces of 64 KiB does.
+#[test]
+fn it_is_read_wherever_its_entries_end() {
+    let key = [Identity::generate()];
+    let noise = noise(64 << 10);
+    for missing in 0..100 {
+        let mut zip = StreamZip::new(Vec::new(), TIME);
+        for (name, bytes) in [("fs/a", &noise[missing..]), ("fs/b", b"b")] {
+            zip.entry(name, bytes).unwrap();
+        }
+        let secret = wrap::wrap(&[key[0].recipient()], &zip.finish().unwrap()).unwrap();
+        let plain = UnwrapReader::new(&key, Cursor::new(&secret)).unwrap();
+        let read = read(plain, &Limits::default(), |_, _| Ok(())).unwrap();
+        assert!(read.faults.is_empty(), "{missing}: {:?}", read.faults);
+    }
 }

@@ -46,12 +46,12 @@ remains() {
     done
 }
 
-# Removes what is ours in the state. A half's folder may be a link: then what it leads to is emptied first.
+# Removes what is ours in the state. A half's folder may be a link: it stays as long as what it leads to is not emptied.
 clear_state() {
     for half in reader courier; do
-        [ ! -d "$state/$half" ] || find -H "$state/$half" -mindepth 1 -maxdepth 1 ! -name lost+found -exec rm -rf {} + || return 1
+        [ ! -d "$state/$half" ] || find -H "$state/$half" -mindepth 1 -maxdepth 1 ! -name lost+found -exec rm -rf {} + || continue
+        rm -rf "$state/$half"
     done
-    rm -rf "$state/reader" "$state/courier"
 }
 
 is_precious="sealed evidence was not delivered"
